@@ -1,0 +1,137 @@
+package balancer
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Default values of a [Front] and a [Server].
+const (
+	DefaultConnectTimeout = 200 * time.Millisecond
+	DefaultClientTimeout  = 60 * time.Second
+	DefaultServerTimeout  = 60 * time.Second
+	DefaultQueueTimeout   = 30 * time.Second
+	DefaultRetries        = 3
+	DefaultWeight         = 100
+	MaxWeight             = 256
+)
+
+var (
+	frontNameRE  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+	serverNameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+)
+
+// WithDefaults returns the front with unset fields filled in.
+func (f Front) WithDefaults() Front {
+	if f.Algorithm == "" {
+		f.Algorithm = LeastConn
+	}
+	if f.Retries == 0 {
+		f.Retries = DefaultRetries
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&f.Timeouts.Connect, DefaultConnectTimeout},
+		{&f.Timeouts.Client, DefaultClientTimeout},
+		{&f.Timeouts.Server, DefaultServerTimeout},
+		{&f.Timeouts.Queue, DefaultQueueTimeout},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return f
+}
+
+// Validate returns every fault of the front as [Faults], or nil.
+func (f Front) Validate() error {
+	var l Faults
+	if !frontNameRE.MatchString(f.Name) {
+		l.Add("name", "use 1 to 40 of a-z, 0-9 and -, a letter first", "%.80q is not a name", f.Name)
+	}
+	if _, err := ParseAddr(f.Listen); err != nil {
+		l.Add("listen", `use an IP address and a port, such as "127.0.0.1:5100"`, "%.80q is not an address to listen on", f.Listen)
+	}
+	switch f.Algorithm {
+	case "", LeastConn, RoundRobin, Random, First, Source:
+	default:
+		l.Add("algorithm", `use "leastconn", "roundrobin", "random", "first" or "source"`, "%.80q is unknown", f.Algorithm)
+	}
+	if f.MaxConn < 0 || f.MaxConn > 100_000 {
+		l.Add("max_conn", "use 1 to 100000, or leave it out for no bound", "%d is out of range", f.MaxConn)
+	}
+	if f.Algorithm == First && f.MaxConn == 0 {
+		l.Add("max_conn", `set it: "first" fills one server up to this before it takes the next`, "is not set")
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"connect", f.Timeouts.Connect},
+		{"client", f.Timeouts.Client},
+		{"server", f.Timeouts.Server},
+		{"queue", f.Timeouts.Queue},
+	} {
+		if d.value != 0 && (d.value < time.Millisecond || d.value > 24*time.Hour) {
+			l.Add("timeouts."+d.name, "use 1ms to 24h", "%s is out of range", d.value)
+		}
+	}
+	if f.Retries > 100 {
+		l.Add("retries", "use at most 100, or a negative number for none", "%d is out of range", f.Retries)
+	}
+	if p := f.CheckPath; p != "" {
+		if u, err := url.ParseRequestURI(p); err != nil || u.Host != "" || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, " \t\r\n\"'\\#") || len(p) > 1000 {
+			l.Add("check_path", `use a path such as "/healthz"`, "%.80q is not a path", p)
+		}
+	}
+	return l.Err()
+}
+
+// WithDefaults returns the server with unset fields filled in.
+func (s Server) WithDefaults() Server {
+	if s.Weight == 0 {
+		s.Weight = DefaultWeight
+	}
+	if s.State == "" {
+		s.State = Ready
+	}
+	return s
+}
+
+// Validate returns every fault of the server as [Faults], or nil.
+func (s Server) Validate() error {
+	var l Faults
+	if !serverNameRE.MatchString(s.Name) {
+		l.Add("name", "use 1 to 100 letters, digits, dots, dashes and underscores", "%.120q is not a name", s.Name)
+	}
+	if _, err := ParseAddr(s.Addr); err != nil {
+		l.Add("addr", `use an IP address and a port, such as "127.0.0.1:8080"`, "%.80q is not an address", s.Addr)
+	}
+	if s.Weight < 0 || s.Weight > MaxWeight {
+		l.Add("weight", "use 1 to 256", "%d is out of range", s.Weight)
+	}
+	switch s.State {
+	case "", Ready, Drain:
+	default:
+		l.Add("state", `use "ready" or "drain"`, "%.80q is unknown", s.State)
+	}
+	return l.Err()
+}
+
+// ParseAddr parses "host:port", where host is an IP address and port is not 0.
+func ParseAddr(s string) (netip.AddrPort, error) {
+	a, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if a.Port() == 0 || a.Addr().Zone() != "" {
+		return netip.AddrPort{}, fmt.Errorf("balancer: port 0 or a zone in %q", s)
+	}
+	return a, nil
+}

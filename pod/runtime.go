@@ -1,0 +1,246 @@
+package pod
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Runtime starts, stops and observes the nodes of one cluster on one host. It
+// is opened for a [Cluster] and touches nothing that does not carry that
+// cluster's labels.
+//
+// All methods may be called at the same time from several goroutines, return
+// soon after their context ends, and wrap [ErrUnreachable] when the host did
+// not answer.
+type Runtime interface {
+	// Observe returns the nodes of this cluster on the host, running or ended,
+	// and the host's capacity and use. It takes milliseconds, never waits for a
+	// sampling period, and may return values up to a second old. It returns
+	// [ErrForeign] when the host carries nodes of a cluster of the same name
+	// but another id.
+	Observe(ctx context.Context) (Snapshot, error)
+
+	// Start makes the node and returns once it runs (not: once it is ready).
+	// It is idempotent by r.ID: when that node already runs it is returned as it
+	// is; when it exists but has ended, what is left is removed and it is made
+	// anew. On an error nothing is left behind, unless the host became
+	// unreachable. [ErrImage] and [ErrUnsupported] say that trying the same
+	// again will not help; [ErrExited] that the node ended at once, with its
+	// last output in the message.
+	Start(ctx context.Context, r StartRequest) (Node, error)
+
+	// Stop signals the node to end, kills it and all that it started once grace
+	// is over, and removes what it left behind; grace 0 kills at once. It
+	// blocks until that is done. A node that does not exist is no error. When
+	// ctx ends first the node may still be there; call again.
+	Stop(ctx context.Context, id NodeID, grace time.Duration) error
+
+	// Extras returns the optional ports that this runtime has, the same each
+	// time. A wrapper passes them on by returning them.
+	Extras() Extras
+
+	// Close releases connections and waits for goroutines. Nodes go on. It is
+	// safe to call twice.
+	Close() error
+}
+
+// Extras are optional ports of a [Runtime]; nil where not supported.
+type Extras struct {
+	Watcher  Watcher
+	Preparer Preparer
+	Logger   Logger
+}
+
+// Watcher tells of events sooner than a poll would.
+type Watcher interface {
+	// Watch calls f, one call at a time, for each node of the cluster that
+	// starts or ends, until ctx ends or the connection fails, and returns the
+	// reason. Events may be lost or repeated: they are hints to observe again.
+	Watch(ctx context.Context, f func(Event)) error
+}
+
+// Event is a hint that a node changed.
+type Event struct {
+	Node NodeID
+	Kind EventKind
+}
+
+// EventKind is what happened to a node.
+type EventKind string
+
+// What happens to nodes.
+const (
+	EventStarted EventKind = "started"
+	EventEnded   EventKind = "ended"
+)
+
+// Preparer makes a host ready to start nodes of a workload quickly.
+type Preparer interface {
+	// Prepare checks that the host can run the workload and fetches what it
+	// needs, calling progress (which may be nil) now and then, one call at a
+	// time. It is idempotent, and quick when nothing is to be done. It returns
+	// [ErrImage], [ErrUnsupported] or [ErrUnreachable].
+	Prepare(ctx context.Context, w Workload, progress func(Progress)) (Prepared, error)
+}
+
+// Progress is how far a pull is.
+type Progress struct {
+	Message string // a line for a person, such as "pulling nginx:1.27"
+	Done    int64  // bytes
+	Total   int64  // bytes; 0 while unknown
+}
+
+// Prepared is what a host holds for a workload.
+type Prepared struct {
+	// Digest identifies the content of the image, such as "sha256:…"; empty for
+	// runtimes without images. It goes into the revision, so that a tag that
+	// moved is a new revision.
+	Digest string
+}
+
+// Logger gives access to the output of nodes.
+type Logger interface {
+	// Logs returns the node's output, stdout and stderr interleaved, as plain
+	// text. With Follow it goes on until the node ends, ctx ends or the reader
+	// is closed. It returns [ErrNotFound] for an unknown node.
+	Logs(ctx context.Context, id NodeID, o LogOptions) (io.ReadCloser, error)
+}
+
+// LogOptions select output.
+type LogOptions struct {
+	Tail   int // last lines only; 0: all that is kept
+	Follow bool
+}
+
+// Cluster identifies whose nodes a runtime looks after.
+type Cluster struct {
+	Name string // chosen by a person; two clusters may share a host under two names
+	ID   string // made by the cluster's store; tells managers of the same name apart
+}
+
+// NodeID names a node within its cluster.
+type NodeID struct {
+	Pod  string
+	Name string // unique in its pod, never used again
+}
+
+// String returns "pod/name".
+func (id NodeID) String() string { return id.Pod + "/" + id.Name }
+
+// StartRequest says which node to start and how.
+type StartRequest struct {
+	ID       NodeID
+	Revision string
+	Workload Workload // complete: defaults are filled in
+	Limits   Limits
+	// Secrets holds the content of each secret of the workload by its name.
+	Secrets map[string]SecretValue
+}
+
+// SecretValue is the content of a secret. It never prints itself.
+type SecretValue []byte
+
+// String returns "[redacted]".
+func (SecretValue) String() string { return "[redacted]" }
+
+// GoString returns "[redacted]".
+func (SecretValue) GoString() string { return "[redacted]" }
+
+// MarshalText returns "[redacted]".
+func (SecretValue) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// Phase is what a runtime knows about whether a node runs.
+type Phase string
+
+// The phases of a node on its host.
+const (
+	PhaseRunning Phase = "running"
+	PhaseFrozen  Phase = "frozen"
+	PhaseExited  Phase = "exited"
+)
+
+// Node is a node as its runtime sees it.
+type Node struct {
+	ID       NodeID
+	Revision string
+	// Handle is the runtime's own name for it: a container id, a pid.
+	Handle    string
+	Phase     Phase
+	StartedAt time.Time
+	// Endpoints maps each port's name to the "host:port" that the manager and
+	// the balancer dial.
+	Endpoints map[string]string
+	Usage     Usage
+	// Exit is set when Phase is [PhaseExited].
+	Exit *Exit
+}
+
+// Exit tells how a node ended.
+type Exit struct {
+	Code      int // exit code; 128 + n when signal n killed it
+	OOMKilled bool
+	At        time.Time // zero when not known
+	LastLog   []string  // its last lines of output, oldest first, at most [LastLogLines]
+}
+
+// LastLogLines is how many lines of output an [Exit] keeps.
+const LastLogLines = 10
+
+// Reason renders the exit for a person, such as "exit code 1: no such table".
+func (e Exit) Reason() string {
+	var b strings.Builder
+	switch {
+	case e.OOMKilled:
+		b.WriteString("out of memory (killed at its memory limit)")
+	case e.Code > 128 && e.Code < 128+65:
+		b.WriteString("killed by signal " + strconv.Itoa(e.Code-128))
+	default:
+		b.WriteString("exit code " + strconv.Itoa(e.Code))
+	}
+	if n := len(e.LastLog); n > 0 {
+		b.WriteString(": " + e.LastLog[n-1])
+	}
+	return b.String()
+}
+
+// Usage is what a node has used.
+type Usage struct {
+	// At is when it was read; zero when it was not, and then the other fields
+	// mean nothing.
+	At time.Time
+	// CPU is the CPU time used since the node started; it only grows.
+	CPU time.Duration
+	// Memory is in bytes, without the page cache that the kernel may drop.
+	Memory int64
+}
+
+// Snapshot is one observation of a host.
+type Snapshot struct {
+	Nodes []Node
+	Host  HostStatus
+}
+
+// HostStatus is what a host has and uses.
+type HostStatus struct {
+	Capacity Resources // what it has, or what its configuration says it has
+	Used     HostUsage
+	Engine   string // such as "Docker 20.10.24, cgroup v1" or "processes, Linux 6.1"
+}
+
+// Resources is an amount of CPU and memory.
+type Resources struct {
+	CPU    float64 // cores
+	Memory int64   // bytes
+}
+
+// HostUsage is what the whole host uses, nodes and all else. A field that the
+// runtime cannot know is nil.
+type HostUsage struct {
+	CPU       *float64 // cores in use, mean since the previous observation
+	Memory    *int64   // bytes in use
+	Disk      *int64   // bytes in use where nodes' data lies
+	DiskTotal *int64   // bytes
+}
