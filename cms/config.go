@@ -1,0 +1,124 @@
+package cms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Config is what a [Manager] is made of. Fields without a default are required.
+type Config struct {
+	// Name is the cluster's name; nodes carry it. Default "elastipod".
+	Name string
+	// Store keeps what must not be lost. The manager does not close it.
+	Store Store
+	// Balancer takes the requests. The manager does not close it.
+	Balancer balancer.Balancer
+	// OpenRuntime opens the runtime of a host, at start and when a host is
+	// added. The manager closes it.
+	OpenRuntime func(ctx context.Context, h pod.Host, c pod.Cluster) (pod.Runtime, error)
+	// Hosts are there from the start; hosts in the store come in addition, and
+	// a host of the same name keeps only its cordon from there.
+	Hosts []pod.Host
+	// DefaultPods are what [Manager.Init] creates.
+	DefaultPods []PodSpec
+	// Policies knows the policies that pods may choose. Default: the built-in ones.
+	Policies *elastic.Registry
+	// Tick is the time between two turns of a pod's loop. Default 1 s; from
+	// 50 ms to 1 min.
+	Tick time.Duration
+	// StartParallel is how many nodes of one pod are started side by side.
+	// Default 10.
+	StartParallel int
+	// History is how many ticks of each pod are kept in memory. Default 3600.
+	History int
+	// Logger gets structured logs. Default: none.
+	Logger *slog.Logger
+}
+
+// Default values of a [Config].
+const (
+	DefaultName          = "elastipod"
+	DefaultTick          = time.Second
+	DefaultStartParallel = 10
+	DefaultHistory       = 3600
+)
+
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = DefaultName
+	}
+	if c.Policies == nil {
+		c.Policies = elastic.NewRegistry()
+	}
+	if c.Tick == 0 {
+		c.Tick = DefaultTick
+	}
+	if c.StartParallel == 0 {
+		c.StartParallel = DefaultStartParallel
+	}
+	if c.History == 0 {
+		c.History = DefaultHistory
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var f Faults
+	if !pod.ValidName(c.Name) {
+		f.Add("Name", "use 1 to 40 of a-z, 0-9 and -, a letter first", "%.80q is not a name", c.Name)
+	}
+	if c.Store == nil {
+		f.Add("Store", "set one, such as boltstore.Open", "is nil")
+	}
+	if c.Balancer == nil {
+		f.Add("Balancer", "set one, such as inproc.New", "is nil")
+	}
+	if c.OpenRuntime == nil {
+		f.Add("OpenRuntime", "set a function that opens pod/process or pod/docker", "is nil")
+	}
+	if c.Tick < 50*time.Millisecond || c.Tick > time.Minute {
+		f.Add("Tick", "use 50ms to 1m", "%s is out of range", c.Tick)
+	}
+	if c.StartParallel < 1 {
+		f.Add("StartParallel", "use at least 1", "%d is too small", c.StartParallel)
+	}
+	if c.History < 1 {
+		f.Add("History", "use at least 1", "%d is too small", c.History)
+	}
+	seen := map[string]bool{}
+	for i, h := range c.Hosts {
+		at := fmt.Sprintf("Hosts[%d]", i)
+		nest(&f, at, h.WithDefaults().Validate())
+		if seen[h.Name] {
+			f.Add(at+".name", "give each host a name of its own", "%q is used twice", h.Name)
+		}
+		seen[h.Name] = true
+	}
+	for i, p := range c.DefaultPods {
+		nest(&f, fmt.Sprintf("DefaultPods[%d]", i), p.Validate())
+	}
+	return f.Err()
+}
+
+// nest adds the faults in err, or err itself as a fault, below path.
+func nest(f *Faults, path string, err error) {
+	var part Faults
+	switch {
+	case err == nil:
+	case errors.As(err, &part):
+		f.Nest(path, part)
+	default:
+		f.Add(path, "", "%s", strings.TrimSpace(err.Error()))
+	}
+}

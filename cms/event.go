@@ -1,0 +1,50 @@
+package cms
+
+import "time"
+
+// Event is something that happened in the cluster.
+type Event struct {
+	// ID grows with each event, also over restarts of the manager; 0 for ticks,
+	// which are not kept.
+	ID   uint64
+	At   time.Time
+	Type EventType
+	// Pod, Node and Host name what it is about, where that applies.
+	Pod, Node, Host string
+	// Message is a sentence for a person.
+	Message string
+	// Tick is set for [EventTick] and [EventScaled].
+	Tick *Tick
+}
+
+// EventType is what kind of thing happened.
+type EventType string
+
+// The types of events.
+const (
+	EventPodCreated        EventType = "pod.created"
+	EventPodUpdated        EventType = "pod.updated"
+	EventPodPaused         EventType = "pod.paused"
+	EventPodResumed        EventType = "pod.resumed"
+	EventPodDeleting       EventType = "pod.deleting"
+	EventPodDeleted        EventType = "pod.deleted"
+	EventElasticityChanged EventType = "pod.elasticity"
+	EventScaled            EventType = "pod.scaled" // the wanted number changed
+	EventProblem           EventType = "pod.problem"
+	EventNodeRegistered    EventType = "node.registered"
+	EventNodeStarting      EventType = "node.starting"
+	EventNodeOnline        EventType = "node.online"
+	EventNodeDraining      EventType = "node.draining"
+	EventNodeFailed        EventType = "node.failed"
+	EventNodeGone          EventType = "node.gone"
+	EventImagePulling      EventType = "image.pulling"
+	EventHostAdded         EventType = "host.added"
+	EventHostUpdated       EventType = "host.updated"
+	EventHostRemoved       EventType = "host.removed"
+	EventHostUnreachable   EventType = "host.unreachable"
+	EventHostReachable     EventType = "host.reachable"
+	EventTick              EventType = "tick"
+	// EventReset tells a subscriber that events between what it had seen and
+	// what follows are not kept any more: it must read the state anew.
+	EventReset EventType = "reset"
+)

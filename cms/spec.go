@@ -1,0 +1,140 @@
+package cms
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// PodSpec is what a user sets of a pod: what runs, and where it takes requests.
+type PodSpec struct {
+	pod.Spec
+	Fronts []Front
+}
+
+// Front is a front of a pod. Its name is unique in the cluster; default: the
+// pod's name.
+type Front struct {
+	balancer.Front
+	// Port names the port of the workload that gets the requests; default: the
+	// main port.
+	Port string
+}
+
+// WithDefaults returns the spec with every unset field filled in.
+func (s PodSpec) WithDefaults() PodSpec {
+	s.Spec = s.Spec.WithDefaults()
+	s.Fronts = slices.Clone(s.Fronts)
+	for i := range s.Fronts {
+		f := &s.Fronts[i]
+		if f.Name == "" && len(s.Fronts) == 1 {
+			f.Name = s.Name
+		}
+		if f.Port == "" {
+			f.Port = s.Workload.MainPort()
+		}
+		if f.CheckPath == "" && s.Workload.Probe.Kind == pod.ProbeHTTP && f.Port == s.Workload.Probe.Port {
+			f.CheckPath = s.Workload.Probe.Path
+		}
+		f.Front = f.Front.WithDefaults()
+	}
+	return s
+}
+
+// Clone returns a deep copy.
+func (s PodSpec) Clone() PodSpec {
+	s.Spec = s.Spec.Clone()
+	s.Fronts = slices.Clone(s.Fronts)
+	return s
+}
+
+// Validate returns every fault of the spec as [Faults], or nil.
+func (s PodSpec) Validate() error {
+	var f Faults
+	nest(&f, "", s.Spec.Validate())
+	full := s.WithDefaults()
+	names, addrs := map[string]bool{}, map[string]bool{}
+	for i, front := range full.Fronts {
+		at := "fronts[" + strconv.Itoa(i) + "]"
+		nest(&f, at, front.Validate())
+		if _, ok := s.Workload.Ports[front.Port]; !ok {
+			f.Add(at+".port", "name one of workload.ports", "%q is not a port of the workload", front.Port)
+		}
+		if names[front.Name] {
+			f.Add(at+".name", "give each front a name of its own", "%q is used twice", front.Name)
+		}
+		if addrs[front.Listen] {
+			f.Add(at+".listen", "give each front an address of its own", "%q is used twice", front.Listen)
+		}
+		names[front.Name], addrs[front.Listen] = true, true
+	}
+	return f.Err()
+}
+
+// Mode is whether an elastic pod's decisions are carried out.
+type Mode string
+
+// The modes of elasticity.
+const (
+	ModeAct    Mode = "act"     // decisions are carried out
+	ModeDryRun Mode = "dry-run" // decisions are recorded only
+)
+
+// Elasticity is whether and how a pod grows and shrinks by itself.
+type Elasticity struct {
+	Enabled bool
+	// Min and Max bound the number of nodes: 1 <= Min <= Max <= MaxNodes.
+	Min, Max int
+	Mode     Mode
+	// Policy is the policy's JSON, as [elastic.Registry.Parse] takes it.
+	Policy json.RawMessage
+}
+
+// DefaultPolicy is the policy of a pod whose user chose none.
+const DefaultPolicy = `{"kind":"threshold","lower":0.3,"upper":0.7}`
+
+// WithDefaults returns the elasticity with unset fields filled in for a pod of
+// at most maxNodes nodes.
+func (e Elasticity) WithDefaults(maxNodes int) Elasticity {
+	if e.Min == 0 {
+		e.Min = 1
+	}
+	if e.Max == 0 {
+		e.Max = maxNodes
+	}
+	if e.Mode == "" {
+		e.Mode = ModeAct
+	}
+	if len(e.Policy) == 0 {
+		e.Policy = json.RawMessage(DefaultPolicy)
+	}
+	e.Policy = slices.Clone(e.Policy)
+	return e
+}
+
+// Validate returns every fault as [Faults], or nil.
+func (e Elasticity) Validate(maxNodes int, policies *elastic.Registry) error {
+	var f Faults
+	if e.Min < 1 {
+		f.Add("min", "use at least 1: requests cannot wait while there is no node", "%d is too small", e.Min)
+	}
+	if e.Max < e.Min {
+		f.Add("max", "use at least min ("+strconv.Itoa(e.Min)+")", "%d is below min", e.Max)
+	}
+	if e.Max > maxNodes {
+		f.Add("max", "use at most the pod's max_nodes ("+strconv.Itoa(maxNodes)+")", "%d is above it", e.Max)
+	}
+	switch e.Mode {
+	case ModeAct, ModeDryRun:
+	default:
+		f.Add("mode", `use "act" or "dry-run"`, "%q is unknown", e.Mode)
+	}
+	if _, err := policies.Parse(e.Policy); err != nil {
+		nest(&f, "policy", err)
+	}
+	return f.Err()
+}

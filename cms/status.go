@@ -1,0 +1,106 @@
+package cms
+
+import (
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/metrics"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// PodState is what a pod is doing.
+type PodState string
+
+// The states of a pod.
+const (
+	PodActive   PodState = "active"
+	PodPaused   PodState = "paused"   // its servers are out of the balancer, its nodes run
+	PodDeleting PodState = "deleting" // its nodes are being drained, then it is gone
+)
+
+// PodStatus is an immutable picture of a pod.
+type PodStatus struct {
+	Spec       PodSpec // complete: defaults are filled in
+	Elasticity Elasticity
+	State      PodState
+	CreatedAt  time.Time
+	// Want is the number of nodes that the pod should have.
+	Want int
+	// Revision identifies the workload and limits of nodes started now.
+	Revision string
+	Nodes    []NodeStatus // sorted by age, oldest first
+	// Sample is what was measured at the last tick; its At is zero before the first.
+	Sample metrics.Sample
+	// LastTick is the last tick, or nil before the first; LastChange the last
+	// one that changed Want, or nil.
+	LastTick, LastChange *Tick
+	// Problems says in sentences what is wrong now; empty when all is well.
+	Problems []string
+	// Converged says that what runs and takes requests is what should.
+	Converged bool
+}
+
+// NodeStatus is an immutable picture of a node.
+type NodeStatus struct {
+	Name, Pod, Host string
+	State           pod.State
+	Revision        string // that of the spec, a dash, and the image's short digest where there is one
+	Handle          string // the runtime's own name for it
+	Endpoints       map[string]string
+	CreatedAt       time.Time
+	StartedAt       time.Time // zero before
+	ReadyAt         time.Time // zero before
+	InFlight        metrics.Value
+	CPU             metrics.Value // fraction of its limit
+	Memory          metrics.Value // bytes
+	Reason          string        // why it is in this state, for a person
+}
+
+// Tick is one turn of a pod's loop.
+type Tick struct {
+	Seq         uint64 // counts from 1 since the loop started
+	At          time.Time
+	Observation elastic.Observation
+	Decision    elastic.Decision
+	// Before is the wanted number before this tick.
+	Before int
+	Sample metrics.Sample
+	// Err says what could not be observed; empty when all was.
+	Err string
+	// Took is how long the tick took, without the actions that it began.
+	Took time.Duration
+}
+
+// HostStatus is an immutable picture of a host.
+type HostStatus struct {
+	Host      pod.Host // complete: defaults are filled in
+	Reachable bool
+	Error     string    // why not
+	Since     time.Time // when it became reachable or unreachable
+	Draining  bool      // its nodes are being moved, then it is removed
+	Capacity  pod.Resources
+	Reserved  pod.Resources // by nodes of this cluster
+	Used      pod.HostUsage
+	Engine    string
+	Nodes     int // nodes of this cluster placed on it
+}
+
+// ClusterStatus sums up a cluster.
+type ClusterStatus struct {
+	Name, ID  string
+	StartedAt time.Time // of this manager
+	Pods      int
+	Nodes     int
+	Hosts     int
+	Problems  []string
+}
+
+// BalancerStatus is the balancer's statistics, and which front is whose.
+type BalancerStatus struct {
+	Stats balancer.Stats
+	// Pods maps a front's name to its pod's.
+	Pods map[string]string
+	At   time.Time
+	Err  string // why the statistics are old; empty when they are not
+}
