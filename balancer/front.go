@@ -1,10 +1,12 @@
 package balancer
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -120,6 +122,25 @@ func (s Server) Validate() error {
 	case "", Ready, Drain:
 	default:
 		l.Add("state", `use "ready" or "drain"`, "%.80q is unknown", s.State)
+	}
+	return l.Err()
+}
+
+// ValidateServers returns every fault of the servers as [Faults], a name that
+// occurs twice included, or nil. The paths begin with "servers[i]".
+func ValidateServers(servers []Server) error {
+	var l Faults
+	seen := make(map[string]bool, len(servers))
+	for i, s := range servers {
+		prefix := "servers[" + strconv.Itoa(i) + "]"
+		var part Faults
+		if errors.As(s.Validate(), &part) {
+			l.Nest(prefix, part)
+		}
+		if seen[s.Name] {
+			l.Add(prefix+".name", "name each server once", "%.120q is named twice", s.Name)
+		}
+		seen[s.Name] = true
 	}
 	return l.Err()
 }
