@@ -1,0 +1,326 @@
+package podtest
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// FakeHost is a machine in memory. The runtimes that [FakeHost.Open] returns
+// share it, as managers share a real one: closing a runtime leaves its nodes,
+// and opening the same cluster again finds them.
+//
+// The exported fields are set before the first Open; the methods may be called
+// at any time. Nothing here does I/O, starts goroutines (unless Program is set)
+// or waits but on channels and timers, so that it works inside a testing/synctest
+// bubble.
+type FakeHost struct {
+	// Capacity is what the host has. Default: 4 cores, 8 GiB.
+	Capacity pod.Resources
+	// Endpoint, when set, chooses the "host:port" of a node's port, so that a
+	// test can attach a real listener. Default: 127.0.0.1 and a port of its own
+	// from 20001 on, at which nobody listens.
+	Endpoint func(id pod.NodeID, port string) string
+	// Program, when set, is what each node runs, in a goroutine; what it
+	// returns is how the node ends. It returns soon after Kill is closed.
+	Program func(FakeProcess) pod.Exit
+
+	mu          sync.Mutex
+	nodes       map[fakeKey]*fakeNode
+	runtimes    map[*Fake]struct{}
+	calls       []FakeCall
+	nextPort    int
+	nextHandle  int
+	startDelay  time.Duration
+	stopDelay   time.Duration
+	startErr    error
+	startErrs   int // how many starts still fail; negative: all
+	prepareErr  error
+	unreachable bool
+	observeErr  error
+	watchBroken chan struct{} // closed and replaced by BreakWatch
+}
+
+// FakeProcess is a node as its [FakeHost.Program] sees it.
+type FakeProcess struct {
+	Request   pod.StartRequest
+	Endpoints map[string]string
+	Env       map[string]string // with what every node is given
+	Out       io.Writer
+	Term      <-chan struct{} // closed when the node is asked to end
+	Kill      <-chan struct{} // closed when it is killed
+	Burn      func(time.Duration)
+}
+
+// FakeCall is one call of a fake's method.
+type FakeCall struct {
+	Op      string // "observe", "start", "stop", "prepare", "logs" or "watch"
+	Cluster pod.Cluster
+	ID      pod.NodeID
+	Grace   time.Duration    // of a stop
+	Request pod.StartRequest // of a start
+	At      time.Time
+	Err     error // what it returned; set when it has
+}
+
+type fakeKey struct {
+	cluster pod.Cluster
+	id      pod.NodeID
+}
+
+type fakeNode struct {
+	node    pod.Node
+	made    chan struct{} // closed when the start is over, well or not
+	ended   chan struct{} // closed when it has ended
+	gone    chan struct{} // closed when its program has returned too
+	term    chan struct{}
+	kill    chan struct{}
+	termed  sync.Once
+	killed  sync.Once
+	deaf    bool
+	log     *fakeLog
+	usageAt time.Time
+	cpu     time.Duration // up to usageAt
+	cores   float64       // since usageAt
+	memory  int64
+	noUsage bool
+}
+
+// fakeMemory is what a fake node uses unless told otherwise.
+const fakeMemory = 8 << 20
+
+// NewFakeHost returns a host without nodes.
+func NewFakeHost() *FakeHost {
+	return &FakeHost{
+		Capacity:    pod.Resources{CPU: 4, Memory: 8 << 30},
+		nodes:       map[fakeKey]*fakeNode{},
+		runtimes:    map[*Fake]struct{}{},
+		nextPort:    20001,
+		watchBroken: make(chan struct{}),
+	}
+}
+
+// Open returns a runtime for the nodes of the cluster on this host.
+func (h *FakeHost) Open(c pod.Cluster) *Fake {
+	f := &Fake{host: h, cluster: c, closed: make(chan struct{})}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.runtimes[f] = struct{}{}
+	return f
+}
+
+// SetStartDelay sets how long each start takes from now on.
+func (h *FakeHost) SetStartDelay(d time.Duration) { h.set(func() { h.startDelay = d }) }
+
+// SetStopDelay sets how long a node takes to end after it was asked to. A stop
+// whose grace is shorter kills it then.
+func (h *FakeHost) SetStopDelay(d time.Duration) { h.set(func() { h.stopDelay = d }) }
+
+// FailStarts makes the next n starts fail with err, once their delay is over;
+// a negative n means all, 0 none.
+func (h *FakeHost) FailStarts(n int, err error) {
+	h.set(func() { h.startErrs, h.startErr = n, err })
+}
+
+// FailObserve makes every Observe fail with err, until called with nil.
+func (h *FakeHost) FailObserve(err error) { h.set(func() { h.observeErr = err }) }
+
+// FailPrepare makes every Prepare fail with err, until called with nil.
+func (h *FakeHost) FailPrepare(err error) { h.set(func() { h.prepareErr = err }) }
+
+// SetUnreachable makes every call fail with [pod.ErrUnreachable], and ends every
+// Watch, until called with false. Nodes go on.
+func (h *FakeHost) SetUnreachable(on bool) {
+	h.set(func() {
+		h.unreachable = on
+		if on {
+			h.breakWatch()
+		}
+	})
+}
+
+// BreakWatch ends every running Watch with [pod.ErrUnreachable], as when a
+// connection is lost.
+func (h *FakeHost) BreakWatch() { h.set(h.breakWatch) }
+
+// SetDeaf makes a node ignore that it is asked to end: only a kill ends it.
+func (h *FakeHost) SetDeaf(id pod.NodeID) {
+	h.each(id, func(n *fakeNode) { n.deaf = true })
+}
+
+// SetUsage makes a node use this many cores and bytes from now on. Its CPU time
+// grows with the clock, also with that of a synctest bubble.
+func (h *FakeHost) SetUsage(id pod.NodeID, cores float64, memory int64) {
+	h.each(id, func(n *fakeNode) {
+		n.settle()
+		n.cores, n.memory, n.noUsage = cores, memory, false
+	})
+}
+
+// HideUsage makes a node's usage unmeasured until the next SetUsage.
+func (h *FakeHost) HideUsage(id pod.NodeID) {
+	h.each(id, func(n *fakeNode) { n.noUsage = true })
+}
+
+// Log appends a line to a node's output.
+func (h *FakeHost) Log(id pod.NodeID, line string) {
+	h.each(id, func(n *fakeNode) { fmt.Fprintln(n.log, line) })
+}
+
+// Exit ends a node as if by itself. LastLog and At are filled in when unset.
+func (h *FakeHost) Exit(id pod.NodeID, e pod.Exit) {
+	h.each(id, func(n *fakeNode) { h.end(n, e) })
+}
+
+// Kill ends a node by SIGKILL.
+func (h *FakeHost) Kill(id pod.NodeID) { h.Exit(id, pod.Exit{Code: 137}) }
+
+// OOM ends a node as the kernel does at its memory limit.
+func (h *FakeHost) OOM(id pod.NodeID) { h.Exit(id, pod.Exit{Code: 137, OOMKilled: true}) }
+
+// Vanish removes every trace of a node, as when somebody else removed it.
+func (h *FakeHost) Vanish(id pod.NodeID) {
+	h.each(id, func(n *fakeNode) {
+		h.end(n, pod.Exit{Code: 137})
+		maps.DeleteFunc(h.nodes, func(_ fakeKey, m *fakeNode) bool { return m == n })
+	})
+}
+
+// Nodes returns the nodes of every cluster on the host, running or ended, by
+// their ids.
+func (h *FakeHost) Nodes() []pod.Node {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []pod.Node
+	for _, n := range h.nodes {
+		if n.node.Phase != "" {
+			out = append(out, n.view())
+		}
+	}
+	sortNodes(out)
+	return out
+}
+
+// Calls returns every call so far, in the order in which they began, of the
+// operations that are named, or of all but "observe".
+func (h *FakeHost) Calls(ops ...string) []FakeCall {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []FakeCall
+	for _, c := range h.calls {
+		if slices.Contains(ops, c.Op) || len(ops) == 0 && c.Op != "observe" {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (h *FakeHost) set(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+}
+
+// each calls f with every node of that id, whatever its cluster.
+func (h *FakeHost) each(id pod.NodeID, f func(*fakeNode)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for k, n := range h.nodes {
+		if k.id == id && n.node.Phase != "" {
+			f(n)
+		}
+	}
+}
+
+func (h *FakeHost) breakWatch() {
+	close(h.watchBroken)
+	h.watchBroken = make(chan struct{})
+}
+
+// end marks a running node as ended. h.mu is held.
+func (h *FakeHost) end(n *fakeNode, e pod.Exit) {
+	if n.node.Phase != pod.PhaseRunning {
+		return
+	}
+	n.settle()
+	n.cores, n.memory = 0, 0
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	if e.LastLog == nil {
+		e.LastLog = n.log.last(pod.LastLogLines)
+	}
+	n.node.Phase, n.node.Exit = pod.PhaseExited, &e
+	n.killed.Do(func() { close(n.kill) })
+	n.log.close()
+	close(n.ended)
+	h.tell(n, pod.EventEnded)
+}
+
+// tell hands an event to every watcher of the node's cluster. h.mu is held.
+func (h *FakeHost) tell(n *fakeNode, kind pod.EventKind) {
+	for k, m := range h.nodes {
+		if m != n {
+			continue
+		}
+		for f := range h.runtimes {
+			if f.cluster == k.cluster {
+				for w := range f.watchers {
+					w.push(pod.Event{Node: k.id, Kind: kind})
+				}
+			}
+		}
+	}
+}
+
+// settle brings the CPU time up to now.
+func (n *fakeNode) settle() {
+	now := time.Now()
+	n.cpu += time.Duration(n.cores * float64(now.Sub(n.usageAt)))
+	n.usageAt = now
+}
+
+// view returns a copy of the node as Observe shows it.
+func (n *fakeNode) view() pod.Node {
+	v := n.node
+	v.Endpoints = maps.Clone(v.Endpoints)
+	if v.Exit != nil {
+		e := *v.Exit
+		e.LastLog = slices.Clone(e.LastLog)
+		v.Exit = &e
+	}
+	if v.Phase == pod.PhaseRunning && !n.noUsage {
+		n.settle()
+		v.Usage = pod.Usage{At: n.usageAt, CPU: n.cpu, Memory: n.memory}
+	}
+	return v
+}
+
+func sortNodes(nodes []pod.Node) {
+	slices.SortFunc(nodes, func(a, b pod.Node) int {
+		if a.ID.Pod != b.ID.Pod {
+			if a.ID.Pod < b.ID.Pod {
+				return -1
+			}
+			return 1
+		}
+		if a.ID.Name < b.ID.Name {
+			return -1
+		}
+		if a.ID.Name > b.ID.Name {
+			return 1
+		}
+		return 0
+	})
+}
+
+func (h *FakeHost) newHandle() string {
+	h.nextHandle++
+	return "fake-" + strconv.Itoa(h.nextHandle)
+}

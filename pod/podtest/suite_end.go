@@ -1,0 +1,212 @@
+package podtest
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/podtest/internal/program"
+)
+
+func testStopUnknown(s *suite) {
+	for _, grace := range []time.Duration{0, time.Second} {
+		began := time.Now()
+		require.NoError(s, s.rt.Stop(s.Context(), pod.NodeID{Pod: "web", Name: "never"}, grace))
+		assert.Less(s, time.Since(began), s.h.Slack)
+	}
+	n := s.serving("n1", "serve")
+	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Second))
+	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Second), "a second stop is no error")
+}
+
+func testStopGrace(s *suite) {
+	n := s.serving("n1", "serve")
+	began := time.Now()
+	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Minute))
+	assert.Less(s, time.Since(began), s.h.Slack+2*time.Second, "a stop does not wait longer than the node")
+	assert.Nil(s, s.find(s.rt, n.ID))
+
+	n = s.serving("n2", "serve") // one that has ended is removed too
+	s.order(n, "/exit", "code", "1")
+	s.exited(n.ID)
+	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Minute))
+	assert.Nil(s, s.find(s.rt, n.ID))
+}
+
+func testStopDeaf(s *suite) {
+	n := s.serving("n1", "deaf")
+	began := time.Now()
+	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Second))
+	assert.GreaterOrEqual(s, time.Since(began), 950*time.Millisecond, "the node has its grace")
+	assert.Less(s, time.Since(began), time.Second+s.h.Slack)
+	assert.Nil(s, s.find(s.rt, n.ID))
+	_, err := s.get(n, "/", nil)
+	assert.Error(s, err)
+}
+
+func testStopKillsAtOnce(s *suite) {
+	n := s.serving("n1", "deaf")
+	began := time.Now()
+	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	assert.Less(s, time.Since(began), s.h.Slack)
+	assert.Nil(s, s.find(s.rt, n.ID))
+}
+
+// descendant makes the node start a descendant and returns a connection to it.
+func (s *suite) descendant(n pod.Node, far bool) net.Conn {
+	s.Helper()
+	if far {
+		s.ask(n, "/spawn", "far", "1")
+	} else {
+		s.ask(n, "/spawn")
+	}
+	var conn net.Conn
+	s.eventually("the descendant answers", 5*time.Second, func() bool {
+		c, err := net.DialTimeout("tcp", n.Endpoints[program.ChildPort], time.Second)
+		if err != nil {
+			return false
+		}
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		line, err := bufio.NewReader(c).ReadString('\n')
+		if err != nil || line != "child\n" {
+			c.Close()
+			return false
+		}
+		conn = c
+		return true
+	})
+	s.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// dead checks that the descendant at the other end died.
+func (s *suite) dead(conn net.Conn, what string) {
+	s.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(s.h.Slack))
+	_, err := conn.Read(make([]byte, 1))
+	var timeout net.Error
+	if assert.Error(s, err) && assert.False(s, isTimeout(err, &timeout), "%s lives", what) {
+		return
+	}
+	s.FailNow()
+}
+
+func isTimeout(err error, target *net.Error) bool {
+	n, ok := err.(net.Error)
+	*target = n
+	return ok && n.Timeout()
+}
+
+func testStopDescendants(s *suite) {
+	for _, far := range []bool{false, true} {
+		n := s.serving("n1", "serve")
+		conn := s.descendant(n, far)
+		require.NoError(s, s.rt.Stop(s.Context(), n.ID, 5*time.Second))
+		s.dead(conn, "a descendant of a stopped node")
+	}
+}
+
+func testExitDescendants(s *suite) {
+	for _, far := range []bool{false, true} {
+		n := s.serving("n1", "serve")
+		conn := s.descendant(n, far)
+		s.order(n, "/exit", "code", "5")
+		s.dead(conn, "a descendant of an ended node")
+		assert.Equal(s, 5, s.exited(n.ID).Exit.Code)
+		require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	}
+}
+
+func testExitCode(s *suite) {
+	n := s.serving("n1", "serve")
+	s.ask(n, "/print", "n", "15", "text", "line")
+	before := time.Now().Add(-2 * time.Second)
+	s.order(n, "/exit", "code", "7")
+	e := s.exited(n.ID)
+	assert.Equal(s, 7, e.Exit.Code)
+	assert.False(s, e.Exit.OOMKilled)
+	assert.WithinRange(s, e.Exit.At, before, time.Now().Add(2*time.Second))
+	require.Len(s, e.Exit.LastLog, pod.LastLogLines)
+	assert.Equal(s, "line 6", e.Exit.LastLog[0])
+	assert.Equal(s, "line 15", e.Exit.LastLog[9])
+	assert.Equal(s, "exit code 7: line 15", e.Exit.Reason())
+	assert.Equal(s, n.Handle, e.Handle)
+	assert.Equal(s, n.Revision, e.Revision)
+	assert.Equal(s, e, s.exited(n.ID), "an ended node stays as it is until it is stopped")
+}
+
+func testExitSignal(s *suite) {
+	n := s.serving("n1", "serve")
+	s.order(n, "/signal", "n", "9")
+	e := s.exited(n.ID)
+	assert.Equal(s, 137, e.Exit.Code)
+	assert.False(s, e.Exit.OOMKilled)
+	assert.True(s, strings.HasPrefix(e.Exit.Reason(), "killed by signal 9"), e.Exit.Reason())
+}
+
+func testWatch(s *suite) {
+	w := s.rt.Extras().Watcher
+	if w == nil {
+		s.Log("this runtime has no Watcher")
+		return
+	}
+	ctx, cancel := context.WithCancel(s.Context())
+	defer cancel()
+	events := make(chan pod.Event, 100)
+	done := make(chan error, 1)
+	go func() {
+		done <- w.Watch(ctx, func(e pod.Event) {
+			select {
+			case events <- e:
+			default: // repeated without end
+			}
+		})
+	}()
+	next := func(want pod.Event) time.Duration {
+		s.Helper()
+		began := time.Now()
+		deadline := time.After(s.h.Slack)
+		for {
+			select {
+			case e := <-events:
+				if e == want {
+					return time.Since(began)
+				}
+			case <-deadline:
+				require.Fail(s, "no event", "%+v", want)
+			}
+		}
+	}
+	// A watch may miss what happens before it is set up.
+	s.eventually("first event", 0, func() bool {
+		n := s.start(s.rt, s.request("n0", "serve"))
+		select {
+		case e := <-events:
+			assert.Equal(s, n.ID, e.Node)
+			return true
+		case <-time.After(100 * time.Millisecond):
+			require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+			return false
+		}
+	})
+	n := s.start(s.rt, s.request("n1", "serve"))
+	next(pod.Event{Node: n.ID, Kind: pod.EventStarted})
+	s.await(n)
+	s.order(n, "/exit", "code", "1")
+	took := next(pod.Event{Node: n.ID, Kind: pod.EventEnded})
+	assert.Less(s, took, time.Second, "an end is told quickly")
+	s.Logf("an end was told after %s", took.Round(100*time.Microsecond))
+	cancel()
+	select {
+	case err := <-done:
+		assert.ErrorIs(s, err, context.Canceled)
+	case <-time.After(s.h.Slack):
+		require.Fail(s, "Watch goes on after its context")
+	}
+}
