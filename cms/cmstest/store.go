@@ -1,0 +1,234 @@
+package cmstest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/elastipod/elastipod/cms"
+)
+
+// Store is a [cms.Store] in memory. What is saved is kept as JSON, so that it
+// shares nothing with what callers hold, as in a store on disk. Its zero value
+// is not usable; see [NewStore].
+type Store struct {
+	disk   *disk
+	mu     sync.Mutex
+	closed bool
+	saves  int
+	onSave func(context.Context, cms.Change) error
+	onLoad func(context.Context) error
+}
+
+// disk is what outlives one Store.
+type disk struct {
+	mu        sync.Mutex
+	open      bool
+	clusterID string
+	eventID   uint64
+	hosts     map[string][]byte
+	pods      map[string][]byte
+}
+
+// NewStore returns an empty store.
+func NewStore() *Store {
+	return &Store{disk: &disk{open: true, hosts: map[string][]byte{}, pods: map[string][]byte{}}}
+}
+
+// Reopen returns a store with what this one keeps and without its hooks, as a
+// manager that starts again finds it. [cms.ErrStoreLocked] unless this one was
+// closed.
+func (s *Store) Reopen() (*Store, error) {
+	d := s.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open {
+		return nil, fmt.Errorf("open the store in memory: %w", cms.ErrStoreLocked)
+	}
+	d.open = true
+	return &Store{disk: d}, nil
+}
+
+// OnSave makes every later Save call f first, with no lock held, so that f may
+// block, also in a synctest bubble. Where f returns an error, Save returns it
+// and changes nothing. A nil f takes the hook away.
+func (s *Store) OnSave(f func(context.Context, cms.Change) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onSave = f
+}
+
+// OnLoad makes every later Load call f first, as [Store.OnSave] does for Save.
+func (s *Store) OnLoad(f func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onLoad = f
+}
+
+// Saves returns how many changes this store has made.
+func (s *Store) Saves() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saves
+}
+
+// State returns what is kept now, without hooks and also when closed.
+func (s *Store) State() cms.State {
+	state, err := s.disk.load()
+	if err != nil { // what was encoded here can be decoded
+		panic(err)
+	}
+	return state
+}
+
+// Load implements [cms.Store].
+func (s *Store) Load(ctx context.Context) (cms.State, error) {
+	s.mu.Lock()
+	hook := s.onLoad
+	s.mu.Unlock()
+	if err := s.enter(ctx, func() error {
+		if hook == nil {
+			return nil
+		}
+		return hook(ctx)
+	}); err != nil {
+		return cms.State{}, fmt.Errorf("load from memory: %w", err)
+	}
+	return s.disk.load()
+}
+
+// Save implements [cms.Store].
+func (s *Store) Save(ctx context.Context, c cms.Change) error {
+	s.mu.Lock()
+	hook := s.onSave
+	s.mu.Unlock()
+	if err := s.enter(ctx, func() error {
+		if hook == nil {
+			return nil
+		}
+		return hook(ctx, c)
+	}); err != nil {
+		return fmt.Errorf("save to memory: %w", err)
+	}
+	if err := s.disk.save(c); err != nil {
+		return fmt.Errorf("save to memory: %w", err)
+	}
+	s.mu.Lock()
+	s.saves++
+	s.mu.Unlock()
+	return nil
+}
+
+// Close implements [cms.Store].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	s.disk.open = false
+	return nil
+}
+
+func (s *Store) enter(ctx context.Context, hook func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := hook(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fs.ErrClosed
+	}
+	return ctx.Err()
+}
+
+func (d *disk) load() (cms.State, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.clusterID == "" {
+		d.clusterID = rand.Text()
+	}
+	state := cms.State{ClusterID: d.clusterID, EventID: d.eventID}
+	for _, name := range slices.Sorted(maps.Keys(d.hosts)) {
+		var r cms.HostRecord
+		if err := decode(d.hosts[name], &r); err != nil {
+			return cms.State{}, err
+		}
+		state.Hosts = append(state.Hosts, r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.pods)) {
+		var r cms.PodRecord
+		if err := decode(d.pods[name], &r); err != nil {
+			return cms.State{}, err
+		}
+		state.Pods = append(state.Pods, r)
+	}
+	return state, nil
+}
+
+func (d *disk) save(c cms.Change) error {
+	hosts, pods := map[string][]byte{}, map[string][]byte{}
+	for _, r := range c.PutHosts {
+		data, err := encode(r.Host.Name, r, new(cms.HostRecord))
+		if err != nil {
+			return fmt.Errorf("host %q: %w", r.Host.Name, err)
+		}
+		hosts[r.Host.Name] = data
+	}
+	for _, r := range c.PutPods {
+		data, err := encode(r.Spec.Name, r, new(cms.PodRecord))
+		if err != nil {
+			return fmt.Errorf("pod %q: %w", r.Spec.Name, err)
+		}
+		pods[r.Spec.Name] = data
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range c.DeleteHosts {
+		delete(d.hosts, name)
+	}
+	for _, name := range c.DeletePods {
+		delete(d.pods, name)
+	}
+	maps.Copy(d.hosts, hosts)
+	maps.Copy(d.pods, pods)
+	d.eventID = max(d.eventID, c.EventID)
+	return nil
+}
+
+// encode returns the JSON of a record that can be read back.
+func encode(name string, record, back any) ([]byte, error) {
+	if name == "" {
+		return nil, errors.New("it has no name")
+	}
+	data, err := json.Marshal(record)
+	if err != nil {
+		return nil, err
+	}
+	return data, decode(data, back)
+}
+
+// decode reads a record. A policy that was not set comes back so, and not as
+// the "null" that JSON makes of it.
+func decode(data []byte, record any) error {
+	if err := json.Unmarshal(data, record); err != nil {
+		return err
+	}
+	if p, ok := record.(*cms.PodRecord); ok && bytes.Equal(p.Elasticity.Policy, []byte("null")) {
+		p.Elasticity.Policy = nil
+	}
+	return nil
+}
