@@ -1,0 +1,60 @@
+package wire
+
+import "time"
+
+// Cluster sums up a cluster.
+type Cluster struct {
+	Name      string    `json:"name"`
+	ID        string    `json:"id" doc:"Made by the server's store."`
+	Version   string    `json:"version" doc:"Of the server."`
+	StartedAt time.Time `json:"started_at" doc:"When the server started."`
+	Pods      int       `json:"pods"`
+	Nodes     int       `json:"nodes"`
+	Hosts     int       `json:"hosts"`
+	Problems  []string  `json:"problems" doc:"What is wrong now, in sentences."`
+}
+
+// Health is the answer of /healthz and /readyz.
+type Health struct {
+	Status string `json:"status" doc:"\"ok\"."`
+}
+
+// Balancer is every front and server with statistics.
+type Balancer struct {
+	At     time.Time    `json:"at,omitzero" doc:"When the balancer was observed; absent before the first time."`
+	Error  string       `json:"error,omitempty" doc:"Why the statistics are old."`
+	Fronts []FrontStats `json:"fronts"`
+}
+
+// FrontStats are the figures of one front.
+type FrontStats struct {
+	Name     string        `json:"name"`
+	Pod      string        `json:"pod"`
+	Listen   string        `json:"listen"`
+	Requests uint64        `json:"requests" doc:"Taken so far."`
+	Errors   uint64        `json:"errors" doc:"Of these answered 5xx, or not answered."`
+	InFlight int           `json:"in_flight" doc:"Taken and not answered in full."`
+	Waiting  int           `json:"waiting" doc:"Of these, how many wait for a server."`
+	Latency  *Latency      `json:"latency,omitempty" doc:"Absent where nothing was measured."`
+	Servers  []ServerStats `json:"servers"`
+}
+
+// Latency holds quantiles of response times over about the last ten seconds.
+type Latency struct {
+	Count uint64  `json:"count" doc:"Requests that the quantiles come from."`
+	P50   Seconds `json:"p50" doc:"Seconds."`
+	P95   Seconds `json:"p95" doc:"Seconds."`
+	P99   Seconds `json:"p99" doc:"Seconds."`
+}
+
+// ServerStats are the figures of one node's port, as the balancer sees it.
+type ServerStats struct {
+	Name     string `json:"name"`
+	Addr     string `json:"addr"`
+	State    string `json:"state" doc:"\"ready\" or \"drain\"."`
+	Weight   int    `json:"weight"`
+	Up       bool   `json:"up" doc:"The balancer's own checks and attempts say that it answers."`
+	InFlight int    `json:"in_flight"`
+	Requests uint64 `json:"requests" doc:"Given to it so far."`
+	Errors   uint64 `json:"errors" doc:"Of these answered 5xx or broken off by it."`
+}
