@@ -7,6 +7,8 @@ package elastic
 // must remember it keeps to itself; a policy with memory also implements
 // [encoding.BinaryMarshaler] and [encoding.BinaryUnmarshaler] and, restored at
 // any tick, decides exactly as if it had never stopped.
+//
+// elastictest.Run checks all of that.
 type Policy interface {
 	Decide(Observation) Decision
 }
@@ -14,7 +16,9 @@ type Policy interface {
 // MaxSteps is how many steps a decision can hold; further ones replace the last.
 const MaxSteps = 8
 
-// Decision is a number of nodes and how it came about.
+// Decision is a number of nodes and how it came about. It is a plain value:
+// nothing in it is allocated until [Decision.String] or another method renders
+// it.
 type Decision struct {
 	Want  int
 	Steps [MaxSteps]Step
@@ -32,6 +36,9 @@ type Step struct {
 	// Value is what was measured, Bound the threshold, target or limit that it
 	// was held against. For waiting rules they are seconds.
 	Value, Bound float64
+	// Upper is the other bound where a rule has two: [RuleWithin] says that
+	// Value lies between Bound and Upper.
+	Upper float64
 	// Note says in words what the other fields can't; constant, or made once
 	// when the policy was made.
 	Note string
@@ -51,4 +58,24 @@ func (d *Decision) Add(s Step) {
 	}
 	d.Steps[d.N-1] = s
 	d.Want = s.To
+}
+
+// Clamp brings the wanted number inside of lo and hi, and adds a step that says
+// so where it had to. Where lo is above hi, hi counts.
+func (d *Decision) Clamp(lo, hi int) {
+	switch {
+	case d.Want > hi:
+		d.Add(Step{Rule: RuleMax, From: d.Want, To: hi, Bound: float64(hi)})
+	case d.Want < lo && lo <= hi:
+		d.Add(Step{Rule: RuleMin, From: d.Want, To: lo, Bound: float64(lo)})
+	}
+}
+
+// Last returns the step that set the wanted number; the zero Step when there is
+// none.
+func (d *Decision) Last() Step {
+	if d.N == 0 {
+		return Step{}
+	}
+	return d.Steps[d.N-1]
 }

@@ -75,3 +75,22 @@ type FrontInput struct {
 	LatencyCount      uint64 // requests that the quantiles come from; 0: unknown
 	P50, P95, P99     time.Duration
 }
+
+// Sample returns the observation as it is recorded. States of nodes that a
+// policy doesn't see are left at 0 for the caller to fill in.
+func (o Observation) Sample() metrics.Sample {
+	return metrics.Sample{
+		At:       o.At,
+		Want:     o.Want,
+		Nodes:    metrics.Nodes{Starting: o.Starting, Online: o.Online, Draining: o.Draining},
+		CPU:      o.CPU,
+		Memory:   o.Memory,
+		InFlight: o.InFlight,
+		Waiting:  o.Waiting,
+		Rate:     o.Rate,
+		Errors:   o.Errors,
+		P50:      o.P50,
+		P95:      o.P95,
+		P99:      o.P99,
+	}
+}
