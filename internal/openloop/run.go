@@ -55,8 +55,8 @@ func send(ctx context.Context, c Config, r *recorder, p *pool, began time.Time) 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	sleep := func(until time.Time) bool {
-		if d := time.Until(until); d > 0 {
-			timer.Reset(d)
+		if d := time.Until(until); d > napFrom {
+			timer.Reset(d - napFrom)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
@@ -69,8 +69,11 @@ func send(ctx context.Context, c Config, r *recorder, p *pool, began time.Time) 
 		case <-c.Stop:
 			return false
 		default:
-			return true
 		}
+		if d := time.Until(until); d > 0 {
+			nap(d)
+		}
+		return true
 	}
 	for n := 1; ; {
 		horizon := time.Since(began) + lookAhead
