@@ -1,0 +1,137 @@
+package cms
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/metrics"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// checkpointTicks is every how many ticks the policy's memory is kept.
+const checkpointTicks = 30
+
+// tick observes, decides and records; acting follows each tick and whatever
+// else wakes the loop.
+func (l *loop) tick() {
+	now := time.Now()
+	o, err := l.observe(now)
+	d := l.decide(o, err)
+	t := Tick{At: now, Observation: o, Decision: d, Before: l.rec.Want}
+	if err != nil {
+		t.Err = err.Error()
+	}
+	if d.Want != l.rec.Want {
+		memory := l.policyMemory()
+		if saveErr := l.commit(func(r *PodRecord) error {
+			r.Want = d.Want
+			r.PolicyMemory = memory
+			return nil
+		}); saveErr != nil {
+			l.log.Error("the wanted number stays, as it cannot be saved", "want", d.Want, "error", saveErr)
+			t.Err = saveErr.Error()
+		}
+	} else if l.tickSeq%checkpointTicks == 0 {
+		l.checkpoint()
+	}
+	l.record(&t, now)
+}
+
+// decide returns the wanted number and how it came about. The policy proposes;
+// bounds and room have the last word.
+func (l *loop) decide(o elastic.Observation, err error) elastic.Decision {
+	want := l.rec.Want
+	e := l.rec.Elasticity
+	switch {
+	case l.rec.Paused:
+		return elastic.Hold(want, elastic.RulePaused, "")
+	case !e.Enabled || l.rec.Deleting:
+		return elastic.Hold(want, elastic.RuleManual, "")
+	case l.policy == nil:
+		return note(want, elastic.RuleUnobserved, l.problems["policy"])
+	case err != nil:
+		return note(want, elastic.RuleUnobserved, err.Error())
+	}
+	d := l.ask(o)
+	d.Clamp(e.Min, e.Max)
+	l.limitToRoom(&d)
+	if e.Mode == ModeDryRun && d.Want != want {
+		d.Add(elastic.Step{Rule: elastic.RuleDryRun, From: d.Want, To: want})
+	}
+	return d
+}
+
+// ask calls the policy, which may be anybody's code, and survives its panics.
+func (l *loop) ask(o elastic.Observation) (d elastic.Decision) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.log.Error("the policy panicked", "panic", p)
+			d = note(o.Want, elastic.RuleUnobserved, fmt.Sprintf("the policy panicked: %v", p))
+		}
+	}()
+	return l.policy.Decide(o)
+}
+
+func note(want int, rule elastic.Rule, text string) elastic.Decision {
+	d := elastic.Decision{}
+	d.Add(elastic.Step{Rule: rule, From: want, To: want, Note: text})
+	return d
+}
+
+// limitToRoom keeps the wish to grow within what the hosts can take.
+func (l *loop) limitToRoom(d *elastic.Decision) {
+	live := l.rec.launched()
+	if d.Want <= live || d.Want <= l.rec.Want {
+		return
+	}
+	n, why := l.m.placer.room(l.rec.Spec.Limits, l.m.candidates(l.rec.Spec.Spec), d.Want-live)
+	if got := max(live+n, l.rec.Want); got < d.Want {
+		d.Add(elastic.Step{Rule: elastic.RuleCapacity, From: d.Want, To: got, Bound: float64(got), Note: why})
+	}
+}
+
+// record keeps the tick and tells subscribers.
+func (l *loop) record(t *Tick, now time.Time) {
+	o := t.Observation
+	l.tickSeq++
+	t.Seq = l.tickSeq
+	t.Sample = metrics.Sample{
+		At:   t.At,
+		Want: l.rec.Want,
+		Nodes: metrics.Nodes{
+			New:      l.rec.count(pod.StateNew),
+			Starting: o.Starting,
+			Online:   o.Online,
+			Standby:  l.rec.count(pod.StateStandby),
+			Draining: o.Draining,
+			Failed:   l.rec.count(pod.StateFailed),
+		},
+		CPU:      o.CPU,
+		Memory:   o.Memory,
+		InFlight: o.InFlight,
+		Waiting:  o.Waiting,
+		Rate:     o.Rate,
+		Errors:   o.Errors,
+		P50:      o.P50,
+		P95:      o.P95,
+		P99:      o.P99,
+	}
+	t.Took = time.Since(now)
+	l.sample = t.Sample
+	l.series.Add(t.Sample)
+	l.lastTick = t
+	l.ticks.add(t)
+	if t.Before != l.rec.Want {
+		l.scaled(t)
+	}
+	l.m.events.emit(Event{At: t.At, Type: EventTick, Pod: l.name, Tick: t})
+}
+
+// scaled tells that the wanted number changed.
+func (l *loop) scaled(t *Tick) {
+	l.lastMove = t
+	reason := t.Decision.Reason()
+	l.log.Info("scale", "tick", t.Seq, "from", t.Before, "to", t.Decision.Want, "reason", reason)
+	l.m.events.emit(Event{At: t.At, Type: EventScaled, Pod: l.name, Message: reason, Tick: t})
+}

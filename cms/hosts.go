@@ -1,0 +1,350 @@
+package cms
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// startHosts starts the pollers of all hosts and waits a while for their first
+// observations. Hosts of the configuration go before those of the store.
+func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, stored []HostRecord) error {
+	records := map[string]HostRecord{}
+	for _, r := range stored {
+		records[r.Host.Name] = r
+	}
+	for _, h := range m.cfg.Hosts {
+		r := HostRecord{Host: h.WithDefaults()}
+		if old, ok := records[h.Name]; ok {
+			r.Host.Cordoned = r.Host.Cordoned || old.Host.Cordoned
+			r.Draining = old.Draining
+		}
+		records[h.Name] = r
+	}
+	if len(records) > 0 {
+		if err := m.save(Change{PutHosts: slices.Collect(maps.Values(records))}); err != nil {
+			return fmt.Errorf("cms: save hosts: %w", err)
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, adoptWait)
+	defer cancel()
+	var firsts []chan struct{}
+	m.mu.Lock()
+	m.poll = func(h *host, first chan<- struct{}) {
+		hctx, stop := context.WithCancel(ctx)
+		h.stop = stop
+		polling.Go(func() {
+			defer stop()
+			h.run(hctx, m.epoch, first)
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		h := m.newHost(records[name])
+		first := make(chan struct{})
+		firsts = append(firsts, first)
+		m.hosts[name] = h
+		m.poll(h, first)
+	}
+	m.mu.Unlock()
+	for _, first := range firsts {
+		select {
+		case <-first:
+		case <-wait.Done():
+			m.cfg.Logger.Warn("a host has not answered yet; going on without it")
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (m *Manager) newHost(rec HostRecord) *host {
+	return &host{
+		name:     rec.Host.Name,
+		cluster:  m.cluster,
+		open:     m.cfg.OpenRuntime,
+		tick:     m.cfg.Tick,
+		log:      m.cfg.Logger,
+		observed: m.hostObserved,
+		rec:      rec,
+		kicks:    make(chan struct{}, 1),
+		done:     make(chan struct{}),
+	}
+}
+
+// host returns a host, or nil.
+func (m *Manager) host(name string) *host {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.hosts[name]
+}
+
+// hostList returns all hosts, sorted by name.
+func (m *Manager) hostList() []*host {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(m.hosts), func(a, b *host) int { return cmp.Compare(a.name, b.name) })
+}
+
+// candidates returns the hosts that a pod may use.
+func (m *Manager) candidates(s pod.Spec) []candidate {
+	var out []candidate
+	for _, h := range m.hostList() {
+		if len(s.Hosts) == 0 || slices.Contains(s.Hosts, h.name) {
+			out = append(out, h.candidate())
+		}
+	}
+	return out
+}
+
+// hostObserved looks at what a host shows beyond the nodes of known pods, tells
+// of its comings and goings, and wakes the loops whose nodes changed.
+func (m *Manager) hostObserved(h *host) {
+	v := h.view.Load()
+	old := h.told.Swap(v)
+	if v == nil || v == old {
+		return
+	}
+	switch {
+	case v.err != nil && (old == nil || old.err == nil):
+		m.cfg.Logger.Warn("host unreachable", "host", h.name, "error", v.err)
+		m.events.emit(Event{Type: EventHostUnreachable, Host: h.name, Message: v.err.Error()})
+	case v.err == nil && old != nil && old.err != nil:
+		m.events.emit(Event{Type: EventHostReachable, Host: h.name, Message: fmt.Sprintf("host %s answers again", h.name)})
+	}
+	if v.err != nil {
+		return
+	}
+	for _, l := range m.loops() {
+		if old == nil || changedNodes(l.name, old.nodes, v.nodes) {
+			l.wake()
+		}
+	}
+	select {
+	case <-m.ready:
+		m.stopStrays(h, v)
+	default:
+	}
+	m.finishRemoval(h)
+}
+
+// changedNodes says whether a node of the pod came, went or changed its phase.
+func changedNodes(podName string, before, after map[pod.NodeID]pod.Node) bool {
+	for id, n := range after {
+		if id.Pod == podName {
+			if old, ok := before[id]; !ok || old.Phase != n.Phase {
+				return true
+			}
+		}
+	}
+	for id := range before {
+		if _, ok := after[id]; id.Pod == podName && !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// stopStrays ends nodes of pods that do not exist any more.
+func (m *Manager) stopStrays(h *host, v *hostView) {
+	for id := range v.nodes {
+		m.mu.RLock()
+		_, known := m.pods[id.Pod]
+		m.mu.RUnlock()
+		if known || !h.strays.claim(id) {
+			continue
+		}
+		m.cfg.Logger.Warn("stop a node of a pod that does not exist", "pod", id.Pod, "node", id.Name, "host", h.name)
+		m.spawn(func(ctx context.Context) {
+			defer h.strays.release(id)
+			if err := m.stopNode(ctx, h.name, id, pod.DefaultGrace); err != nil && ctx.Err() == nil {
+				m.cfg.Logger.Warn("stop a node", "node", id.Name, "error", err)
+			}
+		})
+	}
+}
+
+// stopNode stops a node on its host, and makes the host be observed anew.
+func (m *Manager) stopNode(ctx context.Context, hostName string, id pod.NodeID, grace time.Duration) error {
+	h := m.host(hostName)
+	if h == nil {
+		return nil // the host was removed, and its nodes with it
+	}
+	rt, err := h.get()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, grace+startTimeout)
+	defer cancel()
+	if err := rt.Stop(ctx, id, grace); err != nil {
+		return fmt.Errorf("stop node %s on host %s: %w", id, hostName, err)
+	}
+	h.kick()
+	return nil
+}
+
+// Hosts returns all hosts, sorted by name.
+func (m *Manager) Hosts() []HostStatus {
+	var out []HostStatus
+	for _, h := range m.hostList() {
+		out = append(out, m.hostStatus(h))
+	}
+	return out
+}
+
+// Host returns one host. It returns [ErrNotFound].
+func (m *Manager) Host(name string) (HostStatus, error) {
+	h := m.host(name)
+	if h == nil {
+		return HostStatus{}, fmt.Errorf("host %q: %w", name, ErrNotFound)
+	}
+	return m.hostStatus(h), nil
+}
+
+func (m *Manager) hostStatus(h *host) HostStatus {
+	rec, v := h.record(), h.view.Load()
+	s := HostStatus{Host: rec.Host, Draining: rec.Draining, Error: "not observed yet"}
+	s.Reserved, s.Nodes = m.placer.on(h.name)
+	if v == nil {
+		return s
+	}
+	s.Since, s.Capacity, s.Used, s.Engine = v.since, v.host.Capacity, v.host.Used, v.host.Engine
+	s.Reachable, s.Error = v.err == nil, ""
+	if v.err != nil {
+		s.Error = v.err.Error()
+	}
+	return s
+}
+
+// AddHost adds a host, which must answer. It returns [Faults], [ErrExists], or
+// [ErrConflict] when the host does not answer or belongs to another manager.
+func (m *Manager) AddHost(ctx context.Context, spec pod.Host) (HostStatus, error) {
+	spec = spec.WithDefaults()
+	if err := spec.Validate(); err != nil {
+		return HostStatus{}, err
+	}
+	select {
+	case <-m.ready:
+	default:
+		return HostStatus{}, ErrNotRunning
+	}
+	if m.host(spec.Name) != nil {
+		return HostStatus{}, fmt.Errorf("host %q: %w", spec.Name, ErrExists)
+	}
+	h := m.newHost(HostRecord{Host: spec})
+	h.observe(ctx)
+	if v := h.view.Load(); v.err != nil {
+		h.close()
+		return HostStatus{}, fmt.Errorf("%w: host %s was not added: %w", ErrConflict, spec.Name, v.err)
+	}
+	m.mu.Lock()
+	if m.hosts[spec.Name] != nil || m.run.Err() != nil {
+		m.mu.Unlock()
+		h.close()
+		return HostStatus{}, fmt.Errorf("host %q: %w", spec.Name, ErrExists)
+	}
+	m.hosts[spec.Name] = h
+	m.mu.Unlock()
+	if err := m.save(Change{PutHosts: []HostRecord{{Host: spec}}}); err != nil {
+		m.mu.Lock()
+		delete(m.hosts, spec.Name)
+		m.mu.Unlock()
+		h.close()
+		return HostStatus{}, fmt.Errorf("save host %s: %w", spec.Name, err)
+	}
+	m.poll(h, nil)
+	m.events.emit(Event{Type: EventHostAdded, Host: spec.Name, Message: fmt.Sprintf("host %s was added", spec.Name)})
+	m.wakeAll()
+	return m.hostStatus(h), nil
+}
+
+// CordonHost makes a host take no new nodes, or take them again. It returns
+// [ErrNotFound].
+func (m *Manager) CordonHost(_ context.Context, name string, cordoned bool) (HostStatus, error) {
+	h, err := m.editHost(name, func(r *HostRecord) { r.Host.Cordoned = cordoned })
+	if err != nil {
+		return HostStatus{}, err
+	}
+	text := "takes nodes again"
+	if cordoned {
+		text = "takes no new nodes"
+	}
+	m.events.emit(Event{Type: EventHostUpdated, Host: name, Message: fmt.Sprintf("host %s %s", name, text)})
+	m.wakeAll()
+	return m.hostStatus(h), nil
+}
+
+// RemoveHost removes a host. While nodes are there it returns [ErrConflict],
+// unless drain is set: then they are replaced elsewhere first, and the host is
+// removed when the last has gone. It returns [ErrNotFound].
+func (m *Manager) RemoveHost(_ context.Context, name string, drain bool) (HostStatus, error) {
+	h := m.host(name)
+	if h == nil {
+		return HostStatus{}, fmt.Errorf("host %q: %w", name, ErrNotFound)
+	}
+	if slices.ContainsFunc(m.cfg.Hosts, func(c pod.Host) bool { return c.Name == name }) {
+		return HostStatus{}, fmt.Errorf("%w: host %s is in the configuration file; remove it there, or cordon it", ErrConflict, name)
+	}
+	if _, n := m.placer.on(name); n > 0 && !drain {
+		return HostStatus{}, fmt.Errorf("%w: host %s has %d nodes; remove it with drain, which moves them first", ErrConflict, name, n)
+	}
+	if _, err := m.editHost(name, func(r *HostRecord) { r.Draining = true }); err != nil {
+		return HostStatus{}, err
+	}
+	m.wakeAll()
+	h.kick()
+	return m.hostStatus(h), nil
+}
+
+// editHost changes the record of a host, durably.
+func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
+	select {
+	case <-m.ready:
+	default:
+		return nil, ErrNotRunning
+	}
+	h := m.host(name)
+	if h == nil {
+		return nil, fmt.Errorf("host %q: %w", name, ErrNotFound)
+	}
+	h.editing.Lock()
+	defer h.editing.Unlock()
+	rec := h.record()
+	edit(&rec)
+	if err := m.save(Change{PutHosts: []HostRecord{rec}}); err != nil {
+		return nil, fmt.Errorf("save host %s: %w", name, err)
+	}
+	h.setRecord(rec)
+	return h, nil
+}
+
+// finishRemoval removes a draining host once nothing of ours is on it. It is
+// called by the host's own poller.
+func (m *Manager) finishRemoval(h *host) {
+	if !h.record().Draining {
+		return
+	}
+	if _, n := m.placer.on(h.name); n > 0 {
+		return
+	}
+	if err := m.save(Change{DeleteHosts: []string{h.name}}); err != nil {
+		m.cfg.Logger.Warn("remove host", "host", h.name, "error", err)
+		return
+	}
+	m.mu.Lock()
+	delete(m.hosts, h.name)
+	m.mu.Unlock()
+	h.stop()
+	m.events.emit(Event{Type: EventHostRemoved, Host: h.name, Message: fmt.Sprintf("host %s was removed", h.name)})
+}
+
+func (m *Manager) wakeAll() {
+	for _, l := range m.loops() {
+		l.wake()
+	}
+}

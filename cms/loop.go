@@ -1,0 +1,319 @@
+package cms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/metrics"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// loop runs one pod. Its goroutine is the only one that touches the fields
+// below "owned by run"; everybody else sends a function to calls or reads the
+// published status.
+type loop struct {
+	m    *Manager
+	name string
+	log  *slog.Logger
+
+	calls  chan func()
+	wakes  chan struct{}
+	status atomic.Pointer[PodStatus]
+	series *metrics.Series
+	ticks  *tickLog
+	done   chan struct{} // closed when run has returned
+	// editing is a token: who holds it may change the spec in several steps.
+	editing chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when status changes
+
+	// Owned by run.
+	ctx      context.Context // of the actions
+	rec      PodRecord
+	revision string // of the spec in rec
+	nodes    map[string]*nodeRun
+	builder  *elastic.Builder
+	policy   elastic.Policy
+	boots    []time.Duration // the last starts, decision to first answer
+	retry    retry           // after failed starts
+	applied  map[string][]balancer.Server
+	applying bool
+	servedAt time.Time // when the balancer answered last
+	serveTry retry
+	problems map[string]string // kind → sentence
+	sample   metrics.Sample
+	lastTick *Tick
+	lastMove *Tick
+	tickSeq  uint64
+	removed  time.Time // when a node was removed from the record last
+	orphans  map[string]bool
+	leaving  int // nodes that the balancer poller was told are draining
+	finished bool
+	alarm    *time.Timer // wakes the loop for a retry or a deadline
+
+	actions sync.WaitGroup
+	starts  chan struct{} // one slot for each node that may be starting at a time
+}
+
+// nodeRun is what the loop knows of a node beside its record.
+type nodeRun struct {
+	busy     bool               // a start or a stop is under way
+	cancel   context.CancelFunc // of the start, or nil
+	ordered  time.Time          // when it was decided to start it
+	settled  time.Time          // what a host observed after this is true of it
+	drained  time.Time          // when the balancer had confirmed that it drains; zero before
+	idle     bool               // nothing is in flight, or the deadline is over
+	cleaned  bool               // nothing is left of a failed node
+	stopTry  retry
+	inFlight metrics.Value
+	memory   metrics.Value
+}
+
+func newLoop(m *Manager, rec PodRecord) *loop {
+	l := &loop{
+		m:        m,
+		name:     rec.Spec.Name,
+		log:      m.cfg.Logger.With("pod", rec.Spec.Name),
+		calls:    make(chan func()),
+		wakes:    make(chan struct{}, 1),
+		series:   metrics.NewSeries(m.cfg.History),
+		ticks:    newTickLog(),
+		done:     make(chan struct{}),
+		editing:  make(chan struct{}, 1),
+		changed:  make(chan struct{}),
+		rec:      rec,
+		revision: revisionOf(rec.Spec.Spec),
+		nodes:    map[string]*nodeRun{},
+		builder:  elastic.NewBuilder(),
+		applied:  map[string][]balancer.Server{},
+		problems: map[string]string{},
+		orphans:  map[string]bool{},
+		starts:   make(chan struct{}, m.cfg.StartParallel),
+	}
+	for _, n := range rec.Nodes {
+		l.nodes[n.Name] = &nodeRun{ordered: time.Now()}
+		if n.State.Live() {
+			m.placer.hold(l.id(n.Name), n.Host, rec.Spec.Limits)
+		}
+	}
+	l.setPolicy()
+	l.publish()
+	return l
+}
+
+func (l *loop) id(node string) pod.NodeID { return pod.NodeID{Pod: l.name, Name: node} }
+
+// setPolicy makes the policy that the record names, with the memory that the
+// record holds.
+func (l *loop) setPolicy() {
+	delete(l.problems, "policy")
+	policy, err := l.m.cfg.Policies.Parse(l.rec.Elasticity.WithDefaults(l.rec.Spec.MaxNodes).Policy)
+	if err != nil {
+		// A policy of a kind that this program does not have any more.
+		l.policy = nil
+		l.problems["policy"] = fmt.Sprintf("the policy cannot be used, so the number of nodes is kept: %v", err)
+		return
+	}
+	l.policy = policy
+	if m, ok := policy.(interface{ UnmarshalBinary([]byte) error }); ok && len(l.rec.PolicyMemory) > 0 {
+		if err := m.UnmarshalBinary(l.rec.PolicyMemory); err != nil {
+			l.log.Warn("policy starts without its memory", "error", err)
+		}
+	}
+}
+
+// run is the loop. It returns when ctx ends or the pod is gone, after its
+// actions have ended.
+func (l *loop) run(ctx context.Context) {
+	defer close(l.done)
+	actx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		l.drainCalls()
+		l.setLeaving(0)
+	}()
+	l.alarm = time.NewTimer(time.Hour)
+	defer l.alarm.Stop()
+	timer := time.NewTimer(l.untilTick())
+	defer timer.Stop()
+	l.ctx = actx
+	l.act(actx)
+	for !l.finished {
+		select {
+		case <-ctx.Done():
+			l.checkpoint()
+			return
+		case f := <-l.calls:
+			f()
+		case <-l.wakes:
+		case <-l.alarm.C:
+		case <-timer.C:
+			l.tick()
+			timer.Reset(l.untilTick())
+		}
+		l.act(actx)
+		l.publish()
+	}
+}
+
+// untilTick returns the time until the loop's next tick. Ticks come a moment
+// after those of the pollers, so that they see fresh values.
+func (l *loop) untilTick() time.Duration {
+	lag := min(l.m.cfg.Tick/10, 30*time.Millisecond)
+	return untilTick(l.m.epoch.Add(lag), l.m.cfg.Tick)
+}
+
+// drainCalls waits for the actions to end, and lets them say so.
+func (l *loop) drainCalls() {
+	ended := make(chan struct{})
+	go func() {
+		l.actions.Wait()
+		close(ended)
+	}()
+	for {
+		select {
+		case f := <-l.calls:
+			f()
+		case <-ended:
+			return
+		}
+	}
+}
+
+// action runs f beside the loop, and then the function that f returns inside of it.
+func (l *loop) action(f func() func()) {
+	l.actions.Go(func() {
+		if then := f(); then != nil {
+			l.calls <- then
+		}
+	})
+}
+
+// wake makes the loop look at the world now.
+func (l *loop) wake() {
+	select {
+	case l.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// do runs f inside the loop and returns its error.
+func (l *loop) do(ctx context.Context, f func() error) error {
+	answer := make(chan error, 1)
+	select {
+	case l.calls <- func() { answer <- f(); l.publish() }:
+		return <-answer
+	case <-l.done:
+		if l.m.stopping() {
+			return ErrNotRunning
+		}
+		return fmt.Errorf("pod %q: %w", l.name, ErrNotFound)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// commit stores the change that edit makes, then makes it here. On an error
+// nothing has changed.
+func (l *loop) commit(edit func(r *PodRecord) error) error {
+	next := l.rec.clone()
+	if err := edit(&next); err != nil {
+		return err
+	}
+	if err := l.m.save(Change{PutPods: []PodRecord{next}}); err != nil {
+		l.problems["store"] = fmt.Sprintf("cannot save: %v", err)
+		return fmt.Errorf("save pod %s: %w", l.name, err)
+	}
+	delete(l.problems, "store")
+	l.rec = next
+	l.revision = revisionOf(next.Spec.Spec)
+	return nil
+}
+
+// checkpoint keeps what the policy remembers.
+func (l *loop) checkpoint() {
+	memory := l.policyMemory()
+	if slices.Equal(memory, l.rec.PolicyMemory) {
+		return
+	}
+	if err := l.commit(func(r *PodRecord) error { r.PolicyMemory = memory; return nil }); err != nil {
+		l.log.Warn("keep the policy's memory", "error", err)
+	}
+}
+
+func (l *loop) policyMemory() []byte {
+	m, ok := l.policy.(interface{ MarshalBinary() ([]byte, error) })
+	if !ok {
+		return nil
+	}
+	memory, err := m.MarshalBinary()
+	if err != nil {
+		l.log.Warn("marshal the policy's memory", "error", err)
+		return l.rec.PolicyMemory
+	}
+	return memory
+}
+
+// clone returns a copy that shares nothing that an edit changes.
+func (r PodRecord) clone() PodRecord {
+	r.Nodes = slices.Clone(r.Nodes)
+	return r
+}
+
+// node returns the record of a node, or nil.
+func (r *PodRecord) node(name string) *NodeRecord {
+	for i := range r.Nodes {
+		if r.Nodes[i].Name == name {
+			return &r.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// errState says that a node cannot go from one state to another: a bug, caught
+// before it does harm.
+var errState = errors.New("cms: node state transition not allowed")
+
+// become changes the state of a node by the one table.
+func (n *NodeRecord) become(s pod.State, reason string) error {
+	if !n.State.CanBecome(s) {
+		return fmt.Errorf("%w: node %s: %s → %s", errState, n.Name, n.State, s)
+	}
+	n.State = s
+	n.Reason = reason
+	return nil
+}
+
+// count returns how many nodes are in one of the states.
+func (r *PodRecord) count(states ...pod.State) (n int) {
+	for i := range r.Nodes {
+		if slices.Contains(states, r.Nodes[i].State) {
+			n++
+		}
+	}
+	return n
+}
+
+// launched counts the nodes that are meant to run.
+func (r *PodRecord) launched() int {
+	return r.count(pod.StateStarting, pod.StateOnline, pod.StateStandby)
+}
+
+// nextName returns a name for a node that the manager makes.
+func (r *PodRecord) nextName() string {
+	for {
+		r.Serial++
+		if name := fmt.Sprintf("n%d", r.Serial); r.node(name) == nil {
+			return name
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package cms
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/pod"
+)
+
+const (
+	// adoptWait bounds how long the start waits for hosts that do not answer.
+	adoptWait   = 5 * time.Second
+	saveTimeout = 10 * time.Second
+)
+
+// Manager is the resource manager of a cluster. Make one with [New], start it
+// with [Manager.Run]; every other method may be called by any goroutine.
+// Reading methods never block; writing ones block until the change is durable,
+// and answer [ErrNotRunning] before the manager is ready and after it stopped.
+type Manager struct {
+	cfg        Config
+	placer     *placer
+	events     *eventLog
+	balancer   *balancerPoller
+	awaitReady func(context.Context, pod.Probe, pod.Node, func() error) error
+	epoch      time.Time // ticks are multiples of the tick after it
+
+	ready   chan struct{}
+	ended   chan struct{}
+	halting atomic.Bool // nodes are being stopped, whatever is wanted
+
+	mu      sync.RWMutex
+	cluster pod.Cluster
+	pods    map[string]*loop
+	hosts   map[string]*host
+	claims  map[string]string // front's name or address → pod that has it
+	started bool
+	closing bool            // nothing is spawned any more
+	run     context.Context // ends when the manager does
+	// poll starts the poller of a host.
+	poll    func(h *host, first chan<- struct{})
+	running sync.WaitGroup
+}
+
+// New makes a manager; it starts nothing. The error holds every fault of the
+// configuration as [Faults].
+func New(c Config) (*Manager, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("cms: config: %w", err)
+	}
+	m := &Manager{
+		cfg:        c,
+		placer:     newPlacer(),
+		events:     newEventLog(),
+		awaitReady: awaitReady,
+		ready:      make(chan struct{}),
+		ended:      make(chan struct{}),
+		pods:       map[string]*loop{},
+		hosts:      map[string]*host{},
+		claims:     map[string]string{},
+	}
+	m.balancer = &balancerPoller{balancer: c.Balancer, tick: c.Tick, observed: m.balancerObserved, kicks: make(chan struct{}, 1)}
+	return m, nil
+}
+
+// Run loads the state, adopts the nodes and servers that are there, and manages
+// the cluster until ctx ends; nodes and servers stay as they are then. It may be
+// called once, and returns nil when ctx ended it, after all that it started has
+// ended.
+func (m *Manager) Run(ctx context.Context) error {
+	m.mu.Lock()
+	if m.started {
+		m.mu.Unlock()
+		return errors.New("cms: Run was called before")
+	}
+	m.started = true
+	ctx, cancel := context.WithCancel(ctx)
+	m.run = ctx
+	m.epoch = time.Now()
+	m.mu.Unlock()
+	defer func() {
+		cancel()
+		m.events.close()
+		m.running.Wait()
+		close(m.ended)
+	}()
+	state, err := m.cfg.Store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("cms: load: %w", err)
+	}
+	m.mu.Lock()
+	m.cluster = pod.Cluster{Name: m.cfg.Name, ID: state.ClusterID}
+	m.mu.Unlock()
+	m.events.resume(state.EventID)
+	if err := m.reserveEvents(); err != nil {
+		return fmt.Errorf("cms: save: %w", err)
+	}
+
+	// Pollers outlive the loops, which need them to end in order.
+	pollCtx, stopPolling := context.WithCancel(context.WithoutCancel(ctx))
+	var polling sync.WaitGroup
+	defer polling.Wait()
+	defer stopPolling()
+	if err := m.startHosts(pollCtx, &polling, state.Hosts); err != nil {
+		return err
+	}
+	m.restoreFronts(ctx, state.Pods)
+	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
+	polling.Go(func() { m.keepEventIDs(pollCtx) })
+
+	m.mu.Lock()
+	for _, rec := range state.Pods {
+		m.startLoop(newLoop(m, rec))
+	}
+	m.mu.Unlock()
+	close(m.ready)
+	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", time.Since(m.epoch))
+	<-ctx.Done()
+	m.mu.Lock()
+	m.closing = true
+	m.mu.Unlock()
+	m.running.Wait()
+	return nil
+}
+
+// spawn runs f with a context that ends with the manager, which waits for it.
+// It does nothing once the manager is ending.
+func (m *Manager) spawn(f func(ctx context.Context)) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if !m.closing {
+		m.running.Go(func() { f(m.run) })
+	}
+}
+
+// Ready is closed once the state is loaded and what is there is adopted.
+func (m *Manager) Ready() <-chan struct{} { return m.ready }
+
+// Policies returns the registry of policies.
+func (m *Manager) Policies() *elastic.Registry { return m.cfg.Policies }
+
+// startLoop starts a pod's loop; the caller holds mu.
+func (m *Manager) startLoop(l *loop) {
+	m.pods[l.name] = l
+	for _, f := range l.rec.Spec.Fronts {
+		m.claims["name "+f.Name] = l.name
+		m.claims["listen "+f.Listen] = l.name
+	}
+	m.running.Go(func() {
+		l.run(m.run)
+		if l.finished {
+			m.mu.Lock()
+			delete(m.pods, l.name)
+			maps.DeleteFunc(m.claims, func(_, owner string) bool { return owner == l.name })
+			m.mu.Unlock()
+			l.mu.Lock()
+			close(l.changed) // wakes those who wait, to find it gone
+			l.changed = make(chan struct{})
+			l.mu.Unlock()
+			m.events.emit(Event{Type: EventPodDeleted, Pod: l.name, Message: fmt.Sprintf("pod %s is gone", l.name)})
+		}
+	})
+}
+
+// restoreFronts makes the fronts of all pods be there, and no others. What
+// fails is tried again by the loops.
+func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) {
+	known := map[string]bool{}
+	for _, p := range pods {
+		for _, f := range p.Spec.Fronts {
+			known[f.Name] = true
+			if err := m.cfg.Balancer.SetFront(ctx, f.Front); err != nil {
+				m.cfg.Logger.Warn("restore a front", "pod", p.Spec.Name, "front", f.Name, "error", err)
+			}
+		}
+	}
+	stats, err := m.cfg.Balancer.Observe(ctx)
+	if err != nil {
+		return // an empty balancer that is not running yet
+	}
+	for _, f := range stats.Fronts {
+		if !known[f.Name] {
+			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
+			if err := m.cfg.Balancer.RemoveFront(ctx, f.Name); err != nil {
+				m.cfg.Logger.Warn("remove a front", "front", f.Name, "error", err)
+			}
+		}
+	}
+}
+
+// save writes a change, bounded in time, also while the manager is ending.
+func (m *Manager) save(c Change) error {
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	return m.cfg.Store.Save(ctx, c)
+}
+
+// reserveEvents lets the store remember that event ids are in use.
+func (m *Manager) reserveEvents() error {
+	id := m.events.wanted()
+	if err := m.save(Change{EventID: id}); err != nil {
+		return err
+	}
+	m.events.reserve(id)
+	return nil
+}
+
+func (m *Manager) keepEventIDs(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.events.low:
+			if err := m.reserveEvents(); err != nil {
+				m.cfg.Logger.Warn("reserve event ids", "error", err)
+			}
+		}
+	}
+}
+
+// balancerObserved wakes the loops that wait for requests to end.
+func (m *Manager) balancerObserved() {
+	if m.balancer.draining.Load() == 0 {
+		return
+	}
+	for _, l := range m.loops() {
+		l.wake()
+	}
+}
+
+// loops returns all loops, sorted by name.
+func (m *Manager) loops() []*loop {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(m.pods), func(a, b *loop) int { return cmp.Compare(a.name, b.name) })
+}
+
+func (m *Manager) stopping() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.run == nil || m.run.Err() != nil
+}
+
+// loop returns the loop of a pod, for a command.
+func (m *Manager) loop(name string) (*loop, error) {
+	select {
+	case <-m.ready:
+	default:
+		return nil, ErrNotRunning
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if l, ok := m.pods[name]; ok {
+		return l, nil
+	}
+	return nil, fmt.Errorf("pod %q: %w", name, ErrNotFound)
+}
+
+// Cluster sums up the cluster.
+func (m *Manager) Cluster() ClusterStatus {
+	m.mu.RLock()
+	s := ClusterStatus{Name: m.cfg.Name, ID: m.cluster.ID, StartedAt: m.epoch}
+	m.mu.RUnlock()
+	for _, p := range m.Pods() {
+		s.Pods++
+		s.Nodes += len(p.Nodes)
+		for _, problem := range p.Problems {
+			s.Problems = append(s.Problems, fmt.Sprintf("pod %s: %s", p.Spec.Name, problem))
+		}
+	}
+	for _, h := range m.Hosts() {
+		s.Hosts++
+		if !h.Reachable {
+			s.Problems = append(s.Problems, h.Error)
+		}
+	}
+	if b := m.Balancer(); b.Err != "" {
+		s.Problems = append(s.Problems, "balancer: "+b.Err)
+	}
+	return s
+}
+
+// Halt stops every node, drained, and returns when none is left or ctx ends.
+// The wanted numbers stay in the store: the next manager starts as many again.
+// Until then nothing is started.
+func (m *Manager) Halt(ctx context.Context) error {
+	m.halting.Store(true)
+	for _, l := range m.loops() {
+		l.wake()
+	}
+	for _, l := range m.loops() {
+		if _, err := m.WaitPod(ctx, l.name, func(s PodStatus) bool {
+			return !slices.ContainsFunc(s.Nodes, func(n NodeStatus) bool { return n.State.Live() })
+		}); err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("halt: pod %s: %w", l.name, err)
+		}
+	}
+	return nil
+}

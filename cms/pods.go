@@ -1,0 +1,335 @@
+package cms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Pods returns all pods, sorted by name.
+func (m *Manager) Pods() []PodStatus {
+	loops := m.loops()
+	out := make([]PodStatus, 0, len(loops))
+	for _, l := range loops {
+		out = append(out, *l.status.Load())
+	}
+	return out
+}
+
+// Pod returns one pod. It returns [ErrNotFound].
+func (m *Manager) Pod(name string) (PodStatus, error) {
+	m.mu.RLock()
+	l, ok := m.pods[name]
+	m.mu.RUnlock()
+	if !ok {
+		return PodStatus{}, fmt.Errorf("pod %q: %w", name, ErrNotFound)
+	}
+	return *l.status.Load(), nil
+}
+
+// Init creates those default pods that are missing, and returns all of them. It
+// is idempotent.
+func (m *Manager) Init(ctx context.Context) ([]PodStatus, error) {
+	var out []PodStatus
+	for _, spec := range m.cfg.DefaultPods {
+		s, err := m.CreatePod(ctx, spec)
+		if errors.Is(err, ErrExists) {
+			s, err = m.Pod(spec.Name)
+		}
+		if err != nil {
+			return out, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// CreatePod makes a pod without nodes. It returns [Faults], [ErrExists], or
+// [ErrConflict] when a front's name or address is taken. On an error nothing
+// was made.
+func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error) {
+	if err := m.validate(spec); err != nil {
+		return PodStatus{}, err
+	}
+	spec = spec.Clone().WithDefaults()
+	rec := PodRecord{Spec: spec, CreatedAt: time.Now().UTC(), Elasticity: Elasticity{}.WithDefaults(spec.MaxNodes)}
+	select {
+	case <-m.ready:
+	default:
+		return PodStatus{}, ErrNotRunning
+	}
+	if err := m.claim(spec, true); err != nil {
+		return PodStatus{}, err
+	}
+	made, err := m.setFronts(ctx, spec.Fronts)
+	if err == nil {
+		err = m.save(Change{PutPods: []PodRecord{rec}})
+	}
+	m.mu.Lock()
+	if err == nil && m.closing {
+		err = ErrNotRunning // it is in the store, and there after the next start
+	}
+	if err != nil {
+		m.releaseClaims(spec.Name)
+		delete(m.pods, spec.Name)
+		m.mu.Unlock()
+		m.removeFronts(made)
+		return PodStatus{}, fmt.Errorf("create pod %s: %w", spec.Name, err)
+	}
+	l := newLoop(m, rec)
+	m.startLoop(l)
+	m.mu.Unlock()
+	m.events.emit(Event{Type: EventPodCreated, Pod: spec.Name, Message: fmt.Sprintf("pod %s was created", spec.Name)})
+	return *l.status.Load(), nil
+}
+
+// validate checks a spec, and that the hosts that it names exist.
+func (m *Manager) validate(spec PodSpec) error {
+	var f Faults
+	nest(&f, "", spec.Validate())
+	for _, h := range spec.Hosts {
+		if pod.ValidName(h) && m.host(h) == nil {
+			f.Add("hosts", "name hosts of the cluster, or add it first", "there is no host %q", h)
+		}
+	}
+	return f.Err()
+}
+
+// claim takes the names and addresses of a pod's fronts, all or none, and with
+// fresh set the pod's name.
+func (m *Manager) claim(spec PodSpec, fresh bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fresh {
+		if _, ok := m.pods[spec.Name]; ok {
+			return fmt.Errorf("pod %q: %w", spec.Name, ErrExists)
+		}
+		if m.claims["pod "+spec.Name] != "" {
+			return fmt.Errorf("pod %q: %w: it is being created", spec.Name, ErrExists)
+		}
+	}
+	for _, f := range spec.Fronts {
+		if owner := m.claims["name "+f.Name]; owner != "" && owner != spec.Name {
+			return fmt.Errorf("%w: pod %s has a front named %q already; choose another name", ErrConflict, owner, f.Name)
+		}
+		if owner := m.claims["listen "+f.Listen]; owner != "" && owner != spec.Name {
+			return fmt.Errorf("%w: pod %s has a front on %s already; choose another address", ErrConflict, owner, f.Listen)
+		}
+	}
+	if fresh {
+		m.claims["pod "+spec.Name] = spec.Name
+	}
+	for _, f := range spec.Fronts {
+		m.claims["name "+f.Name] = spec.Name
+		m.claims["listen "+f.Listen] = spec.Name
+	}
+	return nil
+}
+
+// releaseClaims gives back what a pod had claimed; the caller holds mu.
+func (m *Manager) releaseClaims(name string) {
+	for what, owner := range m.claims {
+		if owner == name {
+			delete(m.claims, what)
+		}
+	}
+}
+
+// setFronts makes fronts be there and returns those that it made, also on an
+// error.
+func (m *Manager) setFronts(ctx context.Context, fronts []Front) ([]Front, error) {
+	var made []Front
+	for _, f := range fronts {
+		if err := m.cfg.Balancer.SetFront(ctx, f.Front); err != nil {
+			if errors.Is(err, balancer.ErrAddressInUse) {
+				return made, fmt.Errorf("%w: another program listens on %s; choose another address for front %s, or end that program", ErrConflict, f.Listen, f.Name)
+			}
+			return made, fmt.Errorf("front %s: %w", f.Name, err)
+		}
+		made = append(made, f)
+	}
+	return made, nil
+}
+
+// removeFronts takes back fronts, when what they were for failed.
+func (m *Manager) removeFronts(fronts []Front) {
+	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout)
+	defer cancel()
+	for _, f := range fronts {
+		if err := m.cfg.Balancer.RemoveFront(ctx, f.Name); err != nil {
+			m.cfg.Logger.Warn("remove a front", "front", f.Name, "error", err)
+		}
+	}
+}
+
+// UpdatePod replaces the spec of the pod of that name. A changed workload or
+// changed limits are a new revision: its nodes are replaced one at a time, the
+// new one first. It returns [Faults], [ErrNotFound], or [ErrConflict] when a
+// front's name or address is taken or the pod is being deleted.
+func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error) {
+	l, err := m.loop(spec.Name)
+	if err != nil {
+		return PodStatus{}, err
+	}
+	if err := m.validate(spec); err != nil {
+		return PodStatus{}, err
+	}
+	spec = spec.Clone().WithDefaults()
+	select {
+	case l.editing <- struct{}{}:
+		defer func() { <-l.editing }()
+	case <-ctx.Done():
+		return PodStatus{}, ctx.Err()
+	}
+	old := l.status.Load().Spec
+	if err := l.checkUpdate(spec); err != nil {
+		return PodStatus{}, err
+	}
+	if err := m.claim(spec, false); err != nil {
+		return PodStatus{}, err
+	}
+	changed := without(spec.Fronts, old.Fronts)
+	if _, err = m.setFronts(ctx, changed); err == nil {
+		err = l.do(ctx, func() error {
+			if err := l.checkUpdate(spec); err != nil {
+				return err
+			}
+			for _, f := range changed {
+				delete(l.applied, f.Name)
+			}
+			return l.commit(func(r *PodRecord) error {
+				r.Spec = spec
+				return nil
+			})
+		})
+	}
+	if err != nil {
+		m.restore(l, old, changed)
+		return PodStatus{}, fmt.Errorf("update pod %s: %w", spec.Name, err)
+	}
+	gone := slices.DeleteFunc(slices.Clone(old.Fronts), func(o Front) bool {
+		return slices.ContainsFunc(spec.Fronts, func(f Front) bool { return f.Name == o.Name })
+	})
+	m.removeFronts(gone)
+	m.reclaim(l.name, spec)
+	m.events.emit(Event{Type: EventPodUpdated, Pod: l.name, Message: fmt.Sprintf("pod %s was changed", l.name)})
+	return *l.status.Load(), nil
+}
+
+// checkUpdate says what forbids a new spec now.
+func (l *loop) checkUpdate(spec PodSpec) error {
+	s := l.status.Load()
+	var f Faults
+	switch {
+	case s.State == PodDeleting:
+		return fmt.Errorf("%w: pod %s is being deleted", ErrConflict, l.name)
+	case spec.Kind != s.Spec.Kind:
+		f.Add("kind", "create another pod", "cannot be changed from %s to %s", s.Spec.Kind, spec.Kind)
+	}
+	if s.Elasticity.Enabled && spec.MaxNodes < s.Elasticity.Max {
+		f.Add("max_nodes", fmt.Sprintf("use at least %d, or lower elasticity's max first", s.Elasticity.Max), "%d is below elasticity's max", spec.MaxNodes)
+	} else if spec.MaxNodes < s.Want {
+		f.Add("max_nodes", fmt.Sprintf("use at least %d, or remove nodes first", s.Want), "%d is below the number of nodes", spec.MaxNodes)
+	}
+	return f.Err()
+}
+
+// restore takes back the fronts of an update that failed.
+func (m *Manager) restore(l *loop, old PodSpec, changed []Front) {
+	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout)
+	defer cancel()
+	for _, f := range changed {
+		i := slices.IndexFunc(old.Fronts, func(o Front) bool { return o.Name == f.Name })
+		if i < 0 {
+			m.removeFronts([]Front{f})
+		} else if err := m.cfg.Balancer.SetFront(ctx, old.Fronts[i].Front); err != nil {
+			m.cfg.Logger.Warn("restore a front", "front", f.Name, "error", err)
+		}
+	}
+	m.reclaim(l.name, old)
+}
+
+// reclaim makes the claims of a pod be those of its spec.
+func (m *Manager) reclaim(name string, spec PodSpec) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.releaseClaims(name)
+	for _, f := range spec.Fronts {
+		m.claims["name "+f.Name] = name
+		m.claims["listen "+f.Listen] = name
+	}
+}
+
+// without returns the fronts in a that are not, just so, in b.
+func without(a, b []Front) []Front {
+	return slices.DeleteFunc(slices.Clone(a), func(f Front) bool { return slices.Contains(b, f) })
+}
+
+// DeletePod begins to delete a pod: its nodes are drained and stopped, then its
+// fronts and the pod itself are removed. It also finishes after a restart. It
+// returns [ErrNotFound], and is idempotent until the pod is gone.
+func (m *Manager) DeletePod(ctx context.Context, name string) (PodStatus, error) {
+	return m.command(ctx, name, func(l *loop) error {
+		if l.rec.Deleting {
+			return nil
+		}
+		if err := l.commit(func(r *PodRecord) error { r.Deleting = true; return nil }); err != nil {
+			return err
+		}
+		m.events.emit(Event{Type: EventPodDeleting, Pod: name, Message: fmt.Sprintf("pod %s is being deleted", name)})
+		return nil
+	})
+}
+
+// deletePod removes the last of a pod: its fronts, then its record.
+func (m *Manager) deletePod(ctx context.Context, name string, fronts []Front) error {
+	for _, f := range fronts {
+		if err := m.cfg.Balancer.RemoveFront(ctx, f.Name); err != nil {
+			return fmt.Errorf("remove front %s: %w", f.Name, err)
+		}
+	}
+	return m.save(Change{DeletePods: []string{name}})
+}
+
+// command runs f inside the loop of a pod and returns the pod as it is then.
+func (m *Manager) command(ctx context.Context, name string, f func(l *loop) error) (PodStatus, error) {
+	l, err := m.loop(name)
+	if err != nil {
+		return PodStatus{}, err
+	}
+	if err := l.do(ctx, func() error { return f(l) }); err != nil {
+		return PodStatus{}, err
+	}
+	return *l.status.Load(), nil
+}
+
+// WaitPod blocks until done says so of the pod's status, and returns that. It
+// returns [ErrNotFound] when the pod is gone, [ErrNotRunning] when the manager
+// stops, or ctx's error with the last status.
+func (m *Manager) WaitPod(ctx context.Context, name string, done func(PodStatus) bool) (PodStatus, error) {
+	l, err := m.loop(name)
+	if err != nil {
+		return PodStatus{}, err
+	}
+	for {
+		s, changed := l.next()
+		if done(*s) {
+			return *s, nil
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			if m.stopping() {
+				return *s, ErrNotRunning
+			}
+			return *s, fmt.Errorf("pod %q: %w", name, ErrNotFound)
+		case <-ctx.Done():
+			return *s, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package cms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// firstProbe is the pause after the first failed try; it doubles up to the
+// probe's interval, so that a quick node is found ready quickly.
+const firstProbe = 2 * time.Millisecond
+
+// errNotReady says that a node did not pass its probe in time.
+var errNotReady = errors.New("not ready")
+
+// awaitReady probes the node until it passes. It returns an error when the
+// deadline passes, when ended reports that the node is gone, or when ctx ends.
+func awaitReady(ctx context.Context, p pod.Probe, n pod.Node, ended func() error) error {
+	if p.Kind == pod.ProbeNone {
+		return nil
+	}
+	addr, ok := n.Endpoints[p.Port]
+	if !ok {
+		return fmt.Errorf("%w: node has no endpoint for port %q", errNotReady, p.Port)
+	}
+	deadline := time.NewTimer(p.StartDeadline)
+	defer deadline.Stop()
+	pause := min(firstProbe, p.Interval)
+	for {
+		err := probe(ctx, p, addr)
+		if err == nil {
+			return nil
+		}
+		if end := ended(); end != nil {
+			return end
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return fmt.Errorf("%w after %s: %w", errNotReady, p.StartDeadline, err)
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, p.Interval)
+	}
+}
+
+// probe tries once.
+func probe(ctx context.Context, p pod.Probe, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	if p.Kind == pod.ProbeTCP {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+p.Path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "elastipod-probe")
+	req.Close = true
+	resp, err := probeClient.Do(req)
+	if err != nil {
+		return err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 399 {
+		return fmt.Errorf("GET %s answered %s", p.Path, resp.Status)
+	}
+	return nil
+}
+
+// probeClient keeps no connections, uses no proxy and follows no redirects: a
+// redirect is an answer.
+var probeClient = &http.Client{
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}

@@ -1,0 +1,97 @@
+package cms
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/elastipod/elastipod/metrics"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// publish makes a new immutable status and wakes those who wait for one.
+func (l *loop) publish() {
+	s := &PodStatus{
+		Spec:       l.rec.Spec,
+		Elasticity: l.rec.Elasticity.WithDefaults(l.rec.Spec.MaxNodes),
+		State:      PodActive,
+		CreatedAt:  l.rec.CreatedAt,
+		Want:       l.rec.Want,
+		Revision:   l.revision,
+		Nodes:      make([]NodeStatus, 0, len(l.rec.Nodes)),
+		Sample:     l.sample,
+		LastTick:   l.lastTick,
+		LastChange: l.lastMove,
+	}
+	switch {
+	case l.rec.Deleting:
+		s.State = PodDeleting
+	case l.rec.Paused:
+		s.State = PodPaused
+	}
+	for i := range l.rec.Nodes {
+		s.Nodes = append(s.Nodes, l.nodeStatus(&l.rec.Nodes[i]))
+	}
+	slices.SortStableFunc(s.Nodes, func(a, b NodeStatus) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	for _, kind := range slices.Sorted(maps.Keys(l.problems)) {
+		s.Problems = append(s.Problems, l.problems[kind])
+	}
+	s.Converged = l.converged()
+	l.status.Store(s)
+	l.mu.Lock()
+	close(l.changed)
+	l.changed = make(chan struct{})
+	l.mu.Unlock()
+}
+
+// converged says that what runs and takes requests is what should.
+func (l *loop) converged() bool {
+	if l.applying || l.rec.count(pod.StateStarting, pod.StateDraining) > 0 || l.rec.count(pod.StateOnline) != l.want() {
+		return false
+	}
+	for _, f := range l.rec.Spec.Fronts {
+		if have, ok := l.applied[f.Name]; !ok || !slices.Equal(have, l.servers(f)) {
+			return false
+		}
+	}
+	for i := range l.rec.Nodes {
+		if l.rec.Nodes[i].State == pod.StateOnline && l.stale(&l.rec.Nodes[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *loop) nodeStatus(rec *NodeRecord) NodeStatus {
+	run := l.nodes[rec.Name]
+	s := NodeStatus{
+		Name:      rec.Name,
+		Pod:       l.name,
+		Host:      rec.Host,
+		State:     rec.State,
+		Revision:  rec.Revision,
+		Handle:    rec.Handle,
+		Endpoints: rec.Endpoints,
+		CreatedAt: rec.CreatedAt,
+		StartedAt: rec.StartedAt,
+		ReadyAt:   rec.ReadyAt,
+		Reason:    rec.Reason,
+		Memory:    run.memory,
+	}
+	if rec.State == pod.StateOnline {
+		if cores, ok := l.builder.Cores(rec.Name).Get(); ok {
+			s.CPU = metrics.V(cores / l.rec.Spec.Limits.CPU)
+		}
+	}
+	if rec.State == pod.StateOnline || rec.State == pod.StateDraining {
+		s.InFlight = l.inFlight(rec.Name, time.Time{})
+	}
+	return s
+}
+
+// next returns the status and a channel that is closed when there is a newer one.
+func (l *loop) next() (*PodStatus, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status.Load(), l.changed
+}

@@ -1,0 +1,34 @@
+package cms
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = time.Minute
+)
+
+// retry says when something that failed may be tried again: exponentially later,
+// with jitter. The zero retry may be tried at once.
+type retry struct {
+	failures int
+	next     time.Time
+}
+
+// failed records a failure.
+func (r *retry) failed(now time.Time) {
+	pause := lastRetry
+	if r.failures < 10 {
+		pause = min(firstRetry<<r.failures, lastRetry)
+	}
+	r.failures++
+	r.next = now.Add(pause/2 + rand.N(pause/2))
+}
+
+// ready says whether it may be tried now.
+func (r *retry) ready(now time.Time) bool { return !now.Before(r.next) }
+
+// reset forgets all failures.
+func (r *retry) reset() { *r = retry{} }

@@ -1,0 +1,190 @@
+package cms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// servers returns what should be behind a front, sorted by name.
+func (l *loop) servers(f Front) []balancer.Server {
+	want := []balancer.Server{}
+	for i := range l.rec.Nodes {
+		rec := &l.rec.Nodes[i]
+		addr, ok := rec.Endpoints[f.Port]
+		if !ok {
+			continue
+		}
+		s := balancer.Server{Name: rec.Name, Addr: addr}.WithDefaults()
+		switch {
+		case rec.State == pod.StateOnline && l.rec.Paused:
+			s.State = balancer.Drain
+		case rec.State == pod.StateOnline:
+		case rec.State == pod.StateDraining && !l.nodes[rec.Name].idle:
+			s.State = balancer.Drain
+		default:
+			continue
+		}
+		want = append(want, s)
+	}
+	slices.SortFunc(want, func(a, b balancer.Server) int { return strings.Compare(a.Name, b.Name) })
+	return want
+}
+
+// serving says whether the balancer knows the node, or may be learning of it
+// just now.
+func (l *loop) serving(node string) bool {
+	for _, servers := range l.applied {
+		if slices.ContainsFunc(servers, func(s balancer.Server) bool { return s.Name == node }) {
+			return true
+		}
+	}
+	return false
+}
+
+// serve makes the balancer's servers equal to the nodes that take requests. One
+// call to the balancer is under way at a time.
+func (l *loop) serve(ctx context.Context, now time.Time) {
+	if l.applying || !l.serveTry.ready(now) {
+		return
+	}
+	l.compare()
+	type change struct {
+		front   Front
+		servers []balancer.Server
+	}
+	var changes []change
+	for _, f := range l.rec.Spec.Fronts {
+		want := l.servers(f)
+		if have, ok := l.applied[f.Name]; !ok || !slices.Equal(have, want) {
+			changes = append(changes, change{f, want})
+		}
+	}
+	if len(changes) == 0 {
+		return
+	}
+	l.applying = true
+	before := map[string][]balancer.Server{}
+	for _, c := range changes {
+		// Until the balancer has answered, a server that is added may be there
+		// already, and one that is removed may still be there.
+		before[c.front.Name] = l.applied[c.front.Name]
+		l.applied[c.front.Name] = union(before[c.front.Name], c.servers)
+	}
+	l.action(func() func() {
+		var errs []error
+		made := map[string][]balancer.Server{}
+		for _, c := range changes {
+			if err := l.apply(ctx, c.front, c.servers); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			made[c.front.Name] = c.servers
+		}
+		return func() { l.served(made, errors.Join(errs...)) }
+	})
+}
+
+// apply sets the servers of a front, and the front itself where the balancer
+// lost it.
+func (l *loop) apply(ctx context.Context, f Front, servers []balancer.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	err := l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
+	if errors.Is(err, balancer.ErrNoFront) {
+		if err = l.m.cfg.Balancer.SetFront(ctx, f.Front); err == nil {
+			err = l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("front %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+const applyTimeout = 30 * time.Second
+
+// served records what the balancer has taken.
+func (l *loop) served(made map[string][]balancer.Server, err error) {
+	now := time.Now()
+	l.applying = false
+	for front, servers := range made {
+		l.applied[front] = servers
+	}
+	if err != nil {
+		l.serveTry.failed(now)
+		l.problems["balancer"] = fmt.Sprintf("the balancer does not have the servers that it should: %v", err)
+	} else {
+		l.serveTry.reset()
+		delete(l.problems, "balancer")
+	}
+	l.servedAt = now
+	for i := range l.rec.Nodes {
+		rec := &l.rec.Nodes[i]
+		if run := l.nodes[rec.Name]; rec.State == pod.StateDraining && run.drained.IsZero() && l.draining(rec.Name) {
+			run.drained = now
+		}
+	}
+	if l.leaving > 0 {
+		l.m.balancer.kick()
+	}
+}
+
+// draining says whether the balancer has confirmed, on every front that has the
+// node, that it gets no new requests.
+func (l *loop) draining(node string) bool {
+	for _, servers := range l.applied {
+		for _, s := range servers {
+			if s.Name == node && s.State != balancer.Drain {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// compare forgets what was applied to a front when the balancer has something
+// else, so that it is applied again.
+func (l *loop) compare() {
+	v := l.m.balancer.view.Load()
+	if v == nil || v.err != nil || !v.begun.After(l.servedAt) {
+		return
+	}
+	for front, want := range l.applied {
+		seen, ok := v.stats.Front(front)
+		if ok && slices.EqualFunc(want, seen.Servers, func(w balancer.Server, s balancer.ServerStats) bool {
+			return w.Name == s.Name && w.Addr == s.Addr && w.State == s.State
+		}) {
+			continue
+		}
+		if !slices.ContainsFunc(l.rec.Spec.Fronts, func(f Front) bool { return f.Name == front }) {
+			delete(l.applied, front)
+			continue
+		}
+		l.log.Warn("the balancer has other servers than were applied; applying again", "front", front, "applied", len(want), "found", len(seen.Servers))
+		l.applied[front] = append(slices.Clone(want), balancer.Server{Name: mismatch})
+		l.servedAt = time.Now()
+	}
+}
+
+// mismatch stands in a list of applied servers that is known to be wrong; no
+// node has such a name.
+const mismatch = "?"
+
+// union returns the servers of both lists; of those in both, the one that was
+// there before when it takes requests.
+func union(before, after []balancer.Server) []balancer.Server {
+	out := slices.Clone(before)
+	for _, s := range after {
+		if !slices.ContainsFunc(before, func(b balancer.Server) bool { return b.Name == s.Name }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,207 @@
+package cms
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+const (
+	startTimeout   = 2 * time.Minute
+	prepareTimeout = 30 * time.Minute // a large image over a slow line
+)
+
+// resumeStarts begins to start every node that is recorded as starting and is
+// not being started: a new one, or one whose start an earlier manager left.
+func (l *loop) resumeStarts(ctx context.Context) {
+	for i := range l.rec.Nodes {
+		rec := l.rec.Nodes[i]
+		run := l.nodes[rec.Name]
+		if rec.State != pod.StateStarting || run.busy {
+			continue
+		}
+		nctx, cancel := context.WithCancel(ctx)
+		run.busy, run.cancel = true, cancel
+		spec := l.rec.Spec.Spec.Clone()
+		l.action(func() func() {
+			defer cancel()
+			select {
+			case l.starts <- struct{}{}:
+			case <-nctx.Done():
+				return func() { l.started(ctx, rec.Name, NodeRecord{}, nctx.Err()) }
+			}
+			defer func() { <-l.starts }()
+			made, err := l.start(nctx, rec, spec)
+			return func() { l.started(ctx, rec.Name, made, err) }
+		})
+	}
+}
+
+// start prepares the host, starts the node and waits until it is ready. It runs
+// beside the loop.
+func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRecord, error) {
+	h := l.m.host(rec.Host)
+	if h == nil {
+		return rec, fmt.Errorf("host %s: %w", rec.Host, ErrNotFound)
+	}
+	rt, err := h.get()
+	if err != nil {
+		return rec, err
+	}
+	if err := l.prepare(ctx, h.name, rt, spec.Workload, &rec); err != nil {
+		return rec, err
+	}
+	secrets, err := readSecrets(spec.Workload.Secrets)
+	if err != nil {
+		return rec, err
+	}
+	sctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	id := l.id(rec.Name)
+	n, err := rt.Start(sctx, pod.StartRequest{ID: id, Revision: rec.Revision, Workload: spec.Workload, Limits: spec.Limits, Secrets: secrets})
+	if err != nil {
+		return rec, fmt.Errorf("start on host %s: %w", h.name, err)
+	}
+	settled := time.Now()
+	rec.Handle, rec.StartedAt, rec.Endpoints = n.Handle, n.StartedAt, n.Endpoints
+	h.kick()
+	err = l.m.awaitReady(ctx, spec.Workload.Probe, n, func() error {
+		seen, found, known := h.lookup(id, settled)
+		switch {
+		case !known, found && seen.Phase != pod.PhaseExited:
+			return nil
+		case found && seen.Exit != nil:
+			return fmt.Errorf("%w: %s", pod.ErrExited, seen.Exit.Reason())
+		}
+		return fmt.Errorf("%w: it is not on host %s any more", pod.ErrExited, h.name)
+	})
+	return rec, err
+}
+
+// prepare fetches what the workload needs, and puts the image's digest into the
+// node's revision.
+func (l *loop) prepare(ctx context.Context, host string, rt pod.Runtime, w pod.Workload, rec *NodeRecord) error {
+	p := rt.Extras().Preparer
+	if p == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	var told time.Time
+	made, err := p.Prepare(ctx, w, func(p pod.Progress) {
+		if time.Since(told) < time.Second {
+			return
+		}
+		told = time.Now()
+		text := p.Message
+		if p.Total > 0 {
+			text = fmt.Sprintf("%s: %d %%", p.Message, 100*p.Done/p.Total)
+		}
+		l.m.events.emit(Event{Type: EventImagePulling, Pod: l.name, Node: rec.Name, Host: host, Message: text})
+	})
+	if err != nil {
+		return fmt.Errorf("prepare host %s: %w", host, err)
+	}
+	rec.Revision = withDigest(specRevision(rec.Revision), made.Digest)
+	return nil
+}
+
+// started records how a start ended.
+func (l *loop) started(ctx context.Context, name string, made NodeRecord, startErr error) {
+	run, rec := l.nodes[name], l.rec.node(name)
+	now := time.Now()
+	run.busy, run.cancel, run.settled = false, nil, now
+	switch {
+	case rec.State != pod.StateStarting:
+		return // it was told to drain meanwhile; retire stops it
+	case ctx.Err() != nil:
+		return // we are ending: the next manager resumes the start
+	case startErr != nil:
+		l.retry.failed(now)
+		l.problems["start"] = fmt.Sprintf("node %s could not be started: %s; the next try is in %s",
+			name, startErr, time.Until(l.retry.next).Round(100*time.Millisecond))
+		l.fail(name, startErr.Error())
+		return
+	}
+	err := l.commit(func(r *PodRecord) error {
+		n := r.node(name)
+		n.Handle, n.StartedAt, n.Endpoints, n.Revision = made.Handle, made.StartedAt, made.Endpoints, made.Revision
+		n.ReadyAt = now
+		return n.become(pod.StateOnline, "")
+	})
+	if err != nil {
+		return // still starting, and resumed: starting is idempotent
+	}
+	l.retry.reset()
+	delete(l.problems, "start")
+	took := now.Sub(run.ordered)
+	l.booted(took)
+	l.log.Info("node online", "node", name, "host", rec.Host, "took", took)
+	l.m.events.emit(Event{Type: EventNodeOnline, Pod: l.name, Node: name, Host: rec.Host,
+		Message: fmt.Sprintf("node %s is online after %s", name, took.Round(time.Millisecond))})
+}
+
+// readSecrets reads the secrets of a workload from where they come from. Their
+// content appears in no error.
+func readSecrets(secrets []pod.Secret) (map[string]pod.SecretValue, error) {
+	if len(secrets) == 0 {
+		return nil, nil
+	}
+	values := make(map[string]pod.SecretValue, len(secrets))
+	for _, s := range secrets {
+		if s.FromFile != "" {
+			data, err := os.ReadFile(s.FromFile)
+			if err != nil {
+				return nil, fmt.Errorf("read secret %s: %w", s.Name, err)
+			}
+			values[s.Name] = data
+			continue
+		}
+		value, ok := os.LookupEnv(s.FromEnv)
+		if !ok {
+			return nil, fmt.Errorf("read secret %s: %w", s.Name, errors.New("variable "+s.FromEnv+" is not set"))
+		}
+		values[s.Name] = pod.SecretValue(value)
+	}
+	return values, nil
+}
+
+// revisionOf identifies what a spec runs: its workload and limits.
+func revisionOf(s pod.Spec) string {
+	// A map marshals with sorted keys, so equal specs have equal bytes.
+	text, err := json.Marshal(struct {
+		W pod.Workload
+		L pod.Limits
+	}{s.Workload, s.Limits})
+	if err != nil {
+		panic(err) // strings, numbers and maps of them always marshal
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:4])
+}
+
+// withDigest adds a short image digest to a spec's revision.
+func withDigest(revision, digest string) string {
+	if digest == "" {
+		return revision
+	}
+	_, sum, ok := strings.Cut(digest, ":")
+	if !ok {
+		sum = digest
+	}
+	return revision + "-" + sum[:min(len(sum), 12)]
+}
+
+// specRevision is the part of a node's revision that its spec decides.
+func specRevision(revision string) string {
+	spec, _, _ := strings.Cut(revision, "-")
+	return spec
+}
