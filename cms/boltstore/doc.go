@@ -1,0 +1,9 @@
+// Package boltstore is the default store of a manager: one file, written
+// through go.etcd.io/bbolt, with one JSON record for each pod and host. A change
+// is on the disk, all of it or nothing, when Save returns.
+//
+// The file is never overwritten when it cannot be understood: a file of a newer
+// version and a damaged one are refused and left as they are, for a newer
+// program or a person to look at. Copying the file while no manager uses it is a
+// backup.
+package boltstore

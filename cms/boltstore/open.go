@@ -1,0 +1,157 @@
+package boltstore
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/elastipod/elastipod/cms"
+)
+
+const fileMode = 0o600
+
+func open(path string, o options) (*bolt.DB, error) {
+	deadline := time.Now().Add(o.lockTimeout)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
+			return nil, err
+		}
+	}
+	// Reading first, without write access: a file that cannot be understood is
+	// not touched.
+	if err := verify(path, deadline); errors.Is(err, cms.ErrStoreCorrupt) {
+		return nil, fmt.Errorf("%w; it was left as it is: put a copy of it from before in its place, "+
+			"or move it away to begin with an empty one", err)
+	} else if err != nil {
+		return nil, err
+	}
+	var file *os.File
+	return openFile(path, deadline, bolt.Options{}, &file)
+}
+
+// create makes an empty store at path in one step, so that a crash never leaves
+// half of one, and two that start together agree on one cluster id.
+func create(path string) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := bolt.Open(f.Name(), fileMode, nil)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{hostsBucket, podsBucket} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta, err := tx.CreateBucket(metaBucket)
+		if err != nil {
+			return err
+		}
+		return errors.Join(
+			meta.Put(schemaKey, strconv.AppendInt(nil, schema, 10)),
+			meta.Put(clusterKey, []byte(rand.Text())),
+		)
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// verify reads all of the file. A damaged one can make the library panic, and
+// reads outside of the mapped file fault; both are turned into errors here, and
+// the mapping is then given up.
+func verify(path string, deadline time.Time) (err error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a file")
+	case info.Size() == 0:
+		return corrupt(errors.New("it is empty"))
+	}
+	var file *os.File
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			if file != nil {
+				_ = unlock(file) // the mapping would keep the lock
+				file.Close()
+			}
+			err = corrupt(fmt.Errorf("%v", r))
+		}
+	}()
+	db, err := openFile(path, deadline, bolt.Options{ReadOnly: true, PreLoadFreelist: true}, &file)
+	if err != nil {
+		return err
+	}
+	err = db.View(func(tx *bolt.Tx) error {
+		info, err := file.Stat() // again: now nobody writes
+		if err != nil {
+			return err
+		}
+		if size := tx.Size(); info.Size() < size {
+			return corrupt(fmt.Errorf("it is cut off: %d of %d bytes are there", info.Size(), size))
+		}
+		if _, err := read(tx); err != nil {
+			return err
+		}
+		return checkPages(tx)
+	})
+	return errors.Join(err, db.Close())
+}
+
+// openFile opens the database and stores its file in *file as soon as there is
+// one.
+func openFile(path string, deadline time.Time, o bolt.Options, file **os.File) (*bolt.DB, error) {
+	o.Timeout = max(time.Until(deadline), time.Millisecond)
+	o.OpenFile = func(name string, flag int, _ os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag&^os.O_CREATE, fileMode)
+		*file = f
+		return f, err
+	}
+	db, err := bolt.Open(path, fileMode, &o)
+	var pathErr *fs.PathError
+	var errno syscall.Errno
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%w%s; stop it, or use another data directory", cms.ErrStoreLocked, holder(path))
+	case errors.As(err, &pathErr), errors.As(err, &errno):
+		return nil, err
+	}
+	return nil, corrupt(err)
+}
+
+func corrupt(err error) error { return fmt.Errorf("%w: %w", cms.ErrStoreCorrupt, err) }

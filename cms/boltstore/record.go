@@ -1,0 +1,176 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/elastipod/elastipod/cms"
+)
+
+// schema is the version of what is written. A program that adds a field, or
+// gives one another meaning, raises it: an older program would lose the field
+// with its next write and must not try.
+const schema = 1
+
+// The file: three buckets. The meta bucket holds decimal numbers and the
+// cluster's id, the others one JSON record per name.
+var (
+	metaBucket  = []byte("meta")
+	hostsBucket = []byte("hosts")
+	podsBucket  = []byte("pods")
+
+	schemaKey  = []byte("schema")
+	clusterKey = []byte("cluster_id")
+	eventKey   = []byte("event_id")
+)
+
+// read returns everything, or an error that wraps ErrStoreVersion or
+// ErrStoreCorrupt.
+func read(tx *bolt.Tx) (cms.State, error) {
+	meta, hosts, pods := tx.Bucket(metaBucket), tx.Bucket(hostsBucket), tx.Bucket(podsBucket)
+	if meta == nil {
+		return cms.State{}, fmt.Errorf("%w: it is a database, but not one of elastipod", cms.ErrStoreCorrupt)
+	}
+	if err := checkSchema(meta); err != nil {
+		return cms.State{}, err
+	}
+	if hosts == nil || pods == nil {
+		return cms.State{}, fmt.Errorf("%w: a part of it is missing", cms.ErrStoreCorrupt)
+	}
+	state := cms.State{ClusterID: string(meta.Get(clusterKey))}
+	if state.ClusterID == "" {
+		return cms.State{}, fmt.Errorf("%w: the cluster's id is missing", cms.ErrStoreCorrupt)
+	}
+	var err error
+	if state.EventID, err = eventID(meta); err != nil {
+		return cms.State{}, err
+	}
+	if err := each(hosts, "host", func(name string, data []byte) error {
+		var r cms.HostRecord
+		if err := decode(data, &r); err != nil {
+			return err
+		}
+		state.Hosts = append(state.Hosts, r)
+		return checkName(name, r.Host.Name)
+	}); err != nil {
+		return cms.State{}, err
+	}
+	if err := each(pods, "pod", func(name string, data []byte) error {
+		var r cms.PodRecord
+		if err := decode(data, &r); err != nil {
+			return err
+		}
+		state.Pods = append(state.Pods, r)
+		return checkName(name, r.Spec.Name)
+	}); err != nil {
+		return cms.State{}, err
+	}
+	return state, nil
+}
+
+func checkSchema(meta *bolt.Bucket) error {
+	text := string(meta.Get(schemaKey))
+	version, err := strconv.Atoi(text)
+	switch {
+	case err != nil || version < 1:
+		return fmt.Errorf("%w: its version is %.40q", cms.ErrStoreCorrupt, text)
+	case version > schema:
+		return fmt.Errorf("%w: its version is %d, this program knows up to %d; "+
+			"use the newer program again, or another data directory", cms.ErrStoreVersion, version, schema)
+	}
+	return nil
+}
+
+func eventID(meta *bolt.Bucket) (uint64, error) {
+	text := meta.Get(eventKey)
+	if text == nil {
+		return 0, nil
+	}
+	id, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: its event id is %.40q", cms.ErrStoreCorrupt, text)
+	}
+	return id, nil
+}
+
+// each calls f for every record, in the order of the names, which is that of
+// the keys' bytes.
+func each(b *bolt.Bucket, kind string, f func(name string, data []byte) error) error {
+	return b.ForEach(func(k, v []byte) error {
+		if err := f(string(k), v); err != nil {
+			return fmt.Errorf("%w: %s %.80q: %w", cms.ErrStoreCorrupt, kind, k, err)
+		}
+		return nil
+	})
+}
+
+func checkName(key, name string) error {
+	if key != name {
+		return fmt.Errorf("it names itself %.80q", name)
+	}
+	return nil
+}
+
+// entry is a record ready to be written.
+type entry struct {
+	name string
+	data []byte
+}
+
+func encodeChange(c cms.Change) (hosts, pods []entry, err error) {
+	for _, r := range c.PutHosts {
+		e, err := encode(r.Host.Name, r, new(cms.HostRecord))
+		if err != nil {
+			return nil, nil, fmt.Errorf("host %q: %w", r.Host.Name, err)
+		}
+		hosts = append(hosts, e)
+	}
+	for _, r := range c.PutPods {
+		e, err := encode(r.Spec.Name, r, new(cms.PodRecord))
+		if err != nil {
+			return nil, nil, fmt.Errorf("pod %q: %w", r.Spec.Name, err)
+		}
+		pods = append(pods, e)
+	}
+	return hosts, pods, nil
+}
+
+// encode returns the record as it is written, after reading it back: what could
+// not be loaded is not saved.
+func encode(name string, record, back any) (entry, error) {
+	if name == "" {
+		return entry{}, errors.New("it has no name")
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // formulas stay readable
+	if err := enc.Encode(record); err != nil {
+		return entry{}, err
+	}
+	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	return entry{name: name, data: data}, decode(data, back)
+}
+
+// decode reads a record. A field that this program doesn't know makes the
+// record unreadable: the next write would lose it. A policy that was not set
+// comes back so, and not as the "null" that JSON makes of it.
+func decode(data []byte, record any) error {
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(record); err != nil {
+		return err
+	}
+	if dec.More() {
+		return errors.New("something follows the record")
+	}
+	if p, ok := record.(*cms.PodRecord); ok && string(p.Elasticity.Policy) == "null" {
+		p.Elasticity.Policy = nil
+	}
+	return nil
+}

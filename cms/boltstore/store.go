@@ -1,0 +1,130 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/elastipod/elastipod/cms"
+)
+
+// Store is a [cms.Store] in a file. Open one with [Open].
+type Store struct {
+	path string
+	db   *bolt.DB
+
+	closing sync.Once
+	closed  error
+}
+
+var _ cms.Store = (*Store)(nil)
+
+// Open opens the store in the file at path, whose directory must exist, and
+// makes it, readable by its owner only, where it is not there yet. It reads and
+// checks all of it before it opens it for writing.
+//
+// [cms.ErrStoreLocked] says that another process uses it, [cms.ErrStoreVersion]
+// that a newer program wrote it, [cms.ErrStoreCorrupt] that it cannot be read;
+// in each case the file is left as it is. The messages say what to do.
+func Open(path string, opts ...Option) (*Store, error) {
+	o := options{lockTimeout: DefaultLockTimeout}
+	for _, apply := range opts {
+		apply(&o)
+	}
+	db, err := open(path, o)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	return &Store{path: path, db: db}, nil
+}
+
+// Path returns the file that Open was given.
+func (s *Store) Path() string { return s.path }
+
+// Load implements [cms.Store].
+func (s *Store) Load(ctx context.Context) (cms.State, error) {
+	if err := ctx.Err(); err != nil {
+		return cms.State{}, fmt.Errorf("load store %s: %w", s.path, err)
+	}
+	var state cms.State
+	err := s.db.View(func(tx *bolt.Tx) (err error) {
+		state, err = read(tx)
+		return err
+	})
+	if err != nil {
+		return cms.State{}, fmt.Errorf("load store %s: %w", s.path, plain(err))
+	}
+	return state, nil
+}
+
+// Save implements [cms.Store].
+func (s *Store) Save(ctx context.Context, c cms.Change) error {
+	hosts, pods, err := encodeChange(c)
+	if err == nil {
+		err = s.db.Update(func(tx *bolt.Tx) error {
+			if err := ctx.Err(); err != nil { // after the wait for other changes
+				return err
+			}
+			if err := write(tx.Bucket(hostsBucket), c.DeleteHosts, hosts); err != nil {
+				return err
+			}
+			if err := write(tx.Bucket(podsBucket), c.DeletePods, pods); err != nil {
+				return err
+			}
+			return raiseEventID(tx.Bucket(metaBucket), c.EventID)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("save to store %s: %w", s.path, plain(err))
+	}
+	return nil
+}
+
+// Close implements [cms.Store]. It waits for calls that are under way.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		if err := s.db.Close(); err != nil {
+			s.closed = fmt.Errorf("close store %s: %w", s.path, err)
+		}
+	})
+	return s.closed
+}
+
+func write(b *bolt.Bucket, remove []string, put []entry) error {
+	for _, name := range remove {
+		if err := b.Delete([]byte(name)); err != nil {
+			return fmt.Errorf("delete %q: %w", name, err)
+		}
+	}
+	for _, e := range put {
+		if err := b.Put([]byte(e.name), e.data); err != nil {
+			return fmt.Errorf("put %q: %w", e.name, err)
+		}
+	}
+	return nil
+}
+
+func raiseEventID(meta *bolt.Bucket, id uint64) error {
+	if id == 0 {
+		return nil
+	}
+	old, err := eventID(meta)
+	if err != nil || id <= old {
+		return err
+	}
+	return meta.Put(eventKey, strconv.AppendUint(nil, id, 10))
+}
+
+// plain turns the library's word for a closed store into the standard one.
+func plain(err error) error {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return fs.ErrClosed
+	}
+	return err
+}
