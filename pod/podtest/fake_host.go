@@ -1,6 +1,7 @@
 package podtest
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -304,19 +305,7 @@ func (n *fakeNode) view() pod.Node {
 
 func sortNodes(nodes []pod.Node) {
 	slices.SortFunc(nodes, func(a, b pod.Node) int {
-		if a.ID.Pod != b.ID.Pod {
-			if a.ID.Pod < b.ID.Pod {
-				return -1
-			}
-			return 1
-		}
-		if a.ID.Name < b.ID.Name {
-			return -1
-		}
-		if a.ID.Name > b.ID.Name {
-			return 1
-		}
-		return 0
+		return cmp.Or(cmp.Compare(a.ID.Pod, b.ID.Pod), cmp.Compare(a.ID.Name, b.ID.Name))
 	})
 }
 

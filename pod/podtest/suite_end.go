@@ -3,6 +3,7 @@ package podtest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"time"
@@ -90,17 +91,15 @@ func (s *suite) dead(conn net.Conn, what string) {
 	s.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(s.h.Slack))
 	_, err := conn.Read(make([]byte, 1))
-	var timeout net.Error
-	if assert.Error(s, err) && assert.False(s, isTimeout(err, &timeout), "%s lives", what) {
+	if assert.Error(s, err) && assert.False(s, isTimeout(err), "%s lives", what) {
 		return
 	}
 	s.FailNow()
 }
 
-func isTimeout(err error, target *net.Error) bool {
-	n, ok := err.(net.Error)
-	*target = n
-	return ok && n.Timeout()
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }
 
 func testStopDescendants(s *suite) {
