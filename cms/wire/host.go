@@ -9,7 +9,7 @@ type Host struct {
 	Address       string                  `json:"address,omitempty" doc:"unix:///path, tcp://host:port or ssh://user@host. Default: this machine."`
 	TLS           HostTLS                 `json:"tls,omitzero" doc:"For tcp addresses."`
 	Capacity      Capacity                `json:"capacity,omitzero" doc:"Replaces what the engine says, field by field."`
-	CPUOvercommit float64                 `json:"cpu_overcommit,omitempty" doc:"By how much CPU reservations may exceed the capacity: 1 to 1000. Default 8."`
+	CPUOvercommit float64                 `json:"cpu_overcommit,omitempty" doc:"By how much CPU reservations may exceed the capacity: 1 to 1000. Default 8." minimum:"1" maximum:"1000"`
 	AddressMode   string                  `json:"address_mode,omitempty" doc:"Which address of a node is dialled: \"auto\" (the default), \"container\" or \"published\"."`
 	Bind          string                  `json:"bind,omitempty" doc:"IP address on the host to which ports are published."`
 	Advertise     string                  `json:"advertise,omitempty" doc:"Address at which published ports are dialled. Default: bind."`

@@ -50,8 +50,9 @@ type Step struct {
 	From   int      `json:"from" doc:"Nodes before this step."`
 	To     int      `json:"to" doc:"Nodes after it."`
 	Metric string   `json:"metric,omitempty" doc:"What was looked at."`
-	Value  *float64 `json:"value" doc:"What was measured."`
-	Bound  *float64 `json:"bound" doc:"The threshold, target or limit that it was held against."`
+	Value  *float64 `json:"value,omitempty" doc:"What was measured."`
+	Bound  *float64 `json:"bound,omitempty" doc:"The threshold, target or limit that it was held against."`
+	Upper  *float64 `json:"upper,omitempty" doc:"The other end, where there are two bounds."`
 	Note   string   `json:"note,omitempty"`
 	Text   string   `json:"text" doc:"The step in words."`
 }

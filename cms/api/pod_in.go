@@ -1,0 +1,140 @@
+package api
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// PodSpec turns a pod as users write it into what the manager takes. Its status
+// is ignored. It returns every fault as [cms.Faults], with paths as they stand
+// on the wire, such as "workload.ports.http".
+func PodSpec(p wire.Pod) (cms.PodSpec, error) {
+	var f cms.Faults
+	s := cms.PodSpec{Spec: pod.Spec{
+		Name:     p.Name,
+		Kind:     pod.Kind(p.Kind),
+		Workload: workloadSpec(&f, p.Workload, p.Security),
+		Limits: pod.Limits{
+			CPU:    float64(p.Limits.CPU),
+			Memory: int64(p.Limits.Memory),
+			PIDs:   int64(p.Limits.PIDs),
+		},
+		MaxNodes: int(p.MaxNodes),
+		Hosts:    slices.Clone(p.Hosts),
+		Drain:    p.Drain.Std(),
+		Grace:    p.Grace.Std(),
+	}}
+	for i, front := range p.Fronts {
+		s.Fronts = append(s.Fronts, frontSpec(&f, "fronts["+strconv.Itoa(i)+"]", front))
+	}
+	addFaults(&f, s.Validate(), podWirePath)
+	if len(f) > 0 {
+		return cms.PodSpec{}, f.Err()
+	}
+	return s, nil
+}
+
+func workloadSpec(f *cms.Faults, w wire.Workload, security string) pod.Workload {
+	out := pod.Workload{
+		Image:      w.Image,
+		Pull:       pod.PullPolicy(w.Pull),
+		Entrypoint: slices.Clone(w.Entrypoint),
+		Command:    slices.Clone(w.Command),
+		Env:        maps.Clone(w.Env),
+		Ports:      maps.Clone(w.Ports),
+		Probe:      probeSpec(f, w.Probe),
+		User:       w.User,
+		Networks:   slices.Clone(w.Networks),
+		ExtraHosts: maps.Clone(w.ExtraHosts),
+		CapAdd:     slices.Clone(w.CapAdd),
+		Security:   pod.Security(security),
+	}
+	for _, m := range w.Mounts {
+		out.Mounts = append(out.Mounts, pod.Mount{
+			Kind: pod.MountKind(m.Type), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Size: int64(m.Size),
+		})
+	}
+	for _, x := range w.Secrets {
+		out.Secrets = append(out.Secrets, pod.Secret{Name: x.Name, FromFile: x.File, FromEnv: x.Env, Target: x.Target})
+	}
+	return out
+}
+
+func probeSpec(f *cms.Faults, p wire.Probe) pod.Probe {
+	out := pod.Probe{
+		Port: p.Port, Interval: p.Interval.Std(), Timeout: p.Timeout.Std(), StartDeadline: p.StartDeadline.Std(),
+	}
+	kinds := 0
+	if p.None {
+		out.Kind, kinds = pod.ProbeNone, kinds+1
+	}
+	if p.TCP {
+		out.Kind, kinds = pod.ProbeTCP, kinds+1
+	}
+	if p.HTTP != "" {
+		out.Kind, out.Path, kinds = pod.ProbeHTTP, p.HTTP, kinds+1
+	}
+	if kinds > 1 {
+		f.Add("workload.probe", `use one of {"http":"/healthz"}, {"tcp":true} and {"none":true}`, "has more than one kind")
+		return pod.Probe{}
+	}
+	return out
+}
+
+func frontSpec(f *cms.Faults, at string, w wire.Front) cms.Front {
+	out := cms.Front{Port: w.Port, Front: balancer.Front{
+		Name:      w.Name,
+		Listen:    w.Listen,
+		Algorithm: balancer.Algorithm(w.Algorithm),
+		MaxConn:   w.MaxConn,
+		Timeouts: balancer.Timeouts{
+			Connect: w.Timeouts.Connect.Std(),
+			Client:  w.Timeouts.Client.Std(),
+			Server:  w.Timeouts.Server.Std(),
+			Queue:   w.Timeouts.Queue.Std(),
+		},
+		RetryNonIdempotent: w.RetryNonIdempotent,
+		CheckPath:          w.CheckPath,
+	}}
+	switch {
+	case w.Retries == nil:
+	case *w.Retries < 0:
+		f.Add(at+".retries", "use 0 to 100; 0 is never", "%d is negative", *w.Retries)
+	case *w.Retries == 0:
+		out.Retries = -1 // never, where 0 is the default
+	default:
+		out.Retries = *w.Retries
+	}
+	return out
+}
+
+// podWirePath returns where on the wire the field of a spec stands.
+func podWirePath(path string) string {
+	if path == "workload.security" {
+		return "security"
+	}
+	return path
+}
+
+// addFaults adds the faults in err, or err itself as a fault.
+func addFaults(f *cms.Faults, err error, wirePath func(string) string) {
+	var part cms.Faults
+	switch {
+	case err == nil:
+	case errors.As(err, &part):
+		for _, x := range part {
+			x.Path = wirePath(x.Path)
+			*f = append(*f, x)
+		}
+	default:
+		f.Add("", "", "%s", strings.TrimSpace(err.Error()))
+	}
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/metrics"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Pod returns a pod as users see it.
+func Pod(s cms.PodStatus) wire.Pod {
+	p := PodSettings(s.Spec)
+	status := wire.PodStatus{
+		State:      string(s.State),
+		CreatedAt:  s.CreatedAt,
+		Want:       s.Want,
+		Revision:   s.Revision,
+		Converged:  s.Converged,
+		Nodes:      countNodes(s.Nodes),
+		Problems:   notNil(s.Problems),
+		Elasticity: elasticitySettings(s.Elasticity),
+	}
+	if s.LastTick != nil {
+		status.Reason = s.LastTick.Decision.Reason()
+	}
+	if !s.Sample.At.IsZero() {
+		sample := Sample(s.Sample)
+		status.Sample = &sample
+	}
+	if s.LastChange != nil {
+		t := Tick(*s.LastChange)
+		status.LastChange = &t
+	}
+	p.Status = &status
+	return p
+}
+
+// PodSettings returns the settings of a pod as users write them, without a
+// status. [PodSpec] of the result is equal to s.
+func PodSettings(s cms.PodSpec) wire.Pod {
+	p := wire.Pod{
+		Name:     s.Name,
+		Kind:     string(s.Kind),
+		Workload: workload(s.Workload),
+		Limits: wire.Limits{
+			CPU:    wire.Cores(s.Limits.CPU),
+			Memory: wire.Bytes(s.Limits.Memory),
+			PIDs:   wire.Count(s.Limits.PIDs),
+		},
+		MaxNodes: wire.Count(s.MaxNodes),
+		Hosts:    slices.Clone(s.Hosts),
+		Security: string(s.Workload.Security),
+		Drain:    wire.Duration(s.Drain),
+		Grace:    wire.Duration(s.Grace),
+	}
+	for _, f := range s.Fronts {
+		p.Fronts = append(p.Fronts, front(f, s.Workload.Probe))
+	}
+	return p
+}
+
+func workload(w pod.Workload) wire.Workload {
+	out := wire.Workload{
+		Image:      w.Image,
+		Pull:       string(w.Pull),
+		Entrypoint: slices.Clone(w.Entrypoint),
+		Command:    slices.Clone(w.Command),
+		Env:        maps.Clone(w.Env),
+		Ports:      maps.Clone(w.Ports),
+		Probe:      probe(w.Probe),
+		User:       w.User,
+		Networks:   slices.Clone(w.Networks),
+		ExtraHosts: maps.Clone(w.ExtraHosts),
+		CapAdd:     slices.Clone(w.CapAdd),
+	}
+	for _, m := range w.Mounts {
+		out.Mounts = append(out.Mounts, wire.Mount{
+			Type: string(m.Kind), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Size: wire.Bytes(m.Size),
+		})
+	}
+	for _, x := range w.Secrets {
+		out.Secrets = append(out.Secrets, wire.Secret{Name: x.Name, File: x.FromFile, Env: x.FromEnv, Target: x.Target})
+	}
+	return out
+}
+
+func probe(p pod.Probe) wire.Probe {
+	return wire.Probe{
+		HTTP:          p.Path,
+		TCP:           p.Kind == pod.ProbeTCP,
+		None:          p.Kind == pod.ProbeNone,
+		Port:          p.Port,
+		Interval:      wire.Duration(p.Interval),
+		Timeout:       wire.Duration(p.Timeout),
+		StartDeadline: wire.Duration(p.StartDeadline),
+	}
+}
+
+// front leaves out a check path that follows from the probe, so that it goes on
+// following when what was read is changed and written back.
+func front(f cms.Front, p pod.Probe) wire.Front {
+	out := wire.Front{
+		Name:      f.Name,
+		Listen:    f.Listen,
+		Port:      f.Port,
+		Algorithm: string(f.Algorithm),
+		MaxConn:   f.MaxConn,
+		Timeouts: wire.Timeouts{
+			Connect: wire.Duration(f.Timeouts.Connect),
+			Client:  wire.Duration(f.Timeouts.Client),
+			Server:  wire.Duration(f.Timeouts.Server),
+			Queue:   wire.Duration(f.Timeouts.Queue),
+		},
+		RetryNonIdempotent: f.RetryNonIdempotent,
+		CheckPath:          f.CheckPath,
+	}
+	if p.Kind == pod.ProbeHTTP && p.Port == f.Port && p.Path == f.CheckPath {
+		out.CheckPath = ""
+	}
+	if f.Retries != 0 {
+		retries := max(f.Retries, 0)
+		out.Retries = &retries
+	}
+	return out
+}
+
+func countNodes(nodes []cms.NodeStatus) wire.NodeCounts {
+	var c wire.NodeCounts
+	for _, n := range nodes {
+		switch n.State {
+		case pod.StateNew:
+			c.New++
+		case pod.StateStarting:
+			c.Starting++
+		case pod.StateOnline:
+			c.Online++
+		case pod.StateStandby:
+			c.Standby++
+		case pod.StateDraining:
+			c.Draining++
+		case pod.StateFailed:
+			c.Failed++
+		}
+	}
+	return c
+}
+
+// Node returns a node as users see it.
+func Node(n cms.NodeStatus) wire.Node {
+	endpoints := maps.Clone(n.Endpoints)
+	if endpoints == nil {
+		endpoints = map[string]string{}
+	}
+	return wire.Node{
+		Name: n.Name, Pod: n.Pod, Host: n.Host,
+		State:     n.State.String(),
+		Endpoints: endpoints,
+		Revision:  n.Revision,
+		Handle:    n.Handle,
+		CreatedAt: n.CreatedAt, StartedAt: n.StartedAt, ReadyAt: n.ReadyAt,
+		InFlight: value(n.InFlight),
+		CPU:      value(n.CPU),
+		Memory:   value(n.Memory),
+		Reason:   n.Reason,
+	}
+}
+
+// value returns nil for what was not measured.
+func value(v metrics.Value) *float64 {
+	if x, ok := v.Get(); ok {
+		return &x
+	}
+	return nil
+}
+
+// notNil makes an empty list an empty one in JSON too.
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"encoding/json"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/metrics"
+)
+
+// Tick returns one turn of a pod's loop as users see it.
+func Tick(t cms.Tick) wire.Tick {
+	o := t.Observation
+	return wire.Tick{
+		Seq:    t.Seq,
+		At:     t.At,
+		Before: t.Before,
+		Want:   t.Decision.Want,
+		Reason: t.Decision.Reason(),
+		Error:  t.Err,
+		Observation: wire.Observation{
+			At: o.At, Want: o.Want, Online: o.Online, Starting: o.Starting, Draining: o.Draining, Min: o.Min, Max: o.Max,
+			CPU: value(o.CPU), Memory: value(o.Memory), InFlight: value(o.InFlight), Waiting: value(o.Waiting),
+			Rate: value(o.Rate), Errors: value(o.Errors), P50: value(o.P50), P95: value(o.P95), P99: value(o.P99),
+			Boot: value(o.Boot),
+		},
+		Decision: decision(t.Decision),
+		Sample:   Sample(t.Sample),
+		Took:     wire.SecondsOf(t.Took),
+	}
+}
+
+// decision goes by way of the decision's own JSON, which knows which fields of a
+// step mean something under its rule.
+func decision(d elastic.Decision) wire.Decision {
+	out := wire.Decision{Want: d.Want, Reason: d.Reason(), Steps: []wire.Step{}}
+	if data, err := json.Marshal(d); err == nil {
+		_ = json.Unmarshal(data, &out) // what cannot be read stays as above
+	}
+	return out
+}
+
+// Sample returns what was measured of a pod as users see it.
+func Sample(s metrics.Sample) wire.Sample {
+	return wire.Sample{
+		At: s.At, Want: s.Want, Nodes: wire.NodeCounts(s.Nodes),
+		CPU: value(s.CPU), Memory: value(s.Memory), InFlight: value(s.InFlight), Waiting: value(s.Waiting),
+		Rate: value(s.Rate), Errors: value(s.Errors), P50: value(s.P50), P95: value(s.P95), P99: value(s.P99),
+	}
+}
+
+// Balancer returns the balancer's statistics as users see them.
+func Balancer(s cms.BalancerStatus) wire.Balancer {
+	out := wire.Balancer{At: s.At, Error: s.Err, Fronts: []wire.FrontStats{}}
+	for _, f := range s.Stats.Fronts {
+		out.Fronts = append(out.Fronts, frontStats(f, s.Pods[f.Name]))
+	}
+	return out
+}
+
+func frontStats(f balancer.FrontStats, podName string) wire.FrontStats {
+	out := wire.FrontStats{
+		Name: f.Name, Pod: podName, Listen: f.Listen,
+		Requests: f.Requests, Errors: f.Errors, InFlight: f.InFlight, Waiting: f.Waiting,
+		Servers: []wire.ServerStats{},
+	}
+	if l := f.Latency; l.Count > 0 {
+		out.Latency = &wire.Latency{Count: l.Count, P50: wire.SecondsOf(l.P50), P95: wire.SecondsOf(l.P95), P99: wire.SecondsOf(l.P99)}
+	}
+	for _, s := range f.Servers {
+		out.Servers = append(out.Servers, wire.ServerStats{
+			Name: s.Name, Addr: s.Addr, State: string(s.State), Weight: s.Weight, Up: s.Up,
+			InFlight: s.InFlight, Requests: s.Requests, Errors: s.Errors,
+		})
+	}
+	return out
+}
+
+// Cluster returns the summary of a cluster as users see it.
+func Cluster(s cms.ClusterStatus, version string) wire.Cluster {
+	return wire.Cluster{
+		Name: s.Name, ID: s.ID, Version: version, StartedAt: s.StartedAt,
+		Pods: s.Pods, Nodes: s.Nodes, Hosts: s.Hosts, Problems: notNil(s.Problems),
+	}
+}
+
+// Event returns an event as users see it.
+func Event(e cms.Event) wire.Event {
+	out := wire.Event{ID: e.ID, At: e.At, Type: string(e.Type), Pod: e.Pod, Node: e.Node, Host: e.Host, Message: e.Message}
+	if e.Tick != nil {
+		t := Tick(*e.Tick)
+		out.Tick = &t
+	}
+	return out
+}
