@@ -42,24 +42,43 @@ func (s *Series) Last() (Sample, bool) {
 	if s.count == 0 {
 		return Sample{}, false
 	}
-	return s.at(s.count - 1), true
+	return *s.at(s.count - 1), true
 }
 
 // Since returns the samples taken after t, oldest first.
 func (s *Series) Since(t time.Time) []Sample {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	from := s.count
-	for from > 0 && s.at(from-1).At.After(t) {
-		from--
+	return s.copy(s.after(t), s.count)
+}
+
+// Window returns the samples taken after from and not after to, oldest first.
+func (s *Series) Window(from, to time.Time) []Sample {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	first := s.after(from)
+	return s.copy(first, max(first, s.after(to)))
+}
+
+// after returns the index of the first of the newest samples that were all
+// taken after t. It looks from the newest one backwards, so that windows near
+// the end, which are asked for most, are found at once.
+func (s *Series) after(t time.Time) int {
+	i := s.count
+	for i > 0 && s.at(i-1).At.After(t) {
+		i--
 	}
-	out := make([]Sample, 0, s.count-from)
-	for i := from; i < s.count; i++ {
-		out = append(out, s.at(i))
+	return i
+}
+
+func (s *Series) copy(from, to int) []Sample {
+	out := make([]Sample, 0, to-from)
+	for i := from; i < to; i++ {
+		out = append(out, *s.at(i))
 	}
 	return out
 }
 
-func (s *Series) at(i int) Sample {
-	return s.ring[(s.next-s.count+i+len(s.ring))%len(s.ring)]
+func (s *Series) at(i int) *Sample {
+	return &s.ring[(s.next-s.count+i+len(s.ring))%len(s.ring)]
 }

@@ -1,0 +1,37 @@
+package prom
+
+import "github.com/elastipod/elastipod/metrics"
+
+// State is everything that is exported as it stands now. The exporter only
+// reads it.
+type State struct {
+	Pods  []Pod
+	Hosts []Host
+}
+
+// Pod is a pod to export.
+type Pod struct {
+	Name string
+	// Sample is that of the last tick; without a time only Name and the counters
+	// are exported.
+	Sample metrics.Sample
+	// Requests and Errors are what the pod's fronts have counted so far: all
+	// requests, and those that failed.
+	Requests, Errors metrics.Value
+	// Elastic says that a policy decides, within Min and Max.
+	Elastic  bool
+	Min, Max int
+}
+
+// Host is a machine to export. Amounts that are not known are missing.
+type Host struct {
+	Name                string
+	Reachable, Cordoned bool
+	// Nodes is the number of nodes of this cluster on it.
+	Nodes int
+	// CPU is in cores.
+	CPUCapacity, CPUReserved, CPUUsed metrics.Value
+	// Memory and disk are in bytes.
+	MemoryCapacity, MemoryReserved, MemoryUsed metrics.Value
+	DiskCapacity, DiskUsed                     metrics.Value
+}
