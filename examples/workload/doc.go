@@ -1,0 +1,17 @@
+// Package workload is the demo program that nodes run: an HTTP server that uses
+// as much CPU time per request as it is told to, and that remembers which
+// requests it saw. The server runs it as "server workload light|medium|heavy".
+//
+//	/                              the work of its kind: light none, medium 20 ms, heavy 80 ms of CPU time
+//	/work?cpu=20ms&sleep=100ms     as much CPU time and waiting as is asked for
+//	/healthz                       200 as long as it serves
+//	/seen?since=0                  the ids of requests that it saw, as JSON
+//
+// The id of a request is its X-Request-Id header or its "id" parameter; it comes
+// back in X-Request-Id, and X-Node says which node answered. With SEEN_FILE in
+// its environment, every id is also appended to that file before the work
+// begins, one a line, so that it outlives the node.
+//
+// It listens on every port that PORT and PORT_<NAME> give, finishes what runs
+// when it gets SIGTERM, and needs 32 MiB and 0.3 CPU.
+package workload
