@@ -391,9 +391,9 @@ func (l *loop) clean(ctx context.Context, rec NodeRecord) {
 		return
 	}
 	run.busy = true
-	id := l.id(rec.Name)
+	id, grace := l.id(rec.Name), l.rec.Spec.Grace
 	l.action(func() func() {
-		err := l.m.stopNode(ctx, rec.Host, id, l.rec.Spec.Grace)
+		err := l.m.stopNode(ctx, rec.Host, id, grace)
 		return func() {
 			run.busy = false
 			if err != nil {
@@ -437,8 +437,9 @@ func (l *loop) finish(ctx context.Context, now time.Time) {
 		return
 	}
 	l.applying = true
+	fronts := l.rec.Spec.Fronts
 	l.action(func() func() {
-		err := l.m.deletePod(ctx, l.name, l.rec.Spec.Fronts)
+		err := l.m.deletePod(ctx, l.name, fronts)
 		return func() {
 			l.applying = false
 			if err != nil {

@@ -210,7 +210,11 @@ func (l *loop) wake() {
 func (l *loop) do(ctx context.Context, f func() error) error {
 	answer := make(chan error, 1)
 	select {
-	case l.calls <- func() { answer <- f(); l.publish() }:
+	case l.calls <- func() {
+		err := f()
+		l.publish()
+		answer <- err
+	}:
 		return <-answer
 	case <-l.done:
 		if l.m.stopping() {
