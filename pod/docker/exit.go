@@ -1,0 +1,58 @@
+package docker
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// maxLogLine bounds what an exit keeps of one line of output.
+const maxLogLine = 2000
+
+// exitOf tells how an inspected container ended, with its last output.
+func (r *Runtime) exitOf(ctx context.Context, c container.InspectResponse) *pod.Exit {
+	e := &pod.Exit{Code: c.State.ExitCode, OOMKilled: c.State.OOMKilled}
+	if at, err := time.Parse(time.RFC3339Nano, c.State.FinishedAt); err == nil && at.Year() > 1 {
+		e.At = at
+	}
+	if c.State.Status == container.StateCreated {
+		e.LastLog = []string{"was made but never started"}
+		if c.State.Error != "" {
+			e.LastLog = append(e.LastLog, c.State.Error)
+		}
+		return e
+	}
+	lines, err := r.lastLines(ctx, c.ID)
+	if err != nil {
+		r.log.Debug("cannot read the last output of an ended node", "container", c.Name, "error", err)
+	}
+	e.LastLog = lines
+	if len(lines) == 0 && c.State.Error != "" {
+		e.LastLog = []string{c.State.Error}
+	}
+	return e
+}
+
+// lastLines returns the last lines of a container's output.
+func (r *Runtime) lastLines(ctx context.Context, id string) ([]string, error) {
+	raw, err := r.api.ContainerLogs(ctx, id, container.LogsOptions{
+		ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(pod.LastLogLines),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Close()
+	text, err := io.ReadAll(&demux{from: raw})
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.ToValidUTF8(strings.TrimRight(line, "\r\n"), "\uFFFD")
+		lines = append(lines, line[:min(len(line), maxLogLine)])
+	}
+	return lines[max(0, len(lines)-pod.LastLogLines):], err
+}

@@ -1,0 +1,210 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/pkg/jsonmessage"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// progressSpan is the least time between two calls of a progress function.
+const progressSpan = 100 * time.Millisecond
+
+// Prepare implements [pod.Preparer]: it pulls the image as the workload's policy
+// says and checks that the networks exist. The digest is the registry's of the
+// image's repository, or the image's own id where it came from no registry.
+func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+	ctx, done, err := r.begin(ctx)
+	if err != nil {
+		return pod.Prepared{}, r.fail(ctx, err, "prepare", w.Image)
+	}
+	defer done()
+	p, err := r.prepare(ctx, w, progress)
+	return p, r.fail(ctx, err, "prepare", w.Image)
+}
+
+func (r *Runtime) prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+	if err := supported(w); err != nil {
+		return pod.Prepared{}, err
+	}
+	for _, n := range w.Networks {
+		if _, err := r.api.NetworkInspect(ctx, n, network.InspectOptions{}); errdefs.IsNotFound(err) {
+			return pod.Prepared{}, fmt.Errorf("%w: network %s does not exist; make it with docker network create", pod.ErrUnsupported, n)
+		} else if err != nil {
+			return pod.Prepared{}, err
+		}
+	}
+	if w.Pull == pod.PullAlways {
+		if err := r.pull(ctx, w.Image, progress); err != nil {
+			return pod.Prepared{}, err
+		}
+	}
+	found, err := r.api.ImageInspect(ctx, w.Image)
+	if errdefs.IsNotFound(err) && w.Pull != pod.PullAlways {
+		if w.Pull == pod.PullNever {
+			return pod.Prepared{}, neverPulled(w.Image)
+		}
+		if err := r.pull(ctx, w.Image, progress); err != nil {
+			return pod.Prepared{}, err
+		}
+		found, err = r.api.ImageInspect(ctx, w.Image)
+	}
+	switch {
+	case errdefs.IsNotFound(err), errdefs.IsInvalidArgument(err):
+		return pod.Prepared{}, fmt.Errorf("%w: %w", pod.ErrImage, err)
+	case err != nil:
+		return pod.Prepared{}, err
+	}
+	return pod.Prepared{Digest: digestOf(w.Image, found)}, nil
+}
+
+func neverPulled(ref string) error {
+	return fmt.Errorf("%w: image %s is not on the host, and its pull policy is never", pod.ErrImage, ref)
+}
+
+// obtain gets the image that creating a container missed.
+func (r *Runtime) obtain(ctx context.Context, w pod.Workload, missing error) error {
+	if _, err := r.api.ImageInspect(ctx, w.Image); err == nil {
+		return missing // something else was not found
+	}
+	if w.Pull == pod.PullNever {
+		return neverPulled(w.Image)
+	}
+	return r.pull(ctx, w.Image, nil)
+}
+
+// digestOf returns the digest of the image in its repository, or its id.
+func digestOf(ref string, found image.InspectResponse) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err == nil {
+		for _, d := range found.RepoDigests {
+			other, err := reference.ParseNormalizedNamed(d)
+			if digested, ok := other.(reference.Canonical); err == nil && ok && other.Name() == named.Name() {
+				return digested.Digest().String()
+			}
+		}
+	}
+	return found.ID
+}
+
+// pull fetches an image. What the registry or the engine says is in the error.
+func (r *Runtime) pull(ctx context.Context, ref string, progress func(pod.Progress)) error {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", pod.ErrImage, ref, err)
+	}
+	auth, err := r.registryAuth(reference.Domain(named))
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", pod.ErrImage, ref, err)
+	}
+	r.log.Info("pulling image", "image", ref)
+	stream, err := r.api.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+	if err == nil {
+		err = readPull(stream, ref, progress)
+		err = errors.Join(err, stream.Close())
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case unanswered(err):
+		return err
+	}
+	return fmt.Errorf("%w: %s cannot be pulled: %w", pod.ErrImage, ref, err)
+}
+
+// registryAuth returns the credentials of a registry in the engine's encoding,
+// reading the password where it lies; empty when there are none.
+func (r *Runtime) registryAuth(domain string) (string, error) {
+	auth, ok := r.host.Registries[domain]
+	if !ok && domain == "docker.io" {
+		auth, ok = r.host.Registries["index.docker.io"]
+	}
+	if !ok {
+		return "", nil
+	}
+	var password string
+	if auth.PasswordFile != "" {
+		content, err := os.ReadFile(auth.PasswordFile)
+		if err != nil {
+			return "", fmt.Errorf("password of registry %s: %w", domain, err)
+		}
+		password = strings.TrimRight(string(content), "\r\n")
+	} else {
+		if password, ok = os.LookupEnv(auth.PasswordEnv); !ok {
+			return "", fmt.Errorf("password of registry %s: %s is not set in the environment", domain, auth.PasswordEnv)
+		}
+	}
+	return registry.EncodeAuthConfig(registry.AuthConfig{Username: auth.Username, Password: password, ServerAddress: domain})
+}
+
+// readPull reads what an engine says during a pull, to its end.
+func readPull(stream io.Reader, ref string, progress func(pod.Progress)) error {
+	layers := layerSums{}
+	var told time.Time
+	tell := func() {
+		if progress != nil {
+			told = time.Now()
+			progress(layers.progress(ref))
+		}
+	}
+	tell()
+	decoder := json.NewDecoder(stream)
+	for {
+		var m jsonmessage.JSONMessage
+		switch err := decoder.Decode(&m); {
+		case errors.Is(err, io.EOF):
+			tell()
+			return nil
+		case err != nil:
+			return err
+		case m.Error != nil:
+			return errors.New(m.Error.Message)
+		}
+		if layers.add(m) && time.Since(told) >= progressSpan {
+			tell()
+		}
+	}
+}
+
+// layerSums adds up the download of an image's layers.
+type layerSums map[string]struct{ done, total int64 }
+
+func (l layerSums) add(m jsonmessage.JSONMessage) bool {
+	switch {
+	case m.ID == "":
+		return false
+	case m.Status == "Downloading" && m.Progress != nil && m.Progress.Total > 0:
+		l[m.ID] = struct{ done, total int64 }{m.Progress.Current, m.Progress.Total}
+	case m.Status == "Download complete", m.Status == "Pull complete":
+		layer := l[m.ID]
+		layer.done = layer.total
+		l[m.ID] = layer
+	default:
+		return false
+	}
+	return true
+}
+
+func (l layerSums) progress(ref string) pod.Progress {
+	p := pod.Progress{Message: "pulling " + ref}
+	for _, layer := range l {
+		p.Done += layer.done
+		p.Total += layer.total
+	}
+	return p
+}

@@ -1,0 +1,80 @@
+package docker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Labels of everything that a runtime makes.
+const (
+	LabelCluster   = "io.elastipod.cluster"
+	LabelClusterID = "io.elastipod.cluster-id"
+	LabelKind      = "io.elastipod.kind"
+	LabelPod       = "io.elastipod.pod"
+	LabelNode      = "io.elastipod.node"
+	LabelRevision  = "io.elastipod.revision"
+	// LabelPorts keeps the names of a node's ports, as "admin=9090,http=8080".
+	LabelPorts = "io.elastipod.ports"
+)
+
+// KindNode is the value of [LabelKind] on nodes.
+const KindNode = "node"
+
+func (r *Runtime) labels(req pod.StartRequest) map[string]string {
+	var ports []string
+	for _, name := range slices.Sorted(maps.Keys(req.Workload.Ports)) {
+		ports = append(ports, name+"="+strconv.Itoa(req.Workload.Ports[name]))
+	}
+	return map[string]string{
+		LabelCluster:   r.cluster.Name,
+		LabelClusterID: r.cluster.ID,
+		LabelKind:      KindNode,
+		LabelPod:       req.ID.Pod,
+		LabelNode:      req.ID.Name,
+		LabelRevision:  req.Revision,
+		LabelPorts:     strings.Join(ports, ","),
+	}
+}
+
+// containerName is the one name that a node's container can have, so that the
+// engine itself refuses a second one.
+func (r *Runtime) containerName(id pod.NodeID) string {
+	return r.cluster.Name + "." + id.Pod + "." + id.Name
+}
+
+// ours says whether a container with these labels is that node of ours.
+func (r *Runtime) ours(labels map[string]string, id pod.NodeID) bool {
+	return labels[LabelCluster] == r.cluster.Name && labels[LabelClusterID] == r.cluster.ID &&
+		labels[LabelKind] == KindNode && nodeID(labels) == id
+}
+
+// foreign returns the error that says whose the cluster's name is, when a
+// container with these labels is another manager's.
+func (r *Runtime) foreign(labels map[string]string, name string) error {
+	if owner := labels[LabelClusterID]; labels[LabelCluster] == r.cluster.Name && owner != r.cluster.ID {
+		return fmt.Errorf("%w: container %s belongs to cluster %q with id %s, ours has id %s",
+			pod.ErrForeign, strings.TrimPrefix(name, "/"), r.cluster.Name, owner, r.cluster.ID)
+	}
+	return nil
+}
+
+func nodeID(labels map[string]string) pod.NodeID {
+	return pod.NodeID{Pod: labels[LabelPod], Name: labels[LabelNode]}
+}
+
+// portsOf reads [LabelPorts].
+func portsOf(labels map[string]string) map[string]int {
+	ports := map[string]int{}
+	for pair := range strings.SplitSeq(labels[LabelPorts], ",") {
+		name, number, _ := strings.Cut(pair, "=")
+		if n, err := strconv.Atoi(number); err == nil {
+			ports[name] = n
+		}
+	}
+	return ports
+}

@@ -1,0 +1,237 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+const (
+	// inspections is how many containers are inspected at a time.
+	inspections = 8
+	// unstartedAge is how long a container may be created and not started
+	// before it counts as a node that ended: its manager died in between.
+	unstartedAge = 30 * time.Second
+)
+
+// known is what is remembered of a container between observations. Its fields
+// are guarded by Runtime.mu, except in the one observation that fills it.
+type known struct {
+	state     container.ContainerState // as of the inspection; "" to inspect again
+	startedAt time.Time
+	pid       int
+	exit      *pod.Exit
+	usage     usageSource
+	firstSeen time.Time
+}
+
+// Observe implements [pod.Runtime]: one list of containers, and an inspection of
+// each that is new or changed its state.
+func (r *Runtime) Observe(ctx context.Context) (pod.Snapshot, error) {
+	ctx, done, err := r.begin(ctx)
+	if err != nil {
+		return pod.Snapshot{}, r.fail(ctx, err, "observe", "nodes")
+	}
+	defer done()
+	s, err := r.observe(ctx)
+	if err != nil {
+		if unanswered(err) {
+			r.forget()
+		}
+		return pod.Snapshot{}, r.fail(ctx, err, "observe", "nodes")
+	}
+	return s, nil
+}
+
+func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
+	list, err := r.list(ctx)
+	if err != nil {
+		return pod.Snapshot{}, err
+	}
+	f, err := r.engineFacts(ctx)
+	if err != nil {
+		return pod.Snapshot{}, err
+	}
+	r.prune(list)
+	nodes := make([]*pod.Node, len(list))
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(inspections)
+	for i, c := range list {
+		if r.mentionable(c) {
+			g.Go(func() (err error) {
+				nodes[i], err = r.view(inner, c, f)
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return pod.Snapshot{}, err
+	}
+	s := pod.Snapshot{Host: r.hostStatus(f)}
+	for _, n := range nodes {
+		if n != nil {
+			s.Nodes = append(s.Nodes, *n)
+		}
+	}
+	slices.SortFunc(s.Nodes, func(a, b pod.Node) int {
+		return cmp.Or(strings.Compare(a.ID.Pod, b.ID.Pod), strings.Compare(a.ID.Name, b.ID.Name))
+	})
+	return s, nil
+}
+
+// list returns the containers of our cluster, or [pod.ErrForeign].
+func (r *Runtime) list(ctx context.Context) ([]container.Summary, error) {
+	list, err := r.api.ContainerList(ctx, container.ListOptions{
+		All: true, Filters: filters.NewArgs(filters.Arg("label", LabelCluster+"="+r.cluster.Name)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		if err := r.foreign(c.Labels, slices.Concat(c.Names, []string{c.ID})[0]); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checked = time.Now()
+	return list, nil
+}
+
+// prune forgets containers that are gone.
+func (r *Runtime) prune(list []container.Summary) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	here := make(map[string]bool, len(list))
+	for _, c := range list {
+		here[c.ID] = true
+	}
+	for id, k := range r.known {
+		// One that was made after the list was is kept.
+		if !here[id] && time.Since(k.firstSeen) > time.Minute {
+			k.usage.close()
+			delete(r.known, id)
+		}
+	}
+}
+
+// drop forgets a container that was removed.
+func (r *Runtime) drop(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k := r.known[id]; k != nil {
+		k.usage.close()
+		delete(r.known, id)
+	}
+}
+
+// mentionable says whether a container is a node that exists: not one that is
+// being made or removed.
+func (r *Runtime) mentionable(c container.Summary) bool {
+	if c.Labels[LabelKind] != KindNode {
+		return false
+	}
+	switch c.State {
+	case container.StateRemoving:
+		return false
+	case container.StateCreated:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return !r.starting[nodeID(c.Labels)] && time.Since(r.entry(c.ID).firstSeen) > unstartedAge
+	}
+	return true
+}
+
+// entry returns what is known of a container, making it if needed. r.mu is held.
+func (r *Runtime) entry(id string) *known {
+	k := r.known[id]
+	if k == nil {
+		k = &known{firstSeen: time.Now()}
+		r.known[id] = k
+	}
+	return k
+}
+
+// view returns a listed container as a node; nil when it is gone meanwhile.
+func (r *Runtime) view(ctx context.Context, c container.Summary, f *facts) (*pod.Node, error) {
+	k, err := r.look(ctx, c)
+	if err != nil || k == nil {
+		return nil, err
+	}
+	n := &pod.Node{
+		ID: nodeID(c.Labels), Revision: c.Labels[LabelRevision], Handle: c.ID,
+		Phase: pod.PhaseRunning, StartedAt: k.startedAt,
+	}
+	if k.exit != nil {
+		n.Phase = pod.PhaseExited
+		exit := *k.exit
+		exit.LastLog = slices.Clone(exit.LastLog)
+		n.Exit = &exit
+		return n, nil
+	}
+	if c.State == container.StatePaused {
+		n.Phase = pod.PhaseFrozen
+	}
+	n.Endpoints = r.endpoints(portsOf(c.Labels), reachOfSummary(c), f)
+	n.Usage = r.usage(c.ID, k, f)
+	return n, nil
+}
+
+// look returns what is known of a container in its present state, inspecting it
+// when that changed; nil when it is gone. The result is a copy.
+func (r *Runtime) look(ctx context.Context, c container.Summary) (*known, error) {
+	r.mu.Lock()
+	k := *r.entry(c.ID)
+	r.mu.Unlock()
+	if k.state != "" && k.state == c.State {
+		return &k, nil
+	}
+	full, err := r.api.ContainerInspect(ctx, c.ID)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	k = r.remember(full)
+	if full.State.Running || full.State.Paused || full.State.Restarting || k.exit != nil {
+		return &k, nil
+	}
+	exit := r.exitOf(ctx, full)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stored := r.entry(c.ID)
+	stored.exit = exit
+	stored.usage.close()
+	k = *stored
+	return &k, nil
+}
+
+// remember keeps what an inspection says, and returns a copy.
+func (r *Runtime) remember(c container.InspectResponse) known {
+	started, _ := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.entry(c.ID)
+	if !k.startedAt.Equal(started) { // started again: what is known is of its former life
+		k.exit = nil
+		k.usage.restart()
+	}
+	if c.State.Running {
+		k.exit = nil
+	}
+	k.state, k.startedAt, k.pid = c.State.Status, started, c.State.Pid
+	return *k
+}

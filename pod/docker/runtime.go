@@ -1,0 +1,143 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+var errClosed = errors.New("docker: runtime is closed")
+
+// Runtime is a [pod.Runtime] whose nodes are containers of one Docker Engine.
+// It also is a [pod.Watcher], [pod.Preparer] and [pod.Logger].
+type Runtime struct {
+	cluster pod.Cluster
+	host    pod.Host
+	log     *slog.Logger
+	api     engine
+	conns   *connections // nil in unit tests
+	cgroups cgroupRoot
+	machine machine
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	work sync.WaitGroup // every goroutine of the runtime
+	busy keyedLock      // one change of a node at a time
+
+	mu       sync.Mutex
+	closed   bool
+	known    map[string]*known // by container id
+	facts    *facts            // what is known of the engine; nil until asked
+	checked  time.Time
+	hostUse  hostUsage
+	starting map[pod.NodeID]bool
+}
+
+var _ interface {
+	pod.Runtime
+	pod.Watcher
+	pod.Preparer
+	pod.Logger
+} = (*Runtime)(nil)
+
+// New returns a runtime for the nodes of a cluster on a host. It checks the
+// configuration, every fault at once, and reads TLS files; it neither dials the
+// engine nor starts anything.
+func New(c Config) (*Runtime, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("docker: open host %q: %w", c.Host.Name, err)
+	}
+	api, conns, err := connect(c.Host)
+	if err != nil {
+		return nil, fmt.Errorf("docker: open host %q: %w", c.Host.Name, err)
+	}
+	r := newRuntime(c, api)
+	r.conns = conns
+	return r, nil
+}
+
+func newRuntime(c Config, api engine) *Runtime {
+	r := &Runtime{
+		cluster: c.Cluster, host: c.Host, log: c.Logger, api: api,
+		cgroups: "/", machine: thisMachine{},
+		busy:  keyedLock{held: map[pod.NodeID]chan struct{}{}},
+		known: map[string]*known{}, starting: map[pod.NodeID]bool{},
+	}
+	r.life, r.end = context.WithCancel(context.Background())
+	return r
+}
+
+// Extras implements [pod.Runtime]: all of them.
+func (r *Runtime) Extras() pod.Extras { return pod.Extras{Watcher: r, Preparer: r, Logger: r} }
+
+// Close implements [pod.Runtime]. It ends running calls, log readers and
+// watches.
+func (r *Runtime) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.end()
+	r.work.Wait()
+	if r.conns != nil {
+		return r.conns.close()
+	}
+	return nil
+}
+
+// begin returns a context that also ends with Close, or an error. The caller
+// calls the function when it is done.
+func (r *Runtime) begin(ctx context.Context) (context.Context, func(), error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ctx, nil, errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return ctx, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(r.life, func() { cancel(errClosed) })
+	r.work.Add(1)
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		r.work.Done()
+	}, nil
+}
+
+// keyedLock serialises what is done to one node.
+type keyedLock struct {
+	mu   sync.Mutex
+	held map[pod.NodeID]chan struct{} // closed when it is let go
+}
+
+// lock waits its turn, or until ctx ends. The function lets go.
+func (l *keyedLock) lock(ctx context.Context, id pod.NodeID) (func(), error) {
+	for {
+		l.mu.Lock()
+		other, taken := l.held[id]
+		if !taken {
+			mine := make(chan struct{})
+			l.held[id] = mine
+			l.mu.Unlock()
+			return func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				delete(l.held, id)
+				close(mine)
+			}, nil
+		}
+		l.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

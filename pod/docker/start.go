@@ -1,0 +1,256 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+const (
+	// undoTimeout bounds what is done after a call's context has ended: making
+	// sure that nothing is left behind.
+	undoTimeout = 30 * time.Second
+	// undoWait is how long a call waits for that; it goes on without it.
+	undoWait = 2 * time.Second
+	// foreignAge is how long a look at whose containers there are is believed.
+	foreignAge = 10 * time.Second
+)
+
+// Start implements [pod.Runtime]. Besides pulling a missing image it takes three
+// calls of the engine: create, start, inspect.
+func (r *Runtime) Start(ctx context.Context, req pod.StartRequest) (pod.Node, error) {
+	ctx, done, err := r.begin(ctx)
+	if err != nil {
+		return pod.Node{}, r.fail(ctx, err, "start node", req.ID.String())
+	}
+	unlock, err := r.busy.lock(ctx, req.ID)
+	if err != nil {
+		done()
+		return pod.Node{}, r.fail(ctx, err, "start node", req.ID.String())
+	}
+	type result struct {
+		node pod.Node
+		err  error
+	}
+	results := make(chan result, 1)
+	// The node stays locked until what a failure left is removed, also when
+	// the caller does not wait for that.
+	go func() { // awaited through done
+		defer done()
+		defer unlock()
+		r.markStarting(req.ID, true)
+		defer r.markStarting(req.ID, false)
+		n, err := r.start(ctx, req)
+		results <- result{n, r.fail(ctx, err, "start node", req.ID.String())}
+	}()
+	select {
+	case res := <-results:
+		return res.node, res.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(undoWait)
+	defer late.Stop()
+	select {
+	case res := <-results:
+		return res.node, res.err
+	case <-late.C:
+		return pod.Node{}, r.fail(ctx, ctx.Err(), "start node", req.ID.String())
+	}
+}
+
+func (r *Runtime) markStarting(id pod.NodeID, on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if on {
+		r.starting[id] = true
+	} else {
+		delete(r.starting, id)
+	}
+}
+
+func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, error) {
+	f, err := r.engineFacts(ctx)
+	if err != nil {
+		return pod.Node{}, err
+	}
+	if err := r.checkForeign(ctx); err != nil {
+		return pod.Node{}, err
+	}
+	s, err := r.spec(req, f)
+	if err != nil {
+		return pod.Node{}, err
+	}
+	id, running, err := r.create(ctx, req, s)
+	if err != nil {
+		return pod.Node{}, err
+	}
+	if running != nil {
+		return r.nodeOf(*running, f), nil
+	}
+	node, err := r.launch(ctx, id, req, s, f)
+	if err != nil {
+		return pod.Node{}, errors.Join(err, r.undo(ctx, id))
+	}
+	return node, nil
+}
+
+// checkForeign looks whether another manager uses our cluster's name, unless
+// that was seen a moment ago.
+func (r *Runtime) checkForeign(ctx context.Context) error {
+	r.mu.Lock()
+	fresh := time.Since(r.checked) < foreignAge
+	r.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	_, err := r.list(ctx)
+	return err
+}
+
+// create makes the container and returns its id, or the one that runs already.
+// What has ended under the name is removed, and a missing image pulled.
+func (r *Runtime) create(ctx context.Context, req pod.StartRequest, s containerSpec) (string, *container.InspectResponse, error) {
+	pulled := false
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", nil, err
+		}
+		id, err := r.createOnce(ctx, req.ID, s)
+		switch {
+		case err == nil:
+			return id, nil, nil
+		case errdefs.IsConflict(err):
+			running, err := r.occupant(ctx, req.ID)
+			if running != nil || err != nil {
+				return "", running, err
+			}
+		case errdefs.IsNotFound(err) && !pulled:
+			if err := r.obtain(ctx, req.Workload, err); err != nil {
+				return "", nil, err
+			}
+			pulled = true
+		default:
+			return "", nil, err
+		}
+	}
+}
+
+// createOnce sees creating through also when ctx ends meanwhile: what was made
+// by a call that nobody waited for could not be removed.
+func (r *Runtime) createOnce(ctx context.Context, id pod.NodeID, s containerSpec) (string, error) {
+	through, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	made, err := r.api.ContainerCreate(through, s.config, s.host, nil, nil, r.containerName(id))
+	if err != nil {
+		return "", err
+	}
+	for _, w := range made.Warnings {
+		r.log.Debug("the engine warns", "pod", id.Pod, "node", id.Name, "warning", w)
+	}
+	return made.ID, nil
+}
+
+// occupant deals with the container that has the node's name: it returns ours
+// if it runs, removes ours if not, and refuses anybody else's.
+func (r *Runtime) occupant(ctx context.Context, id pod.NodeID) (*container.InspectResponse, error) {
+	name := r.containerName(id)
+	c, err := r.api.ContainerInspect(ctx, name)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if err := r.foreign(c.Config.Labels, name); err != nil {
+		return nil, err
+	}
+	if !r.ours(c.Config.Labels, id) {
+		return nil, fmt.Errorf("container %s exists and is not a node of this cluster; rename or remove it", name)
+	}
+	if c.State.Running {
+		return &c, nil
+	}
+	return nil, r.remove(ctx, c.ID)
+}
+
+// launch starts a created container and returns the node once it runs.
+func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s containerSpec, f *facts) (pod.Node, error) {
+	if err := r.putSecrets(ctx, id, s); err != nil {
+		return pod.Node{}, err
+	}
+	for _, n := range req.Workload.Networks {
+		if err := r.api.NetworkConnect(ctx, n, id, &network.EndpointSettings{}); err != nil {
+			if errdefs.IsNotFound(err) {
+				err = fmt.Errorf("%w: network %s: %w", pod.ErrUnsupported, n, err)
+			}
+			return pod.Node{}, err
+		}
+	}
+	if err := r.api.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		if notExecutable(err) {
+			err = fmt.Errorf("%w: %w", pod.ErrExited, err)
+		}
+		return pod.Node{}, err
+	}
+	c, err := r.api.ContainerInspect(ctx, id)
+	if err != nil {
+		return pod.Node{}, err
+	}
+	if !c.State.Running {
+		exit := r.exitOf(ctx, c)
+		return pod.Node{}, fmt.Errorf("%w: %s", pod.ErrExited, exitMessage(exit))
+	}
+	return r.nodeOf(c, f), nil
+}
+
+// notExecutable says whether a container did not start because of its command.
+func notExecutable(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "OCI runtime create failed") || strings.Contains(text, "failed to create task for container") ||
+		strings.Contains(text, "starting container process")
+}
+
+// exitMessage renders an exit with all of its last output.
+func exitMessage(e *pod.Exit) string {
+	if len(e.LastLog) == 0 {
+		return e.Reason()
+	}
+	last := *e
+	last.LastLog = nil
+	return last.Reason() + ": " + strings.Join(e.LastLog, " | ")
+}
+
+// undo removes what a failed start made, also when its context has ended.
+func (r *Runtime) undo(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := r.remove(ctx, id); err != nil {
+		return fmt.Errorf("remove what is left: %w", err)
+	}
+	return nil
+}
+
+// nodeOf returns a running container as a node, and remembers it.
+func (r *Runtime) nodeOf(c container.InspectResponse, f *facts) pod.Node {
+	k := r.remember(c)
+	n := pod.Node{
+		ID:        nodeID(c.Config.Labels),
+		Revision:  c.Config.Labels[LabelRevision],
+		Handle:    c.ID,
+		Phase:     pod.PhaseRunning,
+		StartedAt: k.startedAt,
+		Endpoints: r.endpoints(portsOf(c.Config.Labels), reachOfInspect(c), f),
+	}
+	if c.State.Paused {
+		n.Phase = pod.PhaseFrozen
+	}
+	return n
+}

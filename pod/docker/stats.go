@@ -1,0 +1,95 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// streamStats opens a container's stream of statistics, in a goroutine that ends
+// with the stream, its cancel or the runtime. A predecessor's last sample stays.
+func (r *Runtime) streamStats(id string, before *statsStream) *statsStream {
+	ctx, cancel := context.WithCancel(r.life)
+	s := &statsStream{cancel: cancel, opened: time.Now()}
+	if before != nil {
+		s.sample = before.latest()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		cancel()
+		s.over = true
+		return s
+	}
+	r.work.Go(func() {
+		defer cancel()
+		err := r.follow(ctx, id, s)
+		s.mu.Lock()
+		s.over = true
+		s.mu.Unlock()
+		if err != nil && ctx.Err() == nil {
+			r.log.Debug("the statistics of a container ended", "container", id, "error", err)
+		}
+	})
+	return s
+}
+
+func (r *Runtime) follow(ctx context.Context, id string, s *statsStream) error {
+	answer, err := r.api.ContainerStats(ctx, id, true)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	decoder := json.NewDecoder(answer.Body)
+	var clock clockOffset
+	for {
+		var sample container.StatsResponse
+		if err := decoder.Decode(&sample); err != nil {
+			return err
+		}
+		u, ok := usageOf(sample)
+		if !ok {
+			continue // the container is not running
+		}
+		u.At = clock.local(u.At, time.Now())
+		s.mu.Lock()
+		s.sample = u
+		s.mu.Unlock()
+	}
+}
+
+// usageOf reads a sample; At is by the engine's clock. It is not ok for a
+// container that does not run.
+func usageOf(s container.StatsResponse) (pod.Usage, bool) {
+	if s.Read.Year() <= 1 || s.CPUStats.CPUUsage.TotalUsage == 0 {
+		return pod.Usage{}, false
+	}
+	inactive, ok := s.MemoryStats.Stats["total_inactive_file"] // cgroup v1
+	if !ok {
+		inactive = s.MemoryStats.Stats["inactive_file"] // cgroup v2
+	}
+	return pod.Usage{
+		At:     s.Read,
+		CPU:    time.Duration(s.CPUStats.CPUUsage.TotalUsage),
+		Memory: max(0, int64(s.MemoryStats.Usage)-int64(inactive)),
+	}, true
+}
+
+// clockOffset translates times of the engine's clock to ours. The quickest
+// message so far tells the difference best; how long the others took does not
+// blur the time between samples.
+type clockOffset struct {
+	least time.Duration
+	set   bool
+}
+
+func (c *clockOffset) local(engine, received time.Time) time.Time {
+	if d := received.Sub(engine); !c.set || d < c.least {
+		c.least, c.set = d, true
+	}
+	return engine.Add(c.least)
+}

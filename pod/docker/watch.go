@@ -1,0 +1,62 @@
+package docker
+
+import (
+	"context"
+
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Watch implements [pod.Watcher], over the engine's stream of events.
+func (r *Runtime) Watch(ctx context.Context, f func(pod.Event)) error {
+	ctx, done, err := r.begin(ctx)
+	if err != nil {
+		return r.fail(ctx, err, "watch", "nodes")
+	}
+	defer done()
+	stream, cancel := context.WithCancel(ctx)
+	messages, errs := r.api.Events(stream, events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)),
+		filters.Arg("event", string(events.ActionStart)),
+		filters.Arg("event", string(events.ActionDie)),
+		filters.Arg("label", LabelClusterID+"="+r.cluster.ID),
+	)})
+	// The client's goroutine ends when it has closed errs.
+	defer func() {
+		cancel()
+		for range errs {
+		}
+	}()
+	for {
+		select {
+		case m := <-messages:
+			r.tell(m, f)
+		case err := <-errs:
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return r.fail(ctx, err, "watch", "nodes")
+		}
+	}
+}
+
+// tell passes an event on. The container is inspected anew at the next
+// observation, as it may have ended and started in between.
+func (r *Runtime) tell(m events.Message, f func(pod.Event)) {
+	labels := m.Actor.Attributes
+	if labels[LabelKind] != KindNode || labels[LabelCluster] != r.cluster.Name || labels[LabelClusterID] != r.cluster.ID {
+		return
+	}
+	r.mu.Lock()
+	if k := r.known[m.Actor.ID]; k != nil {
+		k.state = ""
+	}
+	r.mu.Unlock()
+	e := pod.Event{Node: nodeID(labels), Kind: pod.EventStarted}
+	if m.Action == events.ActionDie {
+		e.Kind = pod.EventEnded
+	}
+	f(e)
+}
