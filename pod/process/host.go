@@ -1,0 +1,230 @@
+package process
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// cpuTimes is a reading of the machine's CPU time.
+type cpuTimes struct {
+	at   time.Time
+	busy time.Duration // all processors together
+}
+
+// host reads what the machine has and uses. Where this process lives in a
+// control group whose limits are lower, those are what there is.
+func (r *Runtime) host() (pod.HostStatus, error) {
+	mem, err := meminfo()
+	if err != nil {
+		return pod.HostStatus{}, err
+	}
+	total, used := mem["MemTotal"], mem["MemTotal"]-mem["MemAvailable"]
+	cpus := float64(runtime.NumCPU())
+	g := ownCgroup()
+	if g.cpus > 0 {
+		cpus = min(cpus, g.cpus)
+	}
+	if g.memory > 0 && g.memory < total {
+		total, used = g.memory, min(g.memoryUsed, g.memory)
+	}
+	h := pod.HostStatus{
+		Capacity: pod.Resources{CPU: cpus, Memory: total},
+		Used:     pod.HostUsage{Memory: &used},
+		Engine:   "processes, Linux " + release(),
+	}
+	if c := r.cfg.Capacity.CPU; c > 0 {
+		h.Capacity.CPU = c
+	}
+	if m := r.cfg.Capacity.Memory; m > 0 {
+		h.Capacity.Memory = m
+	}
+	busy, err := cpuBusy()
+	if err != nil {
+		return h, err
+	}
+	r.mu.Lock()
+	if last := r.cpuBusy; !last.at.IsZero() {
+		// Over less than a few clock ticks a mean says nothing; it is left out.
+		if d := busy.at.Sub(last.at); d >= 5*clockTick {
+			cores := max(0, min(float64(busy.busy-last.busy)/float64(d), float64(runtime.NumCPU())))
+			h.Used.CPU = &cores
+			r.cpuBusy = busy
+		}
+	} else {
+		r.cpuBusy = busy
+	}
+	r.mu.Unlock()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(r.cfg.Dir, &fs); err != nil {
+		return h, fmt.Errorf("disk of %s: %w", r.cfg.Dir, err)
+	}
+	size := int64(fs.Blocks) * int64(fs.Bsize)
+	taken := size - int64(fs.Bfree)*int64(fs.Bsize)
+	h.Used.Disk, h.Used.DiskTotal = &taken, &size
+	return h, nil
+}
+
+// meminfo returns /proc/meminfo in bytes.
+func meminfo() (map[string]int64, error) {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int64{}
+	for line := range bytes.Lines(b) {
+		f := bytes.Fields(line)
+		if len(f) >= 2 {
+			out[string(bytes.TrimSuffix(f[0], []byte(":")))] = int64(number(f[1])) << 10
+		}
+	}
+	if out["MemTotal"] == 0 {
+		return nil, errors.New("/proc/meminfo has no MemTotal")
+	}
+	return out, nil
+}
+
+// cpuBusy reads the time that the processors were neither idle nor waiting for
+// a disk, from the first line of /proc/stat.
+func cpuBusy() (cpuTimes, error) {
+	f, err := os.Open("/proc/stat")
+	if err != nil {
+		return cpuTimes{}, err
+	}
+	defer f.Close()
+	line, err := bufio.NewReaderSize(f, 256).ReadString('\n')
+	if err != nil {
+		return cpuTimes{}, err
+	}
+	now := time.Now()
+	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal guest guest_nice
+	if len(fields) < 8 {
+		return cpuTimes{}, fmt.Errorf("/proc/stat: %.80q", line)
+	}
+	var ticks uint64
+	for i, v := range fields[1:8] {
+		if i != 3 && i != 4 {
+			ticks += number([]byte(v))
+		}
+	}
+	return cpuTimes{at: now, busy: time.Duration(ticks) * clockTick}, nil
+}
+
+func release() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	v := strings.TrimSpace(string(b))
+	if parts := strings.SplitN(v, ".", 3); len(parts) == 3 {
+		return parts[0] + "." + parts[1]
+	}
+	return v
+}
+
+// cgroup is what the control groups of this process allow; 0 means no limit.
+type cgroup struct {
+	cpus       float64
+	memory     int64
+	memoryUsed int64 // without the page cache that the kernel may drop
+}
+
+func ownCgroup() cgroup {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return cgroup{}
+	}
+	return readCgroup(string(b), "/sys/fs/cgroup")
+}
+
+// readCgroup reads the limits of every group from that of the process up to the
+// root, of versions 1 and 2.
+func readCgroup(self, root string) cgroup {
+	var g cgroup
+	for line := range strings.Lines(self) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
+			switch {
+			case parts[0] == "0" && parts[1] == "":
+				g.readV2(path.Join(root, dir))
+			case hasController(parts[1], "memory"):
+				g.readMemoryV1(path.Join(root, "memory", dir))
+			case hasController(parts[1], "cpu"):
+				g.readCPUV1(path.Join(root, "cpu", dir))
+			}
+			if dir == "/" {
+				break
+			}
+		}
+	}
+	return g
+}
+
+func hasController(list, name string) bool {
+	for c := range strings.SplitSeq(list, ",") {
+		if c == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *cgroup) readV2(dir string) {
+	if f := strings.Fields(readString(path.Join(dir, "cpu.max"))); len(f) == 2 {
+		g.limitCPU(parse(f[0]), parse(f[1]))
+	}
+	g.limitMemory(parse(readString(path.Join(dir, "memory.max"))), dir, "memory.current", "inactive_file")
+}
+
+func (g *cgroup) readCPUV1(dir string) {
+	g.limitCPU(parse(readString(path.Join(dir, "cpu.cfs_quota_us"))), parse(readString(path.Join(dir, "cpu.cfs_period_us"))))
+}
+
+func (g *cgroup) readMemoryV1(dir string) {
+	g.limitMemory(parse(readString(path.Join(dir, "memory.limit_in_bytes"))), dir, "memory.usage_in_bytes", "total_inactive_file")
+}
+
+func (g *cgroup) limitCPU(quota, period int64) {
+	if quota <= 0 || period <= 0 {
+		return
+	}
+	if c := float64(quota) / float64(period); g.cpus == 0 || c < g.cpus {
+		g.cpus = c
+	}
+}
+
+func (g *cgroup) limitMemory(limit int64, dir, usage, droppable string) {
+	// Version 1 says "no limit" by a number near the largest.
+	if limit <= 0 || limit > 1<<60 || g.memory != 0 && limit >= g.memory {
+		return
+	}
+	g.memory = limit
+	g.memoryUsed = parse(readString(path.Join(dir, usage)))
+	for line := range strings.Lines(readString(path.Join(dir, "memory.stat"))) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == droppable {
+			g.memoryUsed = max(0, g.memoryUsed-parse(f[1]))
+		}
+	}
+}
+
+func readString(path string) string {
+	b, _ := os.ReadFile(path)
+	return strings.TrimSpace(string(b))
+}
+
+// parse returns 0 for what is not a number, such as "max" or nothing.
+func parse(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
+}

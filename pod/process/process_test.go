@@ -1,0 +1,85 @@
+package process
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/podtest"
+)
+
+const (
+	supervisorArg = "process-supervisor"
+	managerArg    = "process-manager"
+)
+
+func TestMain(m *testing.M) {
+	podtest.HelperMain()
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case supervisorArg:
+			os.Exit(Supervise(os.Args[2:]))
+		case managerArg:
+			os.Exit(manage(os.Args[2:]))
+		}
+	}
+	// Supervisors whose manager was killed become children of this process, so
+	// that the tests leave no zombies where PID 1 does not reap.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// noRaceSleep keeps programs that are built with -race from sleeping for a
+// second before they exit.
+const noRaceSleep = "atexit_sleep_ms=0"
+
+func self() string {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return exe
+}
+
+func helper(args ...string) pod.Workload {
+	return pod.Workload{
+		Command: append([]string{self(), podtest.HelperArg}, args...),
+		Env:     map[string]string{"GORACE": noRaceSleep},
+	}
+}
+
+func config(dir string, c pod.Cluster) Config {
+	return Config{Cluster: c, Dir: dir, Supervisor: []string{"/usr/bin/env", "GORACE=" + noRaceSleep, self(), supervisorArg}}
+}
+
+func TestConformance(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	podtest.Run(t, podtest.Harness{
+		Open: func(t *testing.T, c pod.Cluster) pod.Runtime {
+			r, err := New(config(dir, c))
+			require.NoError(t, err)
+			return r
+		},
+		Workload: helper,
+		Missing:  pod.Workload{Command: []string{"no-such-program"}},
+		Unsupported: map[string]pod.Workload{
+			"image":   {Image: "nginx"},
+			"mounts":  {Command: []string{"true"}, Mounts: []pod.Mount{{Kind: pod.MountTmpfs, Target: "/tmp"}}},
+			"network": {Command: []string{"true"}, Networks: []string{"x"}},
+			"strict":  {Command: []string{"true"}, Security: pod.SecurityStrict},
+			"target":  {Command: []string{"true"}, Secrets: []pod.Secret{{Name: "a", FromEnv: "A", Target: "/etc/a"}}},
+		},
+	})
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	require.Empty(t, left, "nothing is left behind")
+}
+
+func manage([]string) int { return 0 }
