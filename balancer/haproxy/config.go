@@ -1,0 +1,148 @@
+package haproxy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Config says where a [Balancer] keeps its files and how its HAProxy runs.
+type Config struct {
+	// Dir is the directory for the configuration, the state and the output of
+	// HAProxy; it is made if need be. One Balancer at a time uses it. Required.
+	Dir string
+	// SocketDir is the directory for unix sockets; its path may have at most 75
+	// bytes. Empty: Dir where that is short enough, else a directory of the user
+	// under the system's temporary directory, named by a hash of Dir.
+	SocketDir string
+	// Binary is HAProxy's program; default "haproxy", looked up in PATH.
+	Binary string
+	// MaxConn is the most connections that HAProxy holds at a time. 0: what the
+	// limit of open files (ulimit -n) allows, at most 20,000.
+	MaxConn int
+	// Threads is how many threads HAProxy runs; 0: its own default, one per CPU.
+	Threads int
+	// SampleEvery bounds the cost of measuring response times: of a front that
+	// gets more than 200 requests a second, one in this many is measured; of
+	// others, all. Default 10; 1 measures all.
+	SampleEvery int
+	// HardStopAfter bounds how long requests that were in flight at a reload may
+	// go on in HAProxy's old worker; default 30 minutes.
+	HardStopAfter time.Duration
+	// StartTimeout bounds how long a start or reload of HAProxy may take, once
+	// begun; default 10 s. A call's context does not shorten it, so that a
+	// reload is never left half done.
+	StartTimeout time.Duration
+	// Logger gets what happens to HAProxy's process. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// maxSocketDir leaves room for the longest socket name and for the suffix that
+// HAProxy adds while it binds, within the 108 bytes that the system allows.
+const maxSocketDir = 107 - len("/relay-00000000.sock.4194304.tmp")
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Dir == "" {
+		return c, errors.New("haproxy: Config.Dir is not set: name a directory for its state")
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return c, fmt.Errorf("haproxy: directory %s: %w", c.Dir, err)
+	}
+	c.Dir = dir
+	if c.SocketDir == "" {
+		if c.SocketDir = dir; len(dir) > maxSocketDir || !plainPath(dir) {
+			sum := sha256.Sum256([]byte(dir))
+			c.SocketDir = filepath.Join(os.TempDir(), "elastipod-"+strconv.Itoa(os.Getuid())+"-"+hex.EncodeToString(sum[:6]))
+		}
+	}
+	if c.SocketDir, err = filepath.Abs(c.SocketDir); err != nil {
+		return c, fmt.Errorf("haproxy: socket directory: %w", err)
+	}
+	if len(c.SocketDir) > maxSocketDir {
+		return c, fmt.Errorf("haproxy: socket directory %s: %d bytes are too long for unix sockets, use at most %d", c.SocketDir, len(c.SocketDir), maxSocketDir)
+	}
+	if !plainPath(c.SocketDir) {
+		return c, fmt.Errorf("haproxy: socket directory %q: use letters, digits and / . _ - only", c.SocketDir)
+	}
+	c.Binary = cmp.Or(c.Binary, "haproxy")
+	path, err := exec.LookPath(c.Binary)
+	if err != nil && c.Binary == "haproxy" {
+		// Debian keeps it where ordinary users do not look.
+		path, err = exec.LookPath("/usr/sbin/haproxy")
+	}
+	if err != nil {
+		return c, fmt.Errorf("haproxy: program %s is missing; on Debian and Ubuntu install the package haproxy (2.6 or newer): %w", c.Binary, err)
+	}
+	if c.Binary, err = filepath.Abs(path); err != nil {
+		return c, fmt.Errorf("haproxy: program %s: %w", path, err)
+	}
+	if c.MaxConn < 0 || c.Threads < 0 || c.SampleEvery < 0 || c.HardStopAfter < 0 || c.StartTimeout < 0 {
+		return c, errors.New("haproxy: MaxConn, Threads, SampleEvery, HardStopAfter and StartTimeout are not negative")
+	}
+	fits := fittingMaxConn()
+	if c.MaxConn > fits {
+		return c, fmt.Errorf("haproxy: MaxConn %d needs more open files than the limit allows; use at most %d, or raise ulimit -n", c.MaxConn, fits)
+	}
+	c.MaxConn = cmp.Or(c.MaxConn, min(fits, 20_000))
+	c.SampleEvery = cmp.Or(c.SampleEvery, 10)
+	c.HardStopAfter = cmp.Or(c.HardStopAfter, 30*time.Minute)
+	c.StartTimeout = cmp.Or(c.StartTimeout, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// fittingMaxConn is how many connections the limit of open files allows:
+// HAProxy needs two files each, and some for listeners, checks and pipes.
+func fittingMaxConn() int {
+	var lim syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		return 400
+	}
+	files := int(min(lim.Max, 1<<20))
+	return max((files-min(1000, files/2))/2, 10)
+}
+
+// plainPath says whether a path can stand in HAProxy's configuration as it is.
+func plainPath(p string) bool {
+	for _, r := range p {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '/', r == '.', r == '_', r == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// makeDirs makes the directories. That of the sockets must be ours alone:
+// who may write to a socket may command HAProxy.
+func (c Config) makeDirs() error {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return fmt.Errorf("haproxy: state directory: %w", err)
+	}
+	if err := os.MkdirAll(c.SocketDir, 0o700); err != nil {
+		return fmt.Errorf("haproxy: socket directory: %w", err)
+	}
+	fi, err := os.Lstat(c.SocketDir)
+	if err != nil {
+		return fmt.Errorf("haproxy: socket directory: %w", err)
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !fi.IsDir() || (ok && int(st.Uid) != os.Geteuid()) {
+		return fmt.Errorf("haproxy: socket directory %s is not a directory of this user: %w", c.SocketDir, fs.ErrPermission)
+	}
+	return nil
+}

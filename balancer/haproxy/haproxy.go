@@ -1,0 +1,309 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/elastipod/elastipod/balancer"
+)
+
+// Balancer manages one HAProxy. Make it with [New].
+type Balancer struct {
+	cfg     Config
+	log     *slog.Logger
+	version string
+	lock    *os.File
+	conf    *committer
+	lat     *latencies
+
+	// writing is held by the one call that changes HAProxy, reading by the one
+	// that observes it; both are channels of one slot, so that waiting for them
+	// ends with the context.
+	writing chan struct{}
+	reading chan struct{}
+	// totals belongs to whoever holds reading.
+	totals *totals
+
+	// mu guards what follows, and is not held while anything blocks.
+	mu     sync.Mutex
+	closed bool
+	end    context.CancelFunc // ends every call when the value is closed
+	ended  context.Context
+	st     state
+	fronts map[string]*front
+	nextID uint64 // for incarnations
+	// began says which configuration a worker began with, by pid; those from
+	// before our time are not in it.
+	began map[int]int
+	// held are connections to old workers, which keep them there until their
+	// last figures were read.
+	held map[int]*session
+}
+
+// front is a front and its servers as they were last brought to HAProxy. It is
+// not changed once it is in the map, but replaced.
+type front struct {
+	balancer.Front
+	incarnation
+	servers map[string]server
+}
+
+type server struct {
+	balancer.Server
+	incarnation
+	id int // HAProxy's number of it
+}
+
+// incarnation tells a front or server from an earlier one of the same name.
+type incarnation struct {
+	inc  uint64
+	born int // the configuration in which it came to be
+}
+
+// New opens the directory and finds the HAProxy that was started for it, if it
+// still runs, with its fronts and servers. It starts none: the first front does.
+// It starts one goroutine, which reads response times and ends with
+// [Balancer.Close].
+//
+// It is an error if another Balancer uses the directory, or if the program is
+// missing or older than 2.6.
+func New(c Config) (*Balancer, error) {
+	cfg, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.StartTimeout)
+	defer cancel()
+	version, err := cfg.checkVersion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.makeDirs(); err != nil {
+		return nil, err
+	}
+	lock, err := cfg.lockDir()
+	if err != nil {
+		return nil, err
+	}
+	b := &Balancer{
+		version: version, lock: lock, log: cfg.Logger,
+		writing: make(chan struct{}, 1), reading: make(chan struct{}, 1),
+		totals: newTotals(), fronts: map[string]*front{}, began: map[int]int{}, held: map[int]*session{},
+	}
+	b.ended, b.end = context.WithCancel(context.Background())
+	if err := b.open(ctx, cfg); err != nil {
+		b.end()
+		_ = lock.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Balancer) open(ctx context.Context, cfg Config) error {
+	st, err := cfg.loadState()
+	if err != nil {
+		return err
+	}
+	if st.Master.alive() && st.Sockets != "" {
+		cfg.SocketDir = st.Sockets // where the one that runs has its own
+	}
+	b.cfg, b.st = cfg, st
+	if b.conf, err = newCommitter(ctx, cfg); err != nil {
+		return err
+	}
+	if err := b.attach(ctx); err != nil {
+		return err
+	}
+	b.lat, err = listenLatencies(cfg.socket(logSocket))
+	return err
+}
+
+// Version is the version of the HAProxy program, such as "2.6.12-1+deb12u4".
+func (b *Balancer) Version() string { return b.version }
+
+// PID is the process id of HAProxy's master process, or 0 while none runs.
+func (b *Balancer) PID() int {
+	b.mu.Lock()
+	p := b.st.Master
+	b.mu.Unlock()
+	if !p.alive() {
+		return 0
+	}
+	return p.PID
+}
+
+// begin takes the slot for a call. done gives it back. The returned context
+// ends also when the balancer is closed.
+func (b *Balancer) begin(ctx context.Context, slot chan struct{}) (context.Context, func(), error) {
+	if b.ended.Err() != nil {
+		return nil, nil, balancer.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	select {
+	case slot <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	case <-b.ended.Done():
+		return nil, nil, balancer.ErrClosed
+	}
+	if b.ended.Err() != nil {
+		<-slot
+		return nil, nil, balancer.ErrClosed
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.ended, func() { cancel(balancer.ErrClosed) })
+	return ctx, func() { stop(); cancel(nil); <-slot }, nil
+}
+
+// fail wraps an error with what was done. An HAProxy that does not answer is
+// balancer.ErrUnavailable; a call that Close ended, balancer.ErrClosed.
+func fail(ctx context.Context, what, object string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx != nil && errors.Is(context.Cause(ctx), balancer.ErrClosed):
+		err = balancer.ErrClosed
+	case errors.Is(err, errNoAnswer):
+		err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
+	}
+	if object == "" {
+		return fmt.Errorf("haproxy: %s: %w", what, err)
+	}
+	return fmt.Errorf("haproxy: %s %s: %w", what, object, err)
+}
+
+// SetFront makes the front be there as f says; see [balancer.Balancer]. A change
+// costs a reload of HAProxy, tens of milliseconds.
+func (b *Balancer) SetFront(ctx context.Context, f balancer.Front) error {
+	if err := f.Validate(); err != nil {
+		return fail(nil, "set front", fmt.Sprintf("%.60q", f.Name), err)
+	}
+	f = f.WithDefaults()
+	ctx, done, err := b.begin(ctx, b.writing)
+	if err != nil {
+		return fail(nil, "set front", f.Name, err)
+	}
+	defer done()
+	return fail(ctx, "set front", f.Name, b.setFront(ctx, f))
+}
+
+func (b *Balancer) setFront(ctx context.Context, f balancer.Front) error {
+	fronts := b.snapshot()
+	old := fronts[f.Name]
+	if cond, err := b.check(ctx); err != nil {
+		return err
+	} else if cond == current && old != nil && old.Front == f {
+		return nil
+	}
+	for _, other := range fronts {
+		if other.Name != f.Name && canonical(other.Listen) == canonical(f.Listen) {
+			return fmt.Errorf("%w: front %s listens on %s", balancer.ErrAddressInUse, other.Name, f.Listen)
+		}
+	}
+	moved := old == nil || canonical(old.Listen) != canonical(f.Listen)
+	if moved {
+		if err := probe(f.Listen, old != nil && samePort(old.Listen, f.Listen)); err != nil {
+			return err
+		}
+	}
+	next := &front{Front: f, servers: map[string]server{}}
+	if old != nil {
+		next.incarnation, next.servers = old.incarnation, old.servers
+	} else {
+		next.incarnation = b.incarnate(1)
+	}
+	fronts[f.Name] = next
+	if err := b.deploy(ctx, fronts); err != nil {
+		return err
+	}
+	if old != nil && moved {
+		b.awaitFree(ctx, old.Listen)
+	}
+	return nil
+}
+
+// RemoveFront closes the front and forgets its servers; see [balancer.Balancer].
+func (b *Balancer) RemoveFront(ctx context.Context, name string) error {
+	ctx, done, err := b.begin(ctx, b.writing)
+	if err != nil {
+		return fail(nil, "remove front", fmt.Sprintf("%.60q", name), err)
+	}
+	defer done()
+	fronts := b.snapshot()
+	old := fronts[name]
+	if old == nil {
+		return nil
+	}
+	delete(fronts, name)
+	if err := b.deploy(ctx, fronts); err != nil {
+		return fail(ctx, "remove front", name, err)
+	}
+	err = b.cutOld(ctx, func(backend, _ string) bool { return backend == name })
+	b.awaitFree(ctx, old.Listen)
+	return fail(ctx, "remove front", name, err)
+}
+
+// Close releases what the value holds in this program; HAProxy goes on. See
+// [balancer.Balancer].
+func (b *Balancer) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		<-b.lat.done
+		return nil
+	}
+	b.closed = true
+	b.mu.Unlock()
+	b.end()
+	b.writing <- struct{}{} // kept: what runs has ended, and nothing begins
+	b.reading <- struct{}{}
+	for _, s := range b.held {
+		s.close()
+	}
+	return errors.Join(b.lat.close(), b.lock.Close())
+}
+
+// Shutdown ends HAProxy: it takes no more connections at once, and what it does
+// may finish until the context ends; what then still runs is cut. The fronts
+// are kept, so that the next SetFront or Apply would start it again; Close the
+// value afterwards. Without an HAProxy that runs it does nothing.
+func (b *Balancer) Shutdown(ctx context.Context) error {
+	callCtx, done, err := b.begin(ctx, b.writing)
+	if err != nil {
+		return fail(nil, "shut down", "", err)
+	}
+	defer done()
+	return fail(callCtx, "shut down", "", b.shutdown(callCtx))
+}
+
+// snapshot returns a copy of the map of fronts.
+func (b *Balancer) snapshot() map[string]*front {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.fronts)
+}
+
+// incarnate returns a fresh incarnation that begins ahead configurations after
+// the one that runs.
+func (b *Balancer) incarnate(ahead int) incarnation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.nextID++
+	return incarnation{inc: b.nextID, born: b.st.Current.Number + ahead}
+}
+
+func frontList(fronts map[string]*front) []balancer.Front {
+	var out []balancer.Front
+	for _, name := range slices.Sorted(maps.Keys(fronts)) {
+		out = append(out, fronts[name].Front)
+	}
+	return out
+}

@@ -1,0 +1,3 @@
+package haproxy
+
+func helperManager(dir string) {}

@@ -1,0 +1,305 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/elastipod/elastipod/balancer"
+)
+
+// Observe returns the statistics of every front and server; see
+// [balancer.Balancer]. It asks the worker and, after a reload, old ones that
+// still have requests. Counters go on over reloads and restarts of HAProxy, as
+// far as they were observed before it died. It returns
+// balancer.ErrUnavailable when HAProxy does not run.
+func (b *Balancer) Observe(ctx context.Context) (balancer.Stats, error) {
+	ctx, done, err := b.begin(ctx, b.reading)
+	if err != nil {
+		return balancer.Stats{}, fail(nil, "observe", "", err)
+	}
+	defer done()
+	// Fronts first, and then what HAProxy says: a front or server that comes in
+	// between is left out, and none gets the figures of another.
+	fronts := b.snapshot()
+	if len(fronts) == 0 {
+		return balancer.Stats{}, nil
+	}
+	workers, err := b.collect(ctx)
+	if err != nil {
+		if errors.Is(err, errStats) {
+			err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
+		}
+		return balancer.Stats{}, fail(ctx, "observe", "", err)
+	}
+	b.totals.keepOnly(fronts)
+	var out balancer.Stats
+	for _, name := range slices.Sorted(maps.Keys(fronts)) {
+		out.Fronts = append(out.Fronts, b.frontStats(fronts[name], workers))
+	}
+	return out, nil
+}
+
+// worker is what one worker says of its fronts.
+type worker struct {
+	pid   int
+	began int // the configuration that it began with; -1: from before our time
+	old   bool
+	rows  map[rowKey]row
+}
+
+type rowKey struct{ kind, proxy, name string }
+
+func (w worker) frontend(name string) row { return w.rows[rowKey{kindFrontend, name, ""}] }
+func (w worker) backend(name string) row  { return w.rows[rowKey{kindBackend, name, ""}] }
+
+// knows says whether what the worker counts under a name is of this
+// incarnation, and not of an earlier one.
+func (w worker) knows(i incarnation) bool { return w.began < 0 || w.began >= i.born }
+
+// collect asks all workers, adds up what they counted and lets go of old
+// workers that are done. The caller holds reading.
+func (b *Balancer) collect(ctx context.Context) ([]worker, error) {
+	out, err := ask(ctx, b.cfg.socket(statsSocket), "show info; show stat")
+	if err != nil {
+		return nil, err
+	}
+	newest, err := parseWorker(parseInfo(out).pid, out)
+	if err != nil {
+		return nil, err
+	}
+	procs, err := b.cfg.showProc(ctx)
+	if err != nil {
+		return nil, err
+	}
+	workers := []worker{newest}
+	for _, pid := range append(procs.workers, procs.old...) {
+		if pid == newest.pid {
+			continue
+		}
+		w, err := b.askWorker(ctx, pid)
+		if err != nil {
+			return nil, err
+		}
+		w.old = slices.Contains(procs.old, pid)
+		workers = append(workers, w)
+	}
+	b.mu.Lock()
+	for i, w := range workers {
+		began, ok := b.began[w.pid]
+		if !ok {
+			began = -1
+		}
+		workers[i].began = began
+	}
+	maps.DeleteFunc(b.began, func(pid, _ int) bool {
+		return !slices.ContainsFunc(workers, func(w worker) bool { return w.pid == pid })
+	})
+	fronts := maps.Clone(b.fronts)
+	b.mu.Unlock()
+	b.totals.add(fronts, workers)
+	for _, w := range workers[1:] {
+		b.release(w)
+	}
+	return workers, nil
+}
+
+// askWorker asks an old worker, on the connection that holds it or else
+// through the master. One that has just ended says nothing.
+func (b *Balancer) askWorker(ctx context.Context, pid int) (worker, error) {
+	b.mu.Lock()
+	held := b.held[pid]
+	b.mu.Unlock()
+	if held != nil {
+		if out, err := held.run(ctx, "show stat"); err == nil {
+			return parseWorker(pid, out)
+		}
+		b.drop(pid)
+	}
+	out, err := b.cfg.worker(ctx, pid, "show stat")
+	if err != nil {
+		return worker{}, err
+	}
+	w, err := parseWorker(pid, out)
+	if err != nil {
+		if procs, perr := b.cfg.showProc(ctx); perr == nil && !slices.Contains(append(procs.workers, procs.old...), pid) {
+			return worker{pid: pid}, nil
+		}
+	}
+	return w, err
+}
+
+// release lets an old worker end when no client is connected to it any more.
+func (b *Balancer) release(w worker) {
+	for k, r := range w.rows {
+		if k.kind == kindFrontend && (r.scur > 0 || r.status == "OPEN") {
+			return
+		}
+	}
+	b.drop(w.pid)
+}
+
+func (b *Balancer) drop(pid int) {
+	b.mu.Lock()
+	s := b.held[pid]
+	delete(b.held, pid)
+	b.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}
+
+func parseWorker(pid int, out string) (worker, error) {
+	rows, err := parseStats(out)
+	if err != nil {
+		return worker{}, err
+	}
+	w := worker{pid: pid, rows: make(map[rowKey]row, len(rows))}
+	for _, r := range rows {
+		k := rowKey{r.kind, r.proxy, ""}
+		if r.kind == kindServer {
+			k.name = r.name
+		}
+		w.rows[k] = r
+	}
+	return w, nil
+}
+
+func (b *Balancer) frontStats(fr *front, workers []worker) balancer.FrontStats {
+	total := b.totals.of(fr.inc)
+	st := balancer.FrontStats{
+		Name: fr.Name, Listen: fr.Listen,
+		Requests: total.requests, Errors: total.errors,
+		Latency: b.lat.of(fr.Name),
+	}
+	stillWaiting := 0 // in old workers, which may yet give them to any server they know
+	for _, w := range workers {
+		if !w.knows(fr.incarnation) {
+			continue
+		}
+		st.InFlight += w.backend(fr.Name).scur
+		waiting := w.backend(fr.Name).qcur
+		for k, r := range w.rows {
+			if k.kind == kindServer && k.proxy == fr.Name {
+				waiting += r.qcur
+			}
+		}
+		st.Waiting += waiting
+		if w.old {
+			stillWaiting += waiting
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fr.servers)) {
+		s := fr.servers[name]
+		total := b.totals.of(s.inc)
+		out := balancer.ServerStats{
+			Name: name, Addr: s.Addr, State: s.State, Weight: s.Weight,
+			Requests: total.requests, Errors: total.errors,
+		}
+		for _, w := range workers {
+			// By address, and not by incarnation: whatever reaches the address
+			// counts, so that a drain never ends too early.
+			r, ok := w.rows[rowKey{kindServer, fr.Name, name}]
+			if !ok || canonical(r.addr) != canonical(s.Addr) {
+				continue
+			}
+			out.InFlight += r.scur
+			if w.old && s.State == balancer.Drain {
+				out.InFlight += stillWaiting
+			}
+			if !w.old {
+				out.Up = r.up()
+			}
+		}
+		st.Servers = append(st.Servers, out)
+	}
+	return st
+}
+
+// totals adds up the counters of all workers that there were. It belongs to
+// whoever holds Balancer.reading.
+type totals struct {
+	living map[int]map[uint64]counts // by pid and incarnation, as last seen
+	gone   map[uint64]counts         // of workers that ended
+}
+
+type counts struct{ requests, errors uint64 }
+
+func (c counts) plus(d counts) counts {
+	return counts{c.requests + d.requests, c.errors + d.errors}
+}
+
+func newTotals() *totals {
+	return &totals{living: map[int]map[uint64]counts{}, gone: map[uint64]counts{}}
+}
+
+// add notes what the workers say. Those that are not among them have ended: what
+// they said last counts for ever.
+func (t *totals) add(fronts map[string]*front, workers []worker) {
+	for pid, last := range t.living {
+		if !slices.ContainsFunc(workers, func(w worker) bool { return w.pid == pid }) {
+			for inc, c := range last {
+				t.gone[inc] = t.gone[inc].plus(c)
+			}
+			delete(t.living, pid)
+		}
+	}
+	for _, w := range workers {
+		if t.living[w.pid] == nil {
+			t.living[w.pid] = map[uint64]counts{}
+		}
+		for _, fr := range fronts {
+			if !w.knows(fr.incarnation) {
+				continue
+			}
+			t.note(w.pid, fr.inc, w.frontCounts(fr.Name))
+			for name, s := range fr.servers {
+				r, ok := w.rows[rowKey{kindServer, fr.Name, name}]
+				if ok && w.knows(s.incarnation) && canonical(r.addr) == canonical(s.Addr) {
+					t.note(w.pid, s.inc, counts{r.stot, r.hrsp5xx + r.eresp + r.srvAbrt})
+				}
+			}
+		}
+	}
+}
+
+// frontCounts are the requests and errors of a front, less those that an old
+// worker handed on to the new one, which counts them.
+func (w worker) frontCounts(name string) counts {
+	fe, be, relay := w.frontend(name), w.backend(name), w.backend(name+relaySuffix)
+	return counts{
+		requests: fe.reqTot - min(fe.reqTot, relay.reqTot),
+		errors:   fe.hrsp5xx - min(fe.hrsp5xx, relay.hrsp5xx) + be.srvAbrt,
+	}
+}
+
+func (t *totals) note(pid int, inc uint64, c counts) {
+	last := t.living[pid][inc]
+	t.living[pid][inc] = counts{max(last.requests, c.requests), max(last.errors, c.errors)}
+}
+
+func (t *totals) of(inc uint64) counts {
+	sum := t.gone[inc]
+	for _, w := range t.living {
+		sum = sum.plus(w[inc])
+	}
+	return sum
+}
+
+// keepOnly forgets incarnations that are no more.
+func (t *totals) keepOnly(fronts map[string]*front) {
+	keep := map[uint64]bool{}
+	for _, fr := range fronts {
+		keep[fr.inc] = true
+		for _, s := range fr.servers {
+			keep[s.inc] = true
+		}
+	}
+	lost := func(inc uint64, _ counts) bool { return !keep[inc] }
+	maps.DeleteFunc(t.gone, lost)
+	for _, w := range t.living {
+		maps.DeleteFunc(w, lost)
+	}
+}

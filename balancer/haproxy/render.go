@@ -1,0 +1,159 @@
+package haproxy
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+)
+
+// relaySuffix makes the name of the backend through which the old worker hands
+// requests on to the new one. No front's name has a dot.
+const relaySuffix = ".relay"
+
+// busyRate is the rate of requests a second from which response times are
+// sampled.
+const busyRate = 200
+
+const defaultsName = "elastipod"
+
+// render writes the whole configuration. Everything in it was validated or is
+// made here.
+func (c Config) render(id string, number int, fronts map[string]*front) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("global")
+	line("  description %q", description(id, number))
+	line("  maxconn %d", c.MaxConn)
+	if c.Threads > 0 {
+		line("  nbthread %d", c.Threads)
+	}
+	line("  hard-stop-after %s", millis(c.HardStopAfter))
+	line("  stats socket %s mode 600 level admin expose-fd listeners", c.socket(statsSocket))
+	line("  stats timeout 30s")
+	line("")
+	line("defaults %s", defaultsName)
+	line("  mode http")
+	line("  http-reuse safe")
+	line("  option abortonclose")
+	line("  option idle-close-on-response")
+	line("  timeout check 5s")
+	line("  timeout tunnel 1h")
+	for _, name := range slices.Sorted(maps.Keys(fronts)) {
+		c.renderFront(line, fronts[name])
+	}
+	return b.String()
+}
+
+func (c Config) renderFront(line func(string, ...any), fr *front) {
+	f, t := fr.Front, fr.Front.Timeouts
+	line("")
+	line("frontend %s from %s", f.Name, defaultsName)
+	line("  bind %s", canonical(f.Listen))
+	line("  bind %s mode 600 accept-proxy", c.relaySocket(f.Name))
+	line("  log %s format raw local0", c.socket(logSocket))
+	line("  log-format %q", "%f %Ta")
+	line("  timeout client %s", millis(t.Client))
+	line("  timeout http-request %s", millis(min(t.Client, 30*time.Second)))
+	line("  timeout http-keep-alive %s", millis(t.Client))
+	for _, h := range []string{"Forwarded", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization"} {
+		line("  http-request del-header %s", h)
+	}
+	line("  http-request set-header X-Forwarded-For %%[src]")
+	line("  http-request set-header X-Forwarded-Proto http")
+	line("  http-request set-header X-Forwarded-Host %%[req.hdr(host)]")
+	// What the old worker hands on is measured and counted by the new one.
+	line("  http-request set-log-level silent if { stopping }")
+	if c.SampleEvery > 1 {
+		line("  http-request set-log-level silent if { fe_req_rate gt %d } { rand(%d) gt 0 }", busyRate, c.SampleEvery)
+	}
+	line("  use_backend %s if { stopping }", f.Name+relaySuffix)
+	line("  default_backend %s", f.Name)
+
+	line("")
+	line("backend %s from %s", f.Name, defaultsName)
+	line("  balance %s", f.Algorithm)
+	if f.Algorithm == balancer.Source {
+		line("  hash-type consistent")
+	}
+	line("  timeout connect %s", millis(t.Connect))
+	line("  timeout server %s", millis(t.Server))
+	line("  timeout queue %s", millis(t.Queue))
+	if f.Retries > 0 {
+		line("  retries %d", f.Retries)
+		line("  retry-on conn-failure empty-response response-timeout")
+		line("  option redispatch 1")
+		if !f.RetryNonIdempotent {
+			line("  http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE }")
+		}
+	} else {
+		line("  retries 0")
+	}
+	if f.CheckPath != "" {
+		line("  option httpchk")
+		line("  http-check send meth GET uri %s ver HTTP/1.1 hdr Host elastipod", f.CheckPath)
+		line("  http-check expect status 200-399")
+	}
+	for _, name := range slices.Sorted(maps.Keys(fr.servers)) {
+		s := fr.servers[name]
+		line("  server %s %s %s", name, canonical(s.Addr), serverOptions(f, s, s.State == balancer.Drain))
+	}
+
+	line("")
+	line("backend %s from %s", f.Name+relaySuffix, defaultsName)
+	line("  timeout connect %s", millis(time.Second))
+	line("  timeout server %s", millis(relayTimeout(t)))
+	line("  retries 3")
+	line("  server new unix@%s send-proxy-v2", c.relaySocket(f.Name))
+}
+
+// relayTimeout lets the new worker be the one that gives up, after it waited
+// and tried as often as a front may say.
+func relayTimeout(t balancer.Timeouts) time.Duration {
+	return 4 * (t.Queue + t.Server + t.Connect)
+}
+
+// serverOptions are the words behind a server's address, the same in the
+// configuration and in "add server". A server that begins to drain there has no
+// weight, since a configuration cannot say "drain".
+func serverOptions(f balancer.Front, s server, noWeight bool) string {
+	weight := s.Weight
+	if noWeight {
+		weight = 0
+	}
+	o := fmt.Sprintf("id %d weight %d check inter 1s fastinter 250ms downinter 1s rise 1 fall 3", s.id, weight)
+	if f.MaxConn > 0 {
+		o += fmt.Sprintf(" maxconn %d", f.MaxConn)
+	}
+	return o
+}
+
+// millis writes a duration for HAProxy, which takes no fractions and at most
+// 24 days.
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%dms", min(max(d.Milliseconds(), 1), 1<<31-1))
+}
+
+func description(id string, number int) string {
+	return fmt.Sprintf("elastipod %s %d", id, number)
+}
+
+func (c Config) relaySocket(front string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(front))
+	return c.socket(fmt.Sprintf("relay-%08x.sock", h.Sum32()))
+}
+
+// canonical writes an address in its one form.
+func canonical(addr string) string {
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return addr
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
+}

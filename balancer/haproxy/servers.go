@@ -1,0 +1,459 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/elastipod/elastipod/balancer"
+)
+
+// Apply makes the servers of the front be want, over the runtime socket; see
+// [balancer.Balancer]. If HAProxy died, it is started again first, with the
+// servers that all fronts had.
+func (b *Balancer) Apply(ctx context.Context, name string, want []balancer.Server) error {
+	byName, err := validServers(want)
+	if err != nil {
+		return fail(nil, "apply servers of front", fmt.Sprintf("%.60q", name), err)
+	}
+	ctx, done, err := b.begin(ctx, b.writing)
+	if err != nil {
+		return fail(nil, "apply servers of front", fmt.Sprintf("%.60q", name), err)
+	}
+	defer done()
+	b.mu.Lock()
+	_, ok := b.fronts[name]
+	b.mu.Unlock()
+	if !ok {
+		return fail(nil, "apply servers of front", fmt.Sprintf("%.60q", name), balancer.ErrNoFront)
+	}
+	err = b.apply(ctx, name, byName)
+	if errors.Is(err, errNoAnswer) {
+		// HAProxy died just now: once more, with a new one.
+		err = b.apply(ctx, name, byName)
+	}
+	return fail(ctx, "apply servers of front", name, err)
+}
+
+// validServers returns the servers by name, defaults filled in, or every fault.
+func validServers(want []balancer.Server) (map[string]balancer.Server, error) {
+	var faults balancer.Faults
+	byName := make(map[string]balancer.Server, len(want))
+	for i, s := range want {
+		path := "servers[" + strconv.Itoa(i) + "]"
+		var own balancer.Faults
+		if err := s.Validate(); errors.As(err, &own) {
+			faults.Nest(path, own)
+		}
+		if _, twice := byName[s.Name]; twice {
+			faults.Add(path+".name", "use each name once", "%.120q is there twice", s.Name)
+		}
+		byName[s.Name] = s.WithDefaults()
+	}
+	return byName, faults.Err()
+}
+
+func (b *Balancer) apply(ctx context.Context, name string, want map[string]balancer.Server) error {
+	if err := b.ensureRunning(ctx); err != nil {
+		return err
+	}
+	s, err := b.cfg.openSession(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	actual, err := readServers(ctx, s, name)
+	if err != nil {
+		return err
+	}
+	fr := b.snapshot()[name]
+	if fr.Algorithm == balancer.First && !roomForAll(fr.servers, actual[name], want) {
+		if err := b.renumber(ctx, name); err != nil {
+			return err
+		}
+		return b.apply(ctx, name, want)
+	}
+	m := member{b: b, s: s, front: name, have: actual[name]}
+	return m.change(ctx, want)
+}
+
+// member changes the servers of one front.
+type member struct {
+	b     *Balancer
+	s     *session
+	front string
+	have  map[string]running
+}
+
+// change adds before it removes, so that there is no moment without a server
+// unless one is to be replaced under its own name.
+func (m *member) change(ctx context.Context, want map[string]balancer.Server) error {
+	var replaced, gone []string
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		w := want[name]
+		have, ok := m.have[name]
+		switch {
+		case ok && have.addr != canonical(w.Addr):
+			replaced = append(replaced, name)
+		case ok:
+			if err := m.adjust(ctx, have, w); err != nil {
+				return err
+			}
+		default:
+			if err := m.add(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.have)) {
+		if _, ok := want[name]; !ok {
+			gone = append(gone, name)
+		}
+	}
+	if err := m.remove(ctx, append(replaced, gone...)); err != nil {
+		return err
+	}
+	for _, name := range replaced {
+		if err := m.add(ctx, want[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add makes a server. It begins in maintenance, so that it gets nothing before
+// its checks are on and it may have requests. "enabled" must not be used: the
+// count of active servers goes wrong with it.
+func (m *member) add(ctx context.Context, w balancer.Server) error {
+	fr := m.b.snapshot()[m.front]
+	inc := m.b.incarnate(0)
+	s := server{Server: w, incarnation: inc}
+	var ok bool
+	if s.id, ok = nextID(fr.Algorithm, fr.servers, w.Name); !ok {
+		return fmt.Errorf("add server %s: no number is left before its successor", w.Name)
+	}
+	at := m.front + "/" + w.Name
+	err := m.s.command(ctx,
+		fmt.Sprintf("add server %s %s %s", at, canonical(w.Addr), serverOptions(fr.Front, s, false)),
+		"enable health "+at,
+		fmt.Sprintf("set server %s state %s", at, w.State))
+	if err != nil {
+		return fmt.Errorf("add server %s: %w", w.Name, err)
+	}
+	m.b.remember(m.front, s)
+	return nil
+}
+
+// adjust sets state and weight where they differ.
+func (m *member) adjust(ctx context.Context, have running, w balancer.Server) error {
+	at := m.front + "/" + w.Name
+	var commands []string
+	if have.weight != w.Weight {
+		commands = append(commands, fmt.Sprintf("set server %s weight %d", at, w.Weight))
+	}
+	if have.maint {
+		commands = append(commands, "enable health "+at)
+	}
+	if have.maint || have.drain != (w.State == balancer.Drain) {
+		commands = append(commands, fmt.Sprintf("set server %s state %s", at, w.State))
+	}
+	if len(commands) > 0 {
+		if err := m.s.command(ctx, commands...); err != nil {
+			return fmt.Errorf("change server %s: %w", w.Name, err)
+		}
+	}
+	known, ok := m.b.snapshot()[m.front].servers[w.Name]
+	if !ok {
+		known = server{incarnation: m.b.incarnate(0)}
+	}
+	if known.Server != w || known.id != have.id {
+		known.Server, known.id = w, have.id
+		m.b.remember(m.front, known)
+	}
+	return nil
+}
+
+// remove cuts what the servers do and deletes them. HAProxy needs a moment to
+// let go of their connections.
+func (m *member) remove(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	for _, name := range names {
+		at := m.front + "/" + name
+		if err := m.s.command(ctx, "set server "+at+" state maint", "shutdown sessions server "+at); err != nil {
+			return fmt.Errorf("remove server %s: %w", name, err)
+		}
+	}
+	if err := m.b.cutOld(ctx, func(backend, srv string) bool {
+		return backend == m.front && slices.Contains(names, srv)
+	}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, socketTimeout)
+	defer cancel()
+	for _, name := range names {
+		if err := m.delete(ctx, name); err != nil {
+			return fmt.Errorf("remove server %s: %w", name, err)
+		}
+		m.b.forget(m.front, name)
+	}
+	return nil
+}
+
+func (m *member) delete(ctx context.Context, name string) error {
+	at := m.front + "/" + name
+	var last error
+	err := poll(ctx, func() (bool, error) {
+		var no *refusal
+		last = m.s.command(ctx, "del server "+at)
+		if errors.As(last, &no) && strings.Contains(no.said, "still has connections") {
+			// A request may have been on its way to it when it was stopped.
+			return false, m.s.command(ctx, "shutdown sessions server "+at)
+		}
+		return true, last
+	})
+	if err != nil && last != nil {
+		return last
+	}
+	return err
+}
+
+// remember notes a server as it is in HAProxy now.
+func (b *Balancer) remember(front string, s server) {
+	b.edit(front, func(servers map[string]server) { servers[s.Name] = s })
+}
+
+func (b *Balancer) forget(front, name string) {
+	b.edit(front, func(servers map[string]server) { delete(servers, name) })
+}
+
+func (b *Balancer) edit(name string, change func(map[string]server)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fr := *b.fronts[name]
+	fr.servers = maps.Clone(fr.servers)
+	change(fr.servers)
+	b.fronts[name] = &fr
+}
+
+// running is a server as HAProxy says that it is.
+type running struct {
+	addr         string
+	id, weight   int
+	drain, maint bool
+	down         bool
+}
+
+// The bits of srv_admin_state that matter here.
+const (
+	adminMaint = 0x01 | 0x02 | 0x04 | 0x20 | 0x40
+	adminDrain = 0x08 | 0x10
+)
+
+// readServers asks for the servers of one front, or of all if it is empty.
+func readServers(ctx context.Context, s *session, front string) (map[string]map[string]running, error) {
+	out, err := s.run(ctx, strings.TrimSpace("show servers state "+front))
+	if err != nil {
+		return nil, err
+	}
+	return parseServers(out)
+}
+
+// parseServers reads the answer to "show servers state": a line with a version,
+// one that names the columns, and one a server. What it does not understand is
+// an error, so that nothing is taken for gone that is there.
+func parseServers(out string) (map[string]map[string]running, error) {
+	all := map[string]map[string]running{}
+	var columns map[string]int
+	for l := range strings.Lines(out) {
+		l = strings.TrimSpace(l)
+		if rest, ok := strings.CutPrefix(l, "# "); ok {
+			columns = map[string]int{}
+			for i, c := range strings.Fields(rest) {
+				columns[c] = i
+			}
+			continue
+		}
+		fields := strings.Fields(l)
+		if len(fields) < 2 {
+			continue // the version, or nothing
+		}
+		get := func(name string) string {
+			if i, ok := columns[name]; ok && i < len(fields) {
+				return fields[i]
+			}
+			return ""
+		}
+		num := func(name string) (n int, err error) {
+			if n, err = strconv.Atoi(get(name)); err != nil {
+				err = fmt.Errorf("haproxy: servers: %s in %.200q is no number", name, l)
+			}
+			return n, err
+		}
+		var r running
+		id, err1 := num("srv_id")
+		weight, err2 := num("srv_uweight")
+		admin, err3 := num("srv_admin_state")
+		op, err4 := num("srv_op_state")
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
+			return nil, err
+		}
+		r.id, r.weight = id, weight
+		r.addr = canonical(net.JoinHostPort(get("srv_addr"), get("srv_port")))
+		r.maint, r.drain, r.down = admin&adminMaint != 0, admin&adminDrain != 0, op == 0
+		be := get("be_name")
+		if all[be] == nil {
+			all[be] = map[string]running{}
+		}
+		all[be][get("srv_name")] = r
+	}
+	if columns == nil {
+		return nil, fmt.Errorf("haproxy: servers: %.200q is not understood", out)
+	}
+	return all, nil
+}
+
+// maxID is the greatest number that HAProxy gives to a server.
+const maxID = 1<<31 - 1
+
+// hashID is a number for the name that is the same wherever it is computed, so
+// that consistent hashing, which goes by the number, sends a client to the same
+// server after a reload or with another set of servers.
+func hashID(taken map[int]bool, name string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	id := int(h.Sum32()%maxID) + 1
+	for taken[id] {
+		id = id%maxID + 1
+	}
+	return id
+}
+
+func takenIDs(servers map[string]server) map[int]bool {
+	taken := make(map[int]bool, len(servers))
+	for _, s := range servers {
+		taken[s.id] = true
+	}
+	return taken
+}
+
+// nextID returns a number for one more server. For "first", numbers are in the
+// order of the names; ok is false if there is none left between its neighbours.
+func nextID(a balancer.Algorithm, servers map[string]server, name string) (id int, ok bool) {
+	if a != balancer.First {
+		return hashID(takenIDs(servers), name), true
+	}
+	low, high := 0, maxID+1
+	for _, s := range servers {
+		switch {
+		case s.Name < name:
+			low = max(low, s.id)
+		case s.Name > name:
+			high = min(high, s.id)
+		default:
+			return s.id, true // to be replaced
+		}
+	}
+	if high == maxID+1 {
+		high = min(high, low+2*idGap) // most often names grow
+	}
+	if high-low < 2 {
+		return 0, false
+	}
+	return low + (high-low)/2, true
+}
+
+// idGap is left between numbers in the order of names.
+const idGap = 1 << 16
+
+// number gives every server its number for a new configuration.
+func number(a balancer.Algorithm, servers map[string]server) map[string]server {
+	out := make(map[string]server, len(servers))
+	taken := map[int]bool{}
+	for i, name := range slices.Sorted(maps.Keys(servers)) {
+		s := servers[name]
+		if a == balancer.First {
+			s.id = (i + 1) * min(idGap, maxID/(len(servers)+1))
+		} else {
+			s.id = hashID(taken, name)
+		}
+		taken[s.id] = true
+		out[name] = s
+	}
+	return out
+}
+
+// roomForAll says whether numbers in order can be found for all new servers.
+func roomForAll(known map[string]server, actual map[string]running, want map[string]balancer.Server) bool {
+	known = maps.Clone(known)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if _, there := actual[name]; there {
+			continue
+		}
+		id, ok := nextID(balancer.First, known, name)
+		if !ok {
+			return false
+		}
+		known[name] = server{Server: want[name], id: id}
+	}
+	return true
+}
+
+// renumber writes a new configuration, with room between the numbers.
+func (b *Balancer) renumber(ctx context.Context, name string) error {
+	b.log.InfoContext(ctx, "haproxy: reload to put servers in order", "front", name)
+	return b.deploy(ctx, b.snapshot())
+}
+
+// cutOld ends what old workers do of the servers that match, through the
+// master: their own commands for servers do not work once they stop.
+func (b *Balancer) cutOld(ctx context.Context, match func(backend, server string) bool) error {
+	procs, err := b.cfg.showProc(ctx)
+	if err != nil {
+		return err
+	}
+	for _, pid := range procs.old {
+		out, err := b.cfg.worker(ctx, pid, "show sess")
+		if err != nil {
+			return err
+		}
+		var kill []string
+		for l := range strings.Lines(out) {
+			id, be, srv, ok := parseSession(l)
+			if ok && match(be, srv) {
+				kill = append(kill, id)
+			}
+		}
+		for _, id := range kill {
+			if _, err := b.cfg.worker(ctx, pid, "shutdown session "+id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// parseSession reads a line of "show sess", such as
+// "0x7f47700386d0: proto=tcpv4 src=127.0.0.1:48216 fe=web be=web srv=n.2 …".
+func parseSession(line string) (id, backend, srv string, ok bool) {
+	id, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
+	if !ok || !strings.HasPrefix(id, "0x") {
+		return "", "", "", false
+	}
+	for _, f := range strings.Fields(rest) {
+		switch k, v, _ := strings.Cut(f, "="); k {
+		case "be":
+			backend = v
+		case "srv":
+			srv = v
+		}
+	}
+	return id, backend, srv, true
+}
