@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -131,7 +132,7 @@ func (p *placer) why(l pod.Limits, hosts []candidate) string {
 		case h.refused != "":
 			parts = append(parts, fmt.Sprintf("host %s %s", h.name, h.refused))
 		case h.capacity.CPU-used.CPU+epsilon < l.CPU:
-			parts = append(parts, fmt.Sprintf("host %s %.3g of %.3g CPUs free", h.name, max(h.capacity.CPU-used.CPU, 0), h.capacity.CPU))
+			parts = append(parts, fmt.Sprintf("host %s %.3g of %.3g CPUs free", h.name, math.Round(1000*max(h.capacity.CPU-used.CPU, 0))/1000, h.capacity.CPU))
 		default:
 			parts = append(parts, fmt.Sprintf("host %s %s of %s memory free", h.name,
 				units.BytesSize(float64(max(h.capacity.Memory-used.Memory, 0))), units.BytesSize(float64(h.capacity.Memory))))
