@@ -1,0 +1,137 @@
+package elastipod_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/elastipod/elastipod"
+
+// mayImport holds what each package may import of this module, beside internal.
+// The longest prefix of a package's path is its row. Tests are free.
+var mayImport = map[string][]string{
+	"":                    {},
+	"pod":                 {},
+	"balancer":            {},
+	"metrics":             {},
+	"metrics/prom":        {"metrics"},
+	"cms/wire":            {},
+	"elastic":             {"metrics"},
+	"elastic/lab":         {"elastic", "metrics"},
+	"elastic/elastictest": {"elastic", "elastic/lab", "metrics"},
+	"pod/docker":          {"pod"},
+	"pod/process":         {"pod"},
+	"pod/podtest":         {"pod"},
+	"pod/podtest/helper":  {"pod", "pod/podtest"},
+	"balancer/haproxy":    {"balancer"},
+	"balancer/inproc":     {"balancer"},
+	"balancer/balancertest": {
+		"balancer",
+	},
+	"cms":           {"pod", "balancer", "elastic", "metrics"},
+	"cms/cmstest":   {"cms", "pod", "balancer", "elastic", "metrics"},
+	"cms/boltstore": {"cms", "pod", "balancer", "elastic", "metrics"},
+	"cms/job":       {"pod", "metrics"},
+	"cms/api":       {"cms", "cms/job", "cms/wire", "pod", "balancer", "elastic", "metrics"},
+	"cms/client":    {"cms/wire"},
+	"examples":      {"*"},
+	"internal":      {},
+	"internal/e2e":  {"*"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportRules(t *testing.T) {
+	for _, p := range list(t) {
+		from := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		for _, imported := range p.Imports {
+			to, ours := strings.CutPrefix(imported, module+"/")
+			if !ours || to == "internal" || strings.HasPrefix(to, "internal/") {
+				continue
+			}
+			assert.True(t, allowed(from, to), "%s must not import %s", from, to)
+		}
+	}
+}
+
+// Prometheus, HAProxy's and Docker's libraries stay behind the one package that
+// is there for each.
+func TestForeignLibrariesStayInTheirRooms(t *testing.T) {
+	rooms := map[string][]string{
+		"github.com/prometheus/":                  {"metrics/prom"},
+		"github.com/haproxytech/":                 {"balancer/haproxy"},
+		"github.com/docker/docker/":               {"pod/docker", "internal/dockertest", "examples/server", "internal/e2e"},
+		"github.com/docker/cli/":                  {"pod/docker"},
+		"go.etcd.io/bbolt":                        {"cms/boltstore"},
+		"github.com/danielgtaylor/huma/":          {"cms/api"},
+		"github.com/spf13/cobra":                  {"examples/cloud"},
+		"github.com/HdrHistogram/hdrhistogram-go": {"balancer", "internal", "metrics"},
+	}
+	for _, p := range list(t) {
+		from := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		for _, imported := range p.Imports {
+			for library, allowed := range rooms {
+				if strings.HasPrefix(imported, library) {
+					assert.True(t, slices.ContainsFunc(allowed, func(room string) bool { return within(from, room) }),
+						"%s must not import %s", from, imported)
+				}
+			}
+		}
+	}
+}
+
+// The rules can fail.
+func TestImportRulesRefuse(t *testing.T) {
+	assert.False(t, allowed("cms", "pod/docker"), "the manager knows no backend")
+	assert.False(t, allowed("elastic", "pod"))
+	assert.False(t, allowed("pod", "balancer"))
+	assert.False(t, allowed("cms/client", "cms"))
+	assert.False(t, allowed("cms", "cms/api"))
+	assert.True(t, allowed("cms/api", "cms/wire"))
+	assert.True(t, allowed("examples/server/serve", "pod/docker"))
+}
+
+func allowed(from, to string) bool {
+	row, best := mayImport[""], -1
+	for prefix, targets := range mayImport {
+		if within(from, prefix) && len(prefix) > best {
+			row, best = targets, len(prefix)
+		}
+	}
+	// A package may be split into parts of its own.
+	return slices.Contains(row, "*") || slices.Contains(row, to)
+}
+
+func within(path, prefix string) bool {
+	return prefix == "" || path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports", "./...")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		err := d.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		all = append(all, p)
+	}
+	require.Greater(t, len(all), 10)
+	return all
+}
