@@ -81,5 +81,3 @@ func TestConformance(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left, "nothing is left behind")
 }
-
-func manage([]string) int { return 0 }

@@ -42,6 +42,7 @@ func Supervise(args []string) int {
 		fmt.Fprintf(os.Stderr, "supervisor: %q is not a number of files\n", args[1])
 		return 2
 	}
+	closeInherited(firstFD + inherited)
 	for fd := firstFD; fd < firstFD+inherited; fd++ {
 		unix.CloseOnExec(fd)
 	}
@@ -64,6 +65,25 @@ func Supervise(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// closeInherited closes the descriptors from first on that came to the manager
+// from its own parent, so that neither we nor the node keep a stranger's pipe or
+// socket open. What Go has opened is closed on exec, and by that told apart.
+func closeInherited(first int) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < first {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
 }
 
 // supervisor runs one node.
