@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,11 +21,21 @@ import (
 type Bytes int64
 
 // BytesPattern is what a string of [Bytes] looks like.
-const BytesPattern = `^[0-9]{1,15}(\.[0-9]{1,9})? ?([kKMGT]?B|[KMGT]iB)?$`
+const BytesPattern = `^([0-9]{1,19}( ?B)?|[0-9]{1,15}(\.[0-9]{1,9})? ?([kKMGT]B|[KMGT]iB))$`
 
 const maxBytes = 1 << 60
 
 var bytesRE = regexp.MustCompile(BytesPattern)
+
+// byteUnits are the units of [Bytes], those that are preferred first.
+var byteUnits = []struct {
+	name string
+	size int64
+}{
+	{"TiB", units.TiB}, {"GiB", units.GiB}, {"MiB", units.MiB}, {"KiB", units.KiB},
+	{"TB", units.TB}, {"GB", units.GB}, {"MB", units.MB}, {"kB", units.KB}, {"KB", units.KB},
+	{"B", 1}, {"", 1},
+}
 
 // ParseBytes returns the amount that a string such as "300MiB", "1.5GB" or
 // "4096" says.
@@ -33,27 +44,40 @@ func ParseBytes(s string) (Bytes, error) {
 	if !bytesRE.MatchString(s) {
 		return 0, bad
 	}
-	parse := units.FromHumanSize
-	if strings.Contains(s, "i") {
-		parse = units.RAMInBytes
+	for _, u := range byteUnits {
+		number, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := multiply(strings.TrimSuffix(number, " "), u.size)
+		if err != nil || n < 1 || n > maxBytes {
+			return 0, bad
+		}
+		return Bytes(n), nil
 	}
-	n, err := parse(s)
-	if err != nil || n < 1 || n > maxBytes {
-		return 0, bad
+	return 0, bad
+}
+
+// multiply is exact for whole numbers; what overflows is over maxBytes.
+func multiply(number string, by int64) (int64, error) {
+	if !strings.Contains(number, ".") {
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err == nil && n > maxBytes/by {
+			n, by = maxBytes+1, 1
+		}
+		return n * by, err
 	}
-	return Bytes(n), nil
+	x, err := strconv.ParseFloat(number, 64)
+	return int64(min(math.Round(x*float64(by)), 2*maxBytes)), err
 }
 
 // String returns the shortest exact way to write the amount.
 func (b Bytes) String() string {
 	best, unit := int64(b), ""
-	for _, u := range []struct {
-		name string
-		size int64
-	}{
-		{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
-		{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3},
-	} {
+	for _, u := range byteUnits {
+		if u.size == 1 {
+			break
+		}
 		if n := int64(b); n != 0 && n%u.size == 0 && abs(n/u.size) < abs(best) {
 			best, unit = n/u.size, u.name
 		}
