@@ -42,8 +42,8 @@ type Builder struct {
 	fronts map[string]frontReading
 }
 
-// counterTimes are the times of a reading: at by the clock of what was read,
-// and by our own when it came and when the last rate was made.
+// nodeReading is what is remembered of a node. Readings carry the clock of the
+// node's host; seen, fresh and rated are by our own.
 type nodeReading struct {
 	at     time.Time     // of the reading that cpu is from
 	cpu    time.Duration // CPU time used until then
@@ -123,19 +123,19 @@ func (r *nodeReading) read(n *NodeInput, now time.Time, known bool) {
 		r.newest, r.fresh = n.At, now
 	}
 	if span := n.At.Sub(r.at); span >= minSpan {
-		r.cores = float64(n.CPU-r.cpu) / float64(span)
+		r.cores = (float64(n.CPU) - float64(r.cpu)) / float64(span)
 		r.at, r.cpu, r.rated = n.At, n.CPU, now
 	}
 }
 
 func (b *Builder) observeFronts(in Input, o *Observation) {
 	var rate, errors mean
-	var inFlight, waiting int
+	var inFlight, waiting float64
 	var p50, p95, p99 metrics.Value
 	for i := range in.Fronts {
 		f := &in.Fronts[i]
-		inFlight += max(f.InFlight, 0)
-		waiting += max(f.Waiting, 0)
+		inFlight += float64(max(f.InFlight, 0))
+		waiting += float64(max(f.Waiting, 0))
 		if f.LatencyCount > 0 {
 			p50, p95, p99 = greater(p50, f.P50), greater(p95, f.P95), greater(p99, f.P99)
 		}
@@ -148,7 +148,7 @@ func (b *Builder) observeFronts(in Input, o *Observation) {
 		}
 	}
 	if len(in.Fronts) > 0 {
-		o.InFlight, o.Waiting = metrics.V(float64(inFlight)), metrics.V(float64(waiting))
+		o.InFlight, o.Waiting = metrics.V(inFlight), metrics.V(waiting)
 	}
 	o.Rate, o.Errors = rate.total(), errors.total()
 	o.P50, o.P95, o.P99 = p50, p95, p99
