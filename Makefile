@@ -1,0 +1,54 @@
+# The two commands of a newcomer are "make run" and "make test".
+
+GO         ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+OUT         = .test
+GATE        = $(OUT)/testgate
+
+# Debian packages, and a command of each that shows that it is there.
+PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:sshd
+
+# Packages whose tests start real engines, balancers and processes, and measure
+# time: they run one after another.
+REAL = ./pod/... ./balancer/... ./examples/... ./internal/openloop/... ./internal/dockertest/...
+
+.PHONY: run test e2e lint deps build gate clean help
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## the demo: processes and the built-in balancer, nothing to install
+	$(GO) run ./examples/server --demo
+
+build: ## the server and the cloud command, static, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/ ./examples/server ./examples/cloud
+
+deps: ## installs what the tests need (Debian, as root), or says what is missing
+	@export PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for p in $(PACKAGES); do command -v "$${p#*:}" >/dev/null || missing="$$missing $${p%%:*}"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" != 0 ]; then echo "The tests need these Debian packages; install them as root:$$missing" >&2; exit 1; fi; \
+	echo "Installing$$missing"; \
+	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null
+
+gate:
+	@mkdir -p $(OUT)
+	@$(GO) build -o $(GATE) ./internal/testgate
+
+lint: ## gofmt, vet, staticcheck
+	@bad="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./internal/e2e/
+	$(GO) run $(STATICCHECK) -tags e2e ./...
+
+test: deps gate ## every test but the long ones, with the race detector; needs root for Docker
+	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make test" >&2; exit 1; }
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -json $$($(GO) list ./... | grep -vF "$$($(GO) list $(REAL))") | $(GATE) -save $(OUT)/pure.json
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -p 1 -json -timeout 10m $(REAL) | $(GATE) -save $(OUT)/real.json
+
+e2e: deps gate ## the end-to-end tests, on both stacks
+	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make e2e" >&2; exit 1; }
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -tags e2e -json -timeout 60m ./internal/e2e/ | $(GATE) -save $(OUT)/e2e.json
+
+clean: ## removes what was built
+	rm -rf bin $(OUT)
