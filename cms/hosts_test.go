@@ -72,7 +72,9 @@ func TestUnreachableHostFreezesTheNumber(t *testing.T) {
 		// Replacing dead nodes goes on meanwhile.
 		id := w.hosts["a"].Nodes()[0].ID
 		w.hosts["a"].Kill(id)
-		s = w.wait("replaced", func(s cms.PodStatus) bool { return len(names(s, pod.StateFailed)) == 1 && len(names(s, pod.StateOnline)) == 4 })
+		s = w.wait("replaced", func(s cms.PodStatus) bool {
+			return len(names(s, pod.StateFailed)) == 1 && len(names(s, pod.StateOnline)) == 4
+		})
 		assert.NotContains(t, names(s, pod.StateOnline), id.Name)
 		h, err := w.Host("b")
 		require.NoError(t, err)
