@@ -73,7 +73,7 @@ func newBackend(t *testing.T, name string) *backend {
 	mux.HandleFunc("/status", b.status)
 	mux.HandleFunc("/bytes", b.bytes)
 	mux.HandleFunc("/hold", b.holding)
-	mux.Handle("/ws", websocket.Handler(func(c *websocket.Conn) { _, _ = io.Copy(c, c) }))
+	mux.Handle("/ws", websocket.Handler(echoMessages))
 	b.srv = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b.hits.Add(1)
@@ -181,6 +181,15 @@ func (b *backend) holding(w http.ResponseWriter, r *http.Request) {
 		b.root(w, r)
 	case <-r.Context().Done():
 		b.dropped.Add(1)
+	}
+}
+
+func echoMessages(c *websocket.Conn) {
+	for {
+		var m string
+		if websocket.Message.Receive(c, &m) != nil || websocket.Message.Send(c, m) != nil {
+			return
+		}
 	}
 }
 
