@@ -114,6 +114,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		return err
 	}
 	m.restoreFronts(ctx, state.Pods)
+	m.balancer.observe(ctx)
 	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
 

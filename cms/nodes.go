@@ -93,7 +93,11 @@ func (e Elasticity) describe(podName string) string {
 func (l *loop) broughtInside(before, want int) {
 	now := time.Now()
 	t := Tick{At: now, Before: before}
-	t.Observation, _ = l.observe(now)
+	if l.lastTick != nil {
+		t.Observation = l.lastTick.Observation
+	}
+	t.Observation.At, t.Observation.Want = now, before
+	t.Observation.Min, t.Observation.Max = l.rec.Elasticity.Min, l.rec.Elasticity.Max
 	t.Decision.Add(elastic.Step{Rule: elastic.RuleEnabled, From: before, To: want})
 	l.record(&t, now)
 }

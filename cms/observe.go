@@ -80,6 +80,7 @@ func (l *loop) observeFronts(in *elastic.Input) error {
 		}
 		in.Fronts = append(in.Fronts, elastic.FrontInput{
 			Name:         f.Name,
+			At:           v.at,
 			Requests:     f.Requests,
 			Errors:       f.Errors,
 			InFlight:     f.InFlight,

@@ -30,8 +30,8 @@ const (
 //     least 200 ms apart. One without a newer reading keeps its last rate for 3
 //     seconds. A counter that shrank began anew, and so does its rate.
 //   - Memory is the mean over the nodes with a reading not older than that.
-//   - Rate and Errors grow over the time between observations, of at least 200
-//     ms, else the last rate counts. They and InFlight and Waiting are sums over
+//   - Rate and Errors are the growth of the counters over the time between two
+//     readings, of at least 200 ms, else the last rate counts. They and InFlight and Waiting are sums over
 //     the fronts. A counter that shrank leaves its front the last rate for up to
 //     3 seconds; a new front is left out until it has two readings.
 //   - P50, P95 and P99 are those of the front, and of several fronts the
@@ -161,21 +161,25 @@ func (b *Builder) observeFronts(in Input, o *Observation) {
 
 func (r *frontReading) read(f *FrontInput, now time.Time, known bool) {
 	r.seen = now
-	span := now.Sub(r.at)
+	at := f.At
+	if at.IsZero() {
+		at = now
+	}
+	span := at.Sub(r.at)
 	switch {
 	case !known:
-		*r = frontReading{at: now, requests: f.Requests, errors: f.Errors, seen: now}
+		*r = frontReading{at: at, requests: f.Requests, errors: f.Errors, seen: now}
 	case span < 0 || f.Requests < r.requests || f.Errors < r.errors:
 		// Began anew: what came before the first reading is not known, and a
 		// guess would be too low. The last rate counts for a while.
-		r.at, r.requests, r.errors = now, f.Requests, f.Errors
+		r.at, r.requests, r.errors = at, f.Requests, f.Errors
 		if r.rated.After(now) {
 			r.rated = now
 		}
 	case span >= minSpan:
 		r.rate = float64(f.Requests-r.requests) / span.Seconds()
 		r.errorRate = float64(f.Errors-r.errors) / span.Seconds()
-		r.at, r.requests, r.errors, r.rated = now, f.Requests, f.Errors, now
+		r.at, r.requests, r.errors, r.rated = at, f.Requests, f.Errors, now
 	}
 }
 

@@ -259,3 +259,19 @@ func TestBuilderProperty(t *testing.T) {
 		}
 	})
 }
+
+// Counters that were read at other times than the tick give rates over the time
+// between their own readings.
+func TestBuilderTakesRatesOverTheTimeOfReading(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	b := NewBuilder()
+	read := func(tick, reading time.Duration, requests uint64) Observation {
+		return b.Observe(Input{At: start.Add(tick), Fronts: []FrontInput{{Name: "web", At: start.Add(reading), Requests: requests}}})
+	}
+	read(time.Second, 0, 0)
+	rate, ok := read(2*time.Second, 1500*time.Millisecond, 300).Rate.Get()
+	assert.True(t, ok)
+	assert.InDelta(t, 200, rate, 1e-9)
+	rate, _ = read(3*time.Second, 1500*time.Millisecond, 300).Rate.Get()
+	assert.InDelta(t, 200, rate, 1e-9, "the same reading again is no news")
+}

@@ -70,9 +70,10 @@ type NodeInput struct {
 // FrontInput holds the counters and gauges of one front.
 type FrontInput struct {
 	Name              string
-	Requests, Errors  uint64 // so far
-	InFlight, Waiting int    // now
-	LatencyCount      uint64 // requests that the quantiles come from; 0: unknown
+	At                time.Time // when they were read; zero: at the time of the input
+	Requests, Errors  uint64    // so far
+	InFlight, Waiting int       // now
+	LatencyCount      uint64    // requests that the quantiles come from; 0: unknown
 	P50, P95, P99     time.Duration
 }
 
