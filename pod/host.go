@@ -1,6 +1,8 @@
 package pod
 
 import (
+	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -88,19 +90,19 @@ func (h Host) Validate() error {
 		f.Add("runtime", `set "docker" or "process"`, "is empty")
 	}
 	if h.Address != "" {
-		if u, err := url.Parse(h.Address); err != nil || !slices.Contains([]string{"unix", "tcp", "ssh"}, u.Scheme) {
+		if u, err := url.Parse(h.Address); err != nil || !engineAddress(u) {
 			f.Add("address", "use unix:///path, tcp://host:port or ssh://user@host", "%q is not an engine's address", h.Address)
 		} else if u.Scheme == "tcp" && (h.TLS.CA == "" || h.TLS.Cert == "" || h.TLS.Key == "") && !loopbackHost(u.Hostname()) {
 			f.Add("tls", "set ca, cert and key: an engine on tcp without TLS gives root to whoever reaches it", "is incomplete for %s", h.Address)
 		}
 	}
-	if h.Capacity.CPU < 0 {
-		f.Add("capacity.cpu", "use a number of cores above 0, or leave it out", "%v is negative", h.Capacity.CPU)
+	if !(h.Capacity.CPU >= 0 && h.Capacity.CPU <= maxHostCPU) { // NaN too
+		f.Add("capacity.cpu", "use a number of cores above 0, or leave it out", "%v is out of range", h.Capacity.CPU)
 	}
 	if h.Capacity.Memory < 0 {
 		f.Add("capacity.memory", "use an amount of bytes above 0, or leave it out", "%d is negative", h.Capacity.Memory)
 	}
-	if h.CPUOvercommit != 0 && (h.CPUOvercommit < 1 || h.CPUOvercommit > 1000) {
+	if h.CPUOvercommit != 0 && !(h.CPUOvercommit >= 1 && h.CPUOvercommit <= 1000) {
 		f.Add("cpu_overcommit", "use 1 to 1000", "%v is out of range", h.CPUOvercommit)
 	}
 	switch h.AddressMode {
@@ -117,10 +119,32 @@ func (h Host) Validate() error {
 			f.Add("bind", "use an address of that host that this machine can dial", "%s is loopback: nodes of a remote host could not be reached from here", h.Bind)
 		}
 	}
-	for name, r := range h.Registries {
+	if h.Advertise != "" && net.ParseIP(h.Advertise) == nil && !hostRE.MatchString(h.Advertise) {
+		f.Add("advertise", "use an IP address or a host name, without a port", "%.80q is neither", h.Advertise)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Registries)) {
+		r := h.Registries[name]
 		if (r.PasswordFile == "") == (r.PasswordEnv == "") {
 			f.Add("registries."+name, "set one of password_file and password_env", "needs exactly one source of its password")
 		}
 	}
 	return f.Err()
+}
+
+// maxHostCPU bounds [Host.Capacity], in cores.
+const maxHostCPU = 1 << 20
+
+// engineAddress says whether an engine may be reached so. User and host of an
+// ssh address become arguments of a command and must not look like options.
+func engineAddress(u *url.URL) bool {
+	switch u.Scheme {
+	case "unix":
+		return u.Host == "" && cleanAbs(u.Path)
+	case "tcp":
+		return u.Hostname() != "" && u.Port() != "" && (u.Path == "" || u.Path == "/")
+	case "ssh":
+		user := u.User.Username()
+		return hostRE.MatchString(strings.ReplaceAll(u.Hostname(), ":", "")) && (u.User == nil || userRE.MatchString(user))
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -148,6 +149,9 @@ func (SecretValue) String() string { return "[redacted]" }
 
 // GoString returns "[redacted]".
 func (SecretValue) GoString() string { return "[redacted]" }
+
+// Format prints "[redacted]" whatever the verb.
+func (SecretValue) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
 
 // MarshalText returns "[redacted]".
 func (SecretValue) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }

@@ -64,10 +64,11 @@ func (s Spec) Validate() error {
 		f.Add("max_nodes", "use 1 to 1000", "%d is out of range", s.MaxNodes)
 	}
 	seen := map[string]bool{}
-	for _, h := range s.Hosts {
-		checkName(&f, "hosts", h)
+	for i, h := range s.Hosts {
+		at := "hosts[" + strconv.Itoa(i) + "]"
+		checkName(&f, at, h)
 		if seen[h] {
-			f.Add("hosts", "name each host once", "%q is named twice", h)
+			f.Add(at, "name each host once", "%q is named twice", h)
 		}
 		seen[h] = true
 	}
@@ -105,6 +106,9 @@ func (w Workload) check(f *Faults) {
 	if len(w.Command) > 0 && w.Command[0] == "" {
 		f.Add("command[0]", "name the program to run", "is empty")
 	}
+	if len(w.Entrypoint) > 0 && w.Entrypoint[0] == "" {
+		f.Add("entrypoint[0]", "name the program to run", "is empty")
+	}
 	w.checkEnv(f)
 	w.checkPorts(f)
 	w.checkMounts(f)
@@ -112,9 +116,9 @@ func (w Workload) check(f *Faults) {
 	if w.User != "" && !userRE.MatchString(w.User) {
 		f.Add("user", `use "user" or "user:group", names or numbers`, "%.80q is not a user", w.User)
 	}
-	for _, n := range w.Networks {
-		if !volumeRE.MatchString(n) {
-			f.Add("networks", "name a network of the engine", "%.80q is not a network's name", n)
+	for i, n := range w.Networks {
+		if !volumeRE.MatchString(n) || n == "host" || n == "none" {
+			f.Add("networks["+strconv.Itoa(i)+"]", "name a network of the engine other than host and none", "%.80q cannot be joined", n)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.ExtraHosts)) {
@@ -125,9 +129,9 @@ func (w Workload) check(f *Faults) {
 			f.Add("extra_hosts."+name, `use an IP address or "host-gateway"`, "%.80q is not an address", a)
 		}
 	}
-	for _, c := range w.CapAdd {
+	for i, c := range w.CapAdd {
 		if !capRE.MatchString(c) || strings.HasPrefix(c, "CAP_") {
-			f.Add("cap_add", `use names such as "NET_BIND_SERVICE", without CAP_`, "%.40q is not a capability", c)
+			f.Add("cap_add["+strconv.Itoa(i)+"]", `use names such as "NET_BIND_SERVICE", without CAP_`, "%.40q is not a capability", c)
 		}
 	}
 	switch w.Security {
@@ -179,7 +183,7 @@ func (w Workload) checkPorts(f *Faults) {
 		f.Add("probe.kind", `use "http", "tcp" or "none"`, "%q is unknown", p.Kind)
 	}
 	if p.Path != "" {
-		if u, err := url.ParseRequestURI(p.Path); err != nil || !strings.HasPrefix(p.Path, "/") || u.Host != "" || strings.ContainsAny(p.Path, " \t\r\n") {
+		if u, err := url.ParseRequestURI(p.Path); err != nil || !strings.HasPrefix(p.Path, "/") || strings.HasPrefix(p.Path, "//") || u.Host != "" || strings.ContainsAny(p.Path, " \t\r\n") {
 			f.Add("probe.http", `use a path such as "/healthz"`, "%.80q is not a path", p.Path)
 		}
 		if p.Kind == ProbeTCP || p.Kind == ProbeNone {
@@ -233,7 +237,10 @@ func (w Workload) checkMounts(f *Faults) {
 }
 
 func (w Workload) checkSecrets(f *Faults) {
-	names := map[string]bool{}
+	names, targets := map[string]bool{}, map[string]bool{}
+	for _, m := range w.Mounts {
+		targets[m.Target] = true
+	}
 	for i, s := range w.Secrets {
 		at := "secrets[" + strconv.Itoa(i) + "]"
 		if !secretRE.MatchString(s.Name) {
@@ -242,7 +249,6 @@ func (w Workload) checkSecrets(f *Faults) {
 		if names[s.Name] {
 			f.Add(at+".name", "name each secret once", "%q is named twice", s.Name)
 		}
-		names[s.Name] = true
 		if (s.FromFile == "") == (s.FromEnv == "") {
 			f.Add(at, `set "file" or "env"`, "needs exactly one source")
 		}
@@ -252,9 +258,17 @@ func (w Workload) checkSecrets(f *Faults) {
 		if s.FromEnv != "" && !envRE.MatchString(s.FromEnv) {
 			f.Add(at+".env", "name a variable of the server's environment", "%.80q is not a variable's name", s.FromEnv)
 		}
-		if s.Target != "" && !cleanAbs(s.Target) {
-			f.Add(at+".target", "use a clean absolute path", "%.80q is not one", s.Target)
+		target := s.Target
+		if target == "" {
+			target = "/run/secrets/" + s.Name
 		}
+		switch {
+		case s.Target != "" && (!cleanAbs(s.Target) || s.Target == "/"):
+			f.Add(at+".target", "use a clean absolute path other than /", "%.80q is not one", s.Target)
+		case targets[target] && !names[s.Name]:
+			f.Add(at+".target", "give each secret and mount a path of its own", "%.80q is used twice", target)
+		}
+		names[s.Name], targets[target] = true, true
 	}
 }
 
