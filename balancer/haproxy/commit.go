@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/haproxytech/client-native/v5/configuration"
 	"github.com/haproxytech/client-native/v5/configuration/options"
@@ -14,11 +15,16 @@ import (
 
 // committer brings configurations to their file in transactions, each checked
 // with "haproxy -c" before it takes the place of the last.
+//
+// The library keeps some of what it parses in variables of its package, so that
+// only one committer of the program works at a time.
 type committer struct {
 	conf configuration.Configuration
 	path string
 	tx   string
 }
+
+var library sync.Mutex
 
 func newCommitter(ctx context.Context, c Config) (*committer, error) {
 	path, tx := c.path(configFile), c.path("tx")
@@ -31,6 +37,8 @@ func newCommitter(ctx context.Context, c Config) (*committer, error) {
 	if err := errors.Join(os.RemoveAll(tx), os.MkdirAll(tx, 0o700)); err != nil {
 		return nil, fmt.Errorf("haproxy: transactions: %w", err)
 	}
+	library.Lock()
+	defer library.Unlock()
 	conf, err := configuration.New(ctx,
 		options.ConfigurationFile(path),
 		options.HAProxyBin(c.Binary),
@@ -48,6 +56,8 @@ func newCommitter(ctx context.Context, c Config) (*committer, error) {
 // commit checks the text and makes it the configuration. On an error the
 // configuration is the one that it was.
 func (c *committer) commit(text string) error {
+	library.Lock()
+	defer library.Unlock()
 	version, err := c.conf.GetVersion("")
 	if err != nil {
 		return fmt.Errorf("version of the configuration: %w", err)

@@ -33,7 +33,7 @@ type Config struct {
 	// Threads is how many threads HAProxy runs; 0: its own default, one per CPU.
 	Threads int
 	// SampleEvery bounds the cost of measuring response times: of a front that
-	// gets more than 200 requests a second, one in this many is measured; of
+	// gets more than 1,000 requests a second, one in this many is measured; of
 	// others, all. Default 10; 1 measures all.
 	SampleEvery int
 	// HardStopAfter bounds how long requests that were in flight at a reload may

@@ -24,7 +24,8 @@ const (
 	latencyMax    = int64(24 * time.Hour / time.Millisecond)
 )
 
-// latencies reads the log lines that HAProxy sends, each "front milliseconds".
+// latencies reads the log lines that HAProxy sends, each for one
+// request or for several.
 // While nobody listens, HAProxy drops them.
 type latencies struct {
 	conn *net.UnixConn
@@ -35,10 +36,13 @@ type latencies struct {
 	now    func() time.Time
 }
 
-// window is the histogram of one front.
+// window holds the histograms of one front, one a slice of time.
 type window struct {
-	hist  *hdrhistogram.WindowedHistogram
-	slice int64 // the slice of time that is current
+	slices [latencySlices]struct {
+		hist  *hdrhistogram.Histogram
+		lines uint64
+	}
+	now int64 // the slice of time that is current
 }
 
 func listenLatencies(path string) (*latencies, error) {
@@ -73,8 +77,8 @@ func (l *latencies) read() {
 		if err != nil {
 			continue // one that was too long, or the like
 		}
-		if name, d, ok := parseLogLine(buf[:n]); ok {
-			l.record(name, d)
+		if name, ms, every, ok := parseLogLine(buf[:n]); ok {
+			l.record(name, ms, every)
 		}
 	}
 }
@@ -85,24 +89,32 @@ func (l *latencies) close() error {
 	return err
 }
 
-// parseLogLine reads "front milliseconds". HAProxy writes a negative number, or
-// one with a sign, where a request was broken off before it had a time.
-func parseLogLine(line []byte) (front string, millis int64, ok bool) {
-	name, rest, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-	if !ok {
-		return "", 0, false
+// parseLogLine reads "front milliseconds every", where every says how many
+// requests the line stands for, and is "-" for one. HAProxy writes a negative
+// number where a request was broken off before it had a time.
+func parseLogLine(line []byte) (front string, millis, every int64, ok bool) {
+	f := bytes.Fields(line)
+	if len(f) != 3 || len(f[0]) > 40 {
+		return "", 0, 0, false
 	}
-	n, err := strconv.ParseInt(string(rest), 10, 64)
-	if err != nil || n < 0 || len(name) > 40 {
-		return "", 0, false
+	every = 1
+	var err error
+	if string(f[2]) != "-" {
+		if every, err = strconv.ParseInt(string(f[2]), 10, 32); err != nil || every < 1 {
+			return "", 0, 0, false
+		}
 	}
-	return string(name), min(n, latencyMax), true
+	millis, err = strconv.ParseInt(string(f[1]), 10, 64)
+	if err != nil || millis < 0 {
+		return "", 0, 0, false
+	}
+	return string(f[0]), min(millis, latencyMax), every, true
 }
 
 // maxWindows bounds the memory that strange names could take.
 const maxWindows = 10_000
 
-func (l *latencies) record(front string, millis int64) {
+func (l *latencies) record(front string, millis, every int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.fronts[front]
@@ -110,22 +122,36 @@ func (l *latencies) record(front string, millis int64) {
 		if len(l.fronts) >= maxWindows {
 			return
 		}
-		// Two digits keep whole milliseconds exact up to 255 and the rest within 1 %.
-		w = &window{hist: hdrhistogram.NewWindowed(latencySlices, 1, latencyMax, 2), slice: l.slice()}
+		w = &window{now: l.slice()}
 		l.fronts[front] = w
 	}
 	w.turn(l.slice())
-	_ = w.hist.Current.RecordValue(millis) // it is in range
+	s := &w.slices[w.now%latencySlices]
+	if s.hist == nil {
+		s.hist = newHistogram()
+	}
+	s.lines++
+	_ = s.hist.RecordValues(millis, every) // it is in range
 }
+
+// Two digits keep whole milliseconds exact up to 255, and the rest within 1 %.
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, latencyMax, 2) }
 
 func (l *latencies) slice() int64 { return l.now().UnixNano() / int64(latencySlice) }
 
 // turn makes the slice current, and forgets those that are too old.
 func (w *window) turn(slice int64) {
-	for range min(slice-w.slice, latencySlices) {
-		w.hist.Rotate()
+	for range min(slice-w.now, latencySlices) {
+		w.now++
+		s := &w.slices[w.now%latencySlices]
+		s.lines = 0
+		if s.hist != nil {
+			s.hist.Reset()
+		}
 	}
-	w.slice = max(w.slice, slice)
+	if slice > w.now { // all were forgotten
+		w.now = slice
+	}
 }
 
 // of returns the quantiles of a front.
@@ -137,11 +163,19 @@ func (l *latencies) of(front string) balancer.Latency {
 		return balancer.Latency{}
 	}
 	w.turn(l.slice())
-	h := w.hist.Merge()
-	if h.TotalCount() == 0 {
-		delete(l.fronts, front) // memory for fronts that are in use only
-		return balancer.Latency{}
+	var out balancer.Latency
+	all := newHistogram()
+	for _, s := range w.slices {
+		if s.lines > 0 {
+			out.Count += s.lines
+			all.Merge(s.hist)
+		}
 	}
-	ms := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) * time.Millisecond }
-	return balancer.Latency{Count: uint64(h.TotalCount()), P50: ms(50), P95: ms(95), P99: ms(99)}
+	if out.Count == 0 {
+		delete(l.fronts, front) // memory for fronts that are in use only
+		return out
+	}
+	ms := func(q float64) time.Duration { return time.Duration(all.ValueAtQuantile(q)) * time.Millisecond }
+	out.P50, out.P95, out.P99 = ms(50), ms(95), ms(99)
+	return out
 }

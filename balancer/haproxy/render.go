@@ -18,7 +18,7 @@ const relaySuffix = ".relay"
 
 // busyRate is the rate of requests a second from which response times are
 // sampled.
-const busyRate = 200
+const busyRate = 1000
 
 const defaultsName = "elastipod"
 
@@ -57,10 +57,13 @@ func (c Config) renderFront(line func(string, ...any), fr *front) {
 	line("  bind %s", canonical(f.Listen))
 	line("  bind %s mode 600 accept-proxy", c.relaySocket(f.Name))
 	line("  log %s format raw local0", c.socket(logSocket))
-	line("  log-format %q", "%f %Ta")
+	line("  log-format %q", "%f %Ta %[var(txn.every)]")
 	line("  timeout client %s", millis(t.Client))
 	line("  timeout http-request %s", millis(min(t.Client, 30*time.Second)))
 	line("  timeout http-keep-alive %s", millis(t.Client))
+	// A message of HTTP/1.0 has no transfer encoding; what one means is anybody's guess.
+	line("  http-request deny deny_status 400 if HTTP_1.0 { req.fhdr_cnt(transfer-encoding) gt 0 }")
+	line(`  http-request deny deny_status 400 if { req.hdrs -m reg '\x00' }`)
 	for _, h := range []string{"Forwarded", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization"} {
 		line("  http-request del-header %s", h)
 	}
@@ -70,7 +73,9 @@ func (c Config) renderFront(line func(string, ...any), fr *front) {
 	// What the old worker hands on is measured and counted by the new one.
 	line("  http-request set-log-level silent if { stopping }")
 	if c.SampleEvery > 1 {
-		line("  http-request set-log-level silent if { fe_req_rate gt %d } { rand(%d) gt 0 }", busyRate, c.SampleEvery)
+		line("  acl busy fe_req_rate gt %d", busyRate)
+		line("  http-request set-var(txn.every) int(%d) if busy !{ rand(%d) gt 0 }", c.SampleEvery, c.SampleEvery)
+		line("  http-request set-log-level silent if busy !{ var(txn.every) -m found }")
 	}
 	line("  use_backend %s if { stopping }", f.Name+relaySuffix)
 	line("  default_backend %s", f.Name)
@@ -119,14 +124,18 @@ func relayTimeout(t balancer.Timeouts) time.Duration {
 }
 
 // serverOptions are the words behind a server's address, the same in the
-// configuration and in "add server". A server that begins to drain there has no
+// configuration and in "add server". Two attempts in a row that found nobody
+// take a server out until a check finds it again: where several nodes die at
+// once, the retries of one request would else go from one dead node to another.
+// A server that begins to drain there has no
 // weight, since a configuration cannot say "drain".
 func serverOptions(f balancer.Front, s server, noWeight bool) string {
 	weight := s.Weight
 	if noWeight {
 		weight = 0
 	}
-	o := fmt.Sprintf("id %d weight %d check inter 1s fastinter 250ms downinter 1s rise 1 fall 3", s.id, weight)
+	o := fmt.Sprintf("id %d weight %d check inter 1s fastinter 250ms downinter 500ms rise 1 fall 3"+
+		" observe layer4 error-limit 2 on-error mark-down", s.id, weight)
 	if f.MaxConn > 0 {
 		o += fmt.Sprintf(" maxconn %d", f.MaxConn)
 	}

@@ -413,28 +413,37 @@ func (b *Balancer) renumber(ctx context.Context, name string) error {
 }
 
 // cutOld ends what old workers do of the servers that match, through the
-// master: their own commands for servers do not work once they stop.
+// master: their own commands for servers do not work once they stop. A request
+// that may be retried begins anew when it is cut, so that it takes as many cuts
+// as the front allows retries.
 func (b *Balancer) cutOld(ctx context.Context, match func(backend, server string) bool) error {
 	procs, err := b.cfg.showProc(ctx)
-	if err != nil {
+	if err != nil || len(procs.old) == 0 {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, socketTimeout)
+	defer cancel()
 	for _, pid := range procs.old {
-		out, err := b.cfg.worker(ctx, pid, "show sess")
+		err := poll(ctx, func() (bool, error) {
+			out, err := b.cfg.worker(ctx, pid, "show sess")
+			if err != nil {
+				return false, err
+			}
+			idle := true
+			for l := range strings.Lines(out) {
+				id, be, srv, ok := parseSession(l)
+				if !ok || !match(be, srv) {
+					continue
+				}
+				idle = false
+				if _, err := b.cfg.worker(ctx, pid, "shutdown session "+id); err != nil {
+					return false, err
+				}
+			}
+			return idle, nil
+		})
 		if err != nil {
-			return err
-		}
-		var kill []string
-		for l := range strings.Lines(out) {
-			id, be, srv, ok := parseSession(l)
-			if ok && match(be, srv) {
-				kill = append(kill, id)
-			}
-		}
-		for _, id := range kill {
-			if _, err := b.cfg.worker(ctx, pid, "shutdown session "+id); err != nil {
-				return err
-			}
+			return fmt.Errorf("cut requests of old worker %d: %w", pid, err)
 		}
 	}
 	return nil
