@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/image"
@@ -16,6 +17,8 @@ import (
 // engine is what this package uses of the Docker client, and all that a test
 // has to make fail.
 type engine interface {
+	Ping(ctx context.Context) (types.Ping, error)
+	NegotiateAPIVersionPing(p types.Ping)
 	Info(ctx context.Context) (system.Info, error)
 	Events(ctx context.Context, o events.ListOptions) (<-chan events.Message, <-chan error)
 

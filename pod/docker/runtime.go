@@ -6,10 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/docker/docker/api/types/versions"
 
 	"github.com/elastipod/elastipod/pod"
 )
+
+// oldestAPI is the version of the API that Docker 20.10 speaks.
+const oldestAPI = "1.41"
 
 var errClosed = errors.New("docker: runtime is closed")
 
@@ -28,6 +34,9 @@ type Runtime struct {
 	end  context.CancelFunc
 	work sync.WaitGroup // every goroutine of the runtime
 	busy keyedLock      // one change of a node at a time
+
+	negotiating chan struct{} // holds one token while nobody does
+	negotiated  atomic.Bool
 
 	mu       sync.Mutex
 	closed   bool
@@ -69,6 +78,8 @@ func newRuntime(c Config, api engine) *Runtime {
 		busy:  keyedLock{held: map[pod.NodeID]chan struct{}{}},
 		known: map[string]*known{}, starting: map[pod.NodeID]bool{},
 	}
+	r.negotiating = make(chan struct{}, 1)
+	r.negotiating <- struct{}{}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -93,22 +104,56 @@ func (r *Runtime) Close() error {
 // begin returns a context that also ends with Close, or an error. The caller
 // calls the function when it is done.
 func (r *Runtime) begin(ctx context.Context) (context.Context, func(), error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return ctx, nil, errClosed
-	}
 	if err := ctx.Err(); err != nil {
 		return ctx, nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(r.life, func() { cancel(errClosed) })
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return ctx, nil, errClosed
+	}
 	r.work.Add(1)
-	return ctx, func() {
+	r.mu.Unlock()
+	inner, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(r.life, func() { cancel(errClosed) })
+	done := func() {
 		stop()
 		cancel(nil)
 		r.work.Done()
-	}, nil
+	}
+	if err := r.negotiate(inner); err != nil {
+		done()
+		return inner, nil, err
+	}
+	return inner, done, nil
+}
+
+// negotiate settles the version of the API before the first other call. The
+// client could do so by itself, but some of its methods look at the version
+// while others write it.
+func (r *Runtime) negotiate(ctx context.Context) error {
+	if r.negotiated.Load() {
+		return nil
+	}
+	select {
+	case <-r.negotiating:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { r.negotiating <- struct{}{} }()
+	if r.negotiated.Load() {
+		return nil
+	}
+	ping, err := r.api.Ping(ctx)
+	if err != nil {
+		return err
+	}
+	if versions.LessThan(ping.APIVersion, oldestAPI) {
+		return fmt.Errorf("%w: the engine speaks API %s at most; %s (Docker 20.10) or newer is needed", pod.ErrUnsupported, ping.APIVersion, oldestAPI)
+	}
+	r.api.NegotiateAPIVersionPing(ping)
+	r.negotiated.Store(true)
+	return nil
 }
 
 // keyedLock serialises what is done to one node.
