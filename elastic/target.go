@@ -107,6 +107,10 @@ func (p Target) Decide(o Observation) Decision {
 		}
 	case down < full*(1-tolerance):
 		s.To = min(o.Want, max(nodesFor(down, p.Value), least))
+	case nodes == 0:
+		s.Note = "no node is online, and none is called for"
+	case perNode > p.Value*(1+tolerance) || perNode < p.Value*(1-tolerance):
+		s.Note = "counting the nodes that are starting"
 	default:
 		s.Rule, s.Bound, s.Upper = RuleWithin, p.Value*(1-tolerance), p.Value*(1+tolerance)
 		s.Note = "around the target"
