@@ -25,6 +25,7 @@ const (
 var (
 	frontNameRE  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 	serverNameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+	pathRE       = regexp.MustCompile(`^/[A-Za-z0-9._~!&()*+,;=:@%/?-]{0,999}$`)
 )
 
 // WithDefaults returns the front with unset fields filled in.
@@ -88,7 +89,7 @@ func (f Front) Validate() error {
 		l.Add("retries", "use at most 100, or a negative number for none", "%d is out of range", f.Retries)
 	}
 	if p := f.CheckPath; p != "" {
-		if u, err := url.ParseRequestURI(p); err != nil || u.Host != "" || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, " \t\r\n\"'\\#") || len(p) > 1000 {
+		if _, err := url.ParseRequestURI(p); err != nil || !pathRE.MatchString(p) || strings.HasPrefix(p, "//") {
 			l.Add("check_path", `use a path such as "/healthz"`, "%.80q is not a path", p)
 		}
 	}
