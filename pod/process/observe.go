@@ -16,7 +16,8 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// known is what this runtime remembers of a node between observations.
+// known is what this runtime remembers of a node between observations. It is
+// guarded by the runtime's lock; states are not changed once they are here.
 type known struct {
 	state nodeState
 	file  os.FileInfo // of the state file that was read
@@ -53,18 +54,19 @@ func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
 	}
 	now := time.Now()
 	for _, id := range slices.SortedFunc(maps.Keys(nodes), compareID) {
-		k := nodes[id]
-		if k.state.Exit == nil && (k.state.Boot != r.boot || !table.alive(k.state.Supervisor)) {
-			if !r.ended(ctx, id, k) {
+		s := nodes[id]
+		if s.Exit == nil && (s.Boot != r.boot || !table.alive(s.Supervisor)) {
+			var there bool
+			if s, there = r.ended(ctx, id); !there {
 				continue // stopped meanwhile
 			}
 		}
-		if s, ok := table.stats[k.state.Supervisor.PID]; ok && s.Start == k.state.Supervisor.Start {
-			reap(s)
+		if p, ok := table.stats[s.Supervisor.PID]; ok && p.Start == s.Supervisor.Start {
+			reap(p)
 		}
-		n := k.state.view()
+		n := s.view()
 		if n.Phase == pod.PhaseRunning {
-			n.Usage = r.usage(k, table, now)
+			n.Usage = r.usage(s, table, now)
 		}
 		snap.Nodes = append(snap.Nodes, n)
 	}
@@ -77,10 +79,11 @@ func compareID(a, b pod.NodeID) int {
 }
 
 // load returns the nodes of which there are states, reading those that changed.
-func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]*known {
+func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]nodeState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := make(map[pod.NodeID]*known, len(entries))
+	states := make(map[pod.NodeID]nodeState, len(entries))
 	for _, e := range entries {
 		id, ok := parseNodeDir(e.Name())
 		if !ok || !e.IsDir() {
@@ -94,7 +97,7 @@ func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]*known {
 		}
 		old := r.nodes[id]
 		if old != nil && os.SameFile(old.file, info) && old.file.ModTime().Equal(info.ModTime()) {
-			next[id] = old
+			next[id], states[id] = old, old.state
 			continue
 		}
 		s, err := readState(dir)
@@ -105,10 +108,10 @@ func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]*known {
 		if old != nil && old.state.Mark == s.Mark {
 			k.cpu = old.cpu
 		}
-		next[id] = k
+		next[id], states[id] = k, s
 	}
 	r.nodes = next
-	return maps.Clone(next)
+	return states
 }
 
 // collect removes the directory of a start whose manager was killed before the
@@ -132,56 +135,63 @@ func exists(path string) bool {
 
 // ended finds out how a node ended whose supervisor is gone, and records it
 // where the supervisor could not. It returns false when the node is gone too.
-func (r *Runtime) ended(ctx context.Context, id pod.NodeID, k *known) bool {
+func (r *Runtime) ended(ctx context.Context, id pod.NodeID) (s nodeState, there bool) {
 	dir := r.nodeDir(id)
 	s, err := readState(dir)
-	if err != nil {
-		return false
+	if err != nil || s.Exit != nil {
+		return s, err == nil
 	}
-	if s.Exit == nil {
-		// The kernel has killed the main process; its descendants are ours to
-		// kill. The machine's restart killed all.
-		s.Exit = &pod.Exit{Code: 128 + 9, At: time.Now(), LastLog: append(lastLog(dir), "(the node's supervisor was killed)")}
-		if s.Boot != r.boot {
-			s.Exit.LastLog[len(s.Exit.LastLog)-1] = "(the machine was restarted)"
-		}
-		s.Exit.LastLog = s.Exit.LastLog[max(0, len(s.Exit.LastLog)-pod.LastLogLines):]
-		if release, err := r.tryLockNode(id); err == nil && release != nil {
-			if s.Boot == r.boot {
-				_ = sweep(ctx, s.Mark)
-			}
-			if exists(filepath.Join(dir, stateFile)) {
-				if err := writeState(dir, s); err == nil {
-					if again, err := readState(dir); err == nil {
-						s = again
-					}
-				}
-			}
-			release()
+	if r.runs(s) { // another run by now
+		return s, true
+	}
+	why := "(the node's supervisor was killed)"
+	if s.Boot != r.boot {
+		why = "(the machine was restarted)"
+	}
+	lines := append(lastLog(dir), why)
+	e := pod.Exit{Code: 128 + 9, At: time.Now(), LastLog: lines[max(0, len(lines)-pod.LastLogLines):]}
+	release, err := r.tryLockNode(id)
+	if err != nil || release == nil { // being stopped or replaced
+		s.Exit = &e
+		return s, true
+	}
+	defer release()
+	now, err := readState(dir)
+	if err != nil || now.Mark != s.Mark || now.Exit != nil {
+		return now, err == nil
+	}
+	if s.Boot == r.boot {
+		// The kernel has killed the main process; the rest is ours to kill.
+		_ = sweep(ctx, s.Mark)
+	}
+	s.Exit = &e
+	if err := writeState(dir, s); err == nil {
+		if now, err := readState(dir); err == nil {
+			s = now // just as it will be read from now on
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	k.state = s
-	return true
+	return s, true
 }
 
 // usage sums up the tree below the supervisor. A child that ended between two
 // of these readings is in its parent's account by the next: what was seen
 // before is the least.
-func (r *Runtime) usage(k *known, t processTable, now time.Time) pod.Usage {
-	ticks := t.stats[k.state.Supervisor.PID].cpuReaped
+func (r *Runtime) usage(s nodeState, t processTable, now time.Time) pod.Usage {
+	ticks := t.stats[s.Supervisor.PID].cpuReaped
 	u := pod.Usage{At: now}
 	buf := make([]byte, 256)
-	for _, pid := range t.descendants(k.state.Supervisor.PID) {
-		s := t.stats[pid]
-		ticks += s.cpu + s.cpuReaped
+	for _, pid := range t.descendants(s.Supervisor.PID) {
+		p := t.stats[pid]
+		ticks += p.cpu + p.cpuReaped
 		u.Memory += anonymous(pid, buf)
 	}
+	u.CPU = time.Duration(ticks) * clockTick
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k.cpu = max(k.cpu, time.Duration(ticks)*clockTick)
-	u.CPU = k.cpu
+	if k := r.nodes[s.ID]; k != nil && k.state.Mark == s.Mark {
+		k.cpu = max(k.cpu, u.CPU)
+		u.CPU = k.cpu
+	}
 	return u
 }
 

@@ -247,7 +247,9 @@ type proc struct {
 	f   *os.File // pidfd
 }
 
-// openProc returns errGone when the process has ended.
+// openProc returns errGone when there is no such process. A zombie still is: one
+// whose main thread has ended may have threads that take a moment longer, and
+// only wait tells when it can be reaped.
 func openProc(r procRef) (*proc, error) {
 	fd, err := unix.PidfdOpen(r.PID, unix.PIDFD_NONBLOCK)
 	if err != nil {
@@ -257,7 +259,9 @@ func openProc(r procRef) (*proc, error) {
 		return nil, fmt.Errorf("process: pidfd of %d: %w", r.PID, err)
 	}
 	p := &proc{ref: r, f: os.NewFile(uintptr(fd), "pidfd")}
-	if !r.alive() { // checked after the handle was taken, so that it is the right one
+	var buf [1024]byte
+	// Read after the handle was taken, so that it is the right one.
+	if s, err := readStat(r.PID, buf[:]); err != nil || s.Start != r.Start {
 		p.close()
 		return nil, errGone
 	}

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case supervisorArg:
 			os.Exit(Supervise(os.Args[2:]))
+		case "supervise": // the argument of the example
+			os.Exit(Supervise(os.Args[2:]))
 		case managerArg:
 			os.Exit(manage(os.Args[2:]))
 		}

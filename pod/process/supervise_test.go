@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -365,9 +366,9 @@ func TestZombieIsDead(t *testing.T) {
 	table, err := readTable()
 	require.NoError(t, err)
 	assert.False(t, table.alive(ref))
+	require.Error(t, cmd.Wait())
 	_, err = openProc(ref)
 	assert.ErrorIs(t, err, errGone)
-	require.Error(t, cmd.Wait())
 }
 
 // TestSupervisorZombie has a supervisor of ours that nobody has waited for yet.
@@ -382,7 +383,10 @@ func TestSupervisorZombie(t *testing.T) {
 		return err == nil && st.dead()
 	})
 	assert.Equal(t, 137, exited(t, r, "n1").Code)
-	assert.NoDirExists(t, "/proc/"+strconv.Itoa(s.Supervisor.PID), "an observation waits for it")
+	eventually(t, "an observation has waited for it", func() bool {
+		find(t, r, "n1")
+		return !exists("/proc/" + strconv.Itoa(s.Supervisor.PID))
+	})
 }
 
 func TestNodeIsIsolated(t *testing.T) {
@@ -488,4 +492,61 @@ func TestSuperviseRefusesPeople(t *testing.T) {
 		assert.Equal(t, 2, exit.ExitCode())
 		assert.NotEmpty(t, out)
 	}
+}
+
+// TestManyAtOnce starts, stops and observes nodes from many goroutines and two
+// managers.
+func TestManyAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	managers := []*Runtime{open(t, dir), open(t, dir)}
+	var busy, idle sync.WaitGroup
+	for i := range 8 {
+		busy.Go(func() {
+			r := managers[i%2]
+			for round := range 6 {
+				name := fmt.Sprintf("n%d", i/2) // two goroutines of two managers share a name
+				n, err := r.Start(t.Context(), request(name, shell("sleep 1000")))
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.Equal(t, name, n.ID.Name)
+				if round%3 == 2 {
+					pid, err := strconv.Atoi(n.Handle)
+					assert.NoError(t, err)
+					_ = unix.Kill(pid, unix.SIGKILL) // dies while others look at it
+				}
+				if !assert.NoError(t, r.Stop(t.Context(), n.ID, time.Duration(round%2)*time.Second)) {
+					return
+				}
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range 4 {
+		idle.Go(func() {
+			for ctx.Err() == nil {
+				s, err := managers[i%2].Observe(t.Context())
+				if !assert.NoError(t, err) {
+					return
+				}
+				for _, n := range s.Nodes {
+					if n.Phase == pod.PhaseExited {
+						assert.Equal(t, 137, n.Exit.Code&^6, "SIGKILL or SIGTERM: %+v", n.Exit)
+					}
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	busy.Wait()
+	cancel()
+	idle.Wait()
+	for _, r := range managers {
+		s, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		assert.Empty(t, s.Nodes)
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
 }

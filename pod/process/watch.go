@@ -86,7 +86,7 @@ func (w *watch) scan(ctx context.Context, tell bool) {
 			continue
 		}
 		s, err := readState(w.r.nodeDir(id))
-		if err != nil || s.Exit != nil || s.Boot != w.r.boot || w.running[id] == s.Mark {
+		if err != nil || s.Exit != nil || s.Boot != w.r.boot || w.running[id] == s.Mark || !s.Supervisor.alive() {
 			continue
 		}
 		p, err := openProc(s.Supervisor)
