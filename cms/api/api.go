@@ -1,0 +1,264 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/elastipod/elastipod/cms"
+)
+
+// Config is what an [API] is made of. Fields without a default are required.
+type Config struct {
+	// Manager is served; a [cms.Manager] is one.
+	Manager manager
+	// Tokens may use the API. Default: none, and then everybody who reaches it
+	// may do everything.
+	Tokens []Token
+	// Metrics is served at /metrics to viewers. Default: 404.
+	Metrics http.Handler
+	// Version is shown in /v1/cluster and in the OpenAPI document. Default "dev".
+	Version string
+	// Logger gets one line for each write and for each failure of the server.
+	// Default: none.
+	Logger *slog.Logger
+	// Ready returns why requests cannot be served, or nil; it is asked by
+	// /readyz once the manager is ready. Default: nothing more is asked.
+	Ready func() error
+	// AllowedHosts are names, without port, that the Host header may have
+	// besides localhost and IP addresses of this machine where a request came to
+	// a loopback address: those of a reverse proxy in front. "*" allows any.
+	AllowedHosts []string
+	// AllowedOrigins are origins, such as "https://ops.example.com", of which
+	// browsers may send writes besides the API's own.
+	AllowedOrigins []string
+	// MaxBodyBytes is the most that a request's body may hold. Default 1 MiB.
+	MaxBodyBytes int64
+	// ReadTimeout bounds the reading of a request's body. Default 10 s.
+	ReadTimeout time.Duration
+	// Heartbeat is the time between two signs of life on a quiet stream of
+	// events. Default 15 s.
+	Heartbeat time.Duration
+}
+
+// Token is a secret that a client sends as "Authorization: Bearer SECRET".
+type Token struct {
+	// Name says in logs who it was. It is required and unique.
+	Name string
+	Role Role
+	// Secret has at least 16 characters.
+	Secret string
+}
+
+// String returns the token without its secret.
+func (t Token) String() string { return t.Name + " (" + string(t.Role) + ")" }
+
+// GoString returns the token without its secret.
+func (t Token) GoString() string { return t.String() }
+
+// LogValue returns the token without its secret.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// Role is what a token may do.
+type Role string
+
+// The roles, each with everything that the one before it may do.
+const (
+	Viewer   Role = "viewer"   // reads
+	Client   Role = "client"   // also submits jobs
+	Operator Role = "operator" // does everything
+)
+
+func (r Role) rank() int {
+	switch r {
+	case Viewer:
+		return 1
+	case Client:
+		return 2
+	case Operator:
+		return 3
+	}
+	return 0
+}
+
+const minSecret = 16
+
+func (c Config) withDefaults() Config {
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
+	if c.MaxBodyBytes == 0 {
+		c.MaxBodyBytes = 1 << 20
+	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = 10 * time.Second
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 15 * time.Second
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var f cms.Faults
+	if c.Manager == nil {
+		f.Add("Manager", "set one: cms.New", "is nil")
+	}
+	names, secrets := map[string]bool{}, map[string]bool{}
+	for i, t := range c.Tokens {
+		at := fmt.Sprintf("Tokens[%d]", i)
+		if t.Name == "" || names[t.Name] {
+			f.Add(at+".Name", "give each token a name of its own", "%q is empty or used twice", t.Name)
+		}
+		if t.Role.rank() == 0 {
+			f.Add(at+".Role", `use "viewer", "client" or "operator"`, "%q is unknown", t.Role)
+		}
+		if len(t.Secret) < minSecret || strings.ContainsFunc(t.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			f.Add(at+".Secret", "use at least 16 visible ASCII characters without blanks", "is too short or holds other characters")
+		}
+		if secrets[t.Secret] {
+			f.Add(at+".Secret", "give each token a secret of its own", "is used twice")
+		}
+		names[t.Name], secrets[t.Secret] = true, true
+	}
+	if c.MaxBodyBytes < 0 {
+		f.Add("MaxBodyBytes", "use a number of bytes above 0", "%d is negative", c.MaxBodyBytes)
+	}
+	if c.ReadTimeout < 0 {
+		f.Add("ReadTimeout", "use a duration above 0", "%s is negative", c.ReadTimeout)
+	}
+	if c.Heartbeat < 0 {
+		f.Add("Heartbeat", "use a duration above 0", "%s is negative", c.Heartbeat)
+	}
+	if err := f.Err(); err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	return nil
+}
+
+// API serves a manager over HTTP.
+type API struct {
+	cfg     Config
+	m       manager
+	log     *slog.Logger
+	handler http.Handler
+	huma    huma.API
+	schemas huma.Registry
+	doc     []byte   // the OpenAPI document
+	served  []string // every pattern that has a handler
+	tokens  []tokenHash
+	origins *http.CrossOriginProtection
+
+	subscribe func(after uint64, buffer int) subscription
+
+	streams streams
+}
+
+type tokenHash struct {
+	name   string
+	role   Role
+	secret [sha256.Size]byte
+}
+
+// New returns an API. It starts nothing. An error holds every fault of the
+// config as [cms.Faults].
+func New(c Config) (*API, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	a := &API{cfg: c, m: c.Manager, log: c.Logger, origins: http.NewCrossOriginProtection()}
+	for _, o := range c.AllowedOrigins {
+		if err := a.origins.AddTrustedOrigin(o); err != nil {
+			return nil, fmt.Errorf("api: AllowedOrigins: %w; use origins such as \"https://ops.example.com\"", err)
+		}
+	}
+	for _, t := range c.Tokens {
+		a.tokens = append(a.tokens, tokenHash{t.Name, t.Role, sha256.Sum256([]byte(t.Secret))})
+	}
+	a.subscribe = func(after uint64, buffer int) subscription { return a.m.Subscribe(after, buffer) }
+	a.streams.init()
+	a.handler = a.routes()
+	return a, nil
+}
+
+// Handler serves every path of the API: /v1/…, /healthz, /readyz, /metrics,
+// /openapi.json and /docs. It answers other paths with 404.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// Bound sets those bounds of a server that a handler cannot: on headers and on
+// the time that a client may take to send them. Values that are set already
+// stay. The server needs no ReadTimeout and must have no WriteTimeout, since
+// events and logs are streamed; bodies are bounded by the API itself.
+func (a *API) Bound(s *http.Server) {
+	if s.ReadHeaderTimeout == 0 {
+		s.ReadHeaderTimeout = 5 * time.Second
+	}
+	if s.IdleTimeout == 0 {
+		s.IdleTimeout = 2 * time.Minute
+	}
+	if s.MaxHeaderBytes == 0 {
+		s.MaxHeaderBytes = 32 << 10
+	}
+}
+
+// Close ends the streams of events and logs, answers new ones with 503, and
+// waits until they have ended. Other requests go on. It is safe to call twice.
+// Call it before [http.Server.Shutdown], which waits for streams.
+func (a *API) Close() error {
+	a.streams.close()
+	return nil
+}
+
+// streams counts what runs until its client goes, so that Close can end it.
+type streams struct {
+	mu     sync.Mutex
+	closed bool
+	ctx    context.Context
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+}
+
+func (s *streams) init() { s.ctx, s.cancel = context.WithCancel(context.Background()) }
+
+var errClosing = errors.New("the server is shutting down")
+
+// begin returns a context that also ends when the API closes, and a function to
+// call at the end of the stream.
+func (s *streams) begin(parent context.Context) (context.Context, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, errClosing
+	}
+	s.all.Add(1)
+	ctx, cancel := context.WithCancelCause(parent)
+	stop := context.AfterFunc(s.ctx, func() { cancel(errClosing) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		s.all.Done()
+	}, nil
+}
+
+func (s *streams) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.all.Wait()
+}

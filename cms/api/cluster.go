@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/wire"
+)
+
+type health = wire.Health
+
+func (a *API) clusterRoutes() {
+	register(a, route{
+		method: http.MethodGet, path: "/v1/cluster", id: "get-cluster", tag: "cluster", role: Viewer,
+		summary: "The cluster in short",
+	}, func(context.Context, *noInput) (*output[wire.Cluster], error) {
+		return answer(http.StatusOK, Cluster(a.m.Cluster(), a.cfg.Version)), nil
+	})
+	register(a, route{
+		method: http.MethodPost, path: "/v1/cluster/init", id: "init-cluster", tag: "cluster", role: Operator,
+		summary:     "Create the default pods",
+		description: "Creates those of the server's default pods that are missing, and answers with all of them. Asking twice changes nothing.",
+		errors:      []int{http.StatusConflict},
+	}, func(ctx context.Context, _ *noInput) (*output[wire.List[wire.Pod]], error) {
+		pods, err := a.m.Init(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return answer(http.StatusOK, podList(pods)), nil
+	})
+	register(a, route{
+		method: http.MethodGet, path: "/v1/balancer", id: "get-balancer", tag: "cluster", role: Viewer,
+		summary: "Every front and server with statistics",
+	}, func(context.Context, *noInput) (*output[wire.Balancer], error) {
+		return answer(http.StatusOK, Balancer(a.m.Balancer())), nil
+	})
+}
+
+func podList(pods []cms.PodStatus) wire.List[wire.Pod] {
+	list := wire.List[wire.Pod]{Items: make([]wire.Pod, 0, len(pods))}
+	for _, p := range pods {
+		list.Items = append(list.Items, Pod(p))
+	}
+	return list
+}

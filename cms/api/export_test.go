@@ -1,0 +1,41 @@
+package api
+
+import (
+	"context"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/elastipod/elastipod/cms"
+)
+
+// Subscription is what SetSubscribe's function returns.
+type Subscription interface {
+	Next(ctx context.Context) (cms.Event, error)
+	Close()
+}
+
+// SetSubscribe replaces the manager's stream of events.
+func (a *API) SetSubscribe(f func(after uint64, buffer int) Subscription) {
+	a.subscribe = func(after uint64, buffer int) subscription { return f(after, buffer) }
+}
+
+// OpenAPI returns the document as it was made, with its schemas.
+func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
+
+// Served returns every pattern that has a handler.
+func (a *API) Served() []string { return a.served }
+
+var (
+	MergePatch  = mergePatch
+	DidYouMean  = didYouMean
+	OperationAt = operationAt
+	EventTypes  = eventTypes
+	ParseObject = func(data []byte) (map[string]any, error) { return orNil(parseObject(data)) }
+)
+
+func orNil(object map[string]any, p *problem) (map[string]any, error) {
+	if p != nil {
+		return nil, p
+	}
+	return object, nil
+}

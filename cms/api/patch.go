@@ -1,0 +1,46 @@
+package api
+
+import (
+	"encoding/json"
+)
+
+// mergePatch changes target as RFC 7396 says and returns it.
+func mergePatch(target, patch any) any {
+	changes, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	object, ok := target.(map[string]any)
+	if !ok {
+		object = map[string]any{}
+	}
+	for name, change := range changes {
+		if change == nil {
+			delete(object, name)
+		} else {
+			object[name] = mergePatch(object[name], change)
+		}
+	}
+	return object
+}
+
+// toObject returns v as the JSON object that it is on the wire.
+func toObject(v any) (map[string]any, *problem) {
+	data, err := json.Marshal(v)
+	if err != nil { // our own types
+		return nil, newProblem(500, "the server failed: %s", err.Error())
+	}
+	return parseObject(data)
+}
+
+// patched returns current with the patch applied, checked as a whole.
+func patched[T any](a *API, current T, patch map[string]any) (T, *problem) {
+	var none T
+	object, p := toObject(current)
+	if p != nil {
+		return none, p
+	}
+	delete(patch, "status")
+	merged, _ := mergePatch(object, patch).(map[string]any)
+	return fill[T](a, merged)
+}

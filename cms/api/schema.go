@@ -1,0 +1,128 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/elastipod/elastipod/cms/wire"
+)
+
+// valueExtension marks schemas of the wire's value types, which have a way of
+// their own to be written.
+const valueExtension = "x-elastipod-type"
+
+// The schemas of the wire's value types, which themselves know nothing of
+// OpenAPI.
+type (
+	bytesSchema    struct{}
+	durationSchema struct{}
+	coresSchema    struct{}
+	countSchema    struct{}
+	policySchema   struct{}
+)
+
+func (bytesSchema) Schema(huma.Registry) *huma.Schema {
+	return valueSchema("bytes", &huma.Schema{
+		OneOf: []*huma.Schema{
+			{Type: huma.TypeString, Pattern: wire.BytesPattern},
+			{Type: huma.TypeInteger, Format: "int64", Minimum: number(1)},
+		},
+		Description: "An amount of memory: a number of bytes, or a string with a unit (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB).",
+		Examples:    []any{"300MiB"},
+	})
+}
+
+func (durationSchema) Schema(huma.Registry) *huma.Schema {
+	return valueSchema("duration", &huma.Schema{
+		Type:        huma.TypeString,
+		Pattern:     `^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$`,
+		Description: "A duration above 0 as Go writes it.",
+		Examples:    []any{"30s"},
+	})
+}
+
+func (coresSchema) Schema(huma.Registry) *huma.Schema {
+	return valueSchema("cores", &huma.Schema{Type: huma.TypeNumber, Format: "double", ExclusiveMinimum: number(0)})
+}
+
+func (countSchema) Schema(huma.Registry) *huma.Schema {
+	return valueSchema("count", &huma.Schema{Type: huma.TypeInteger, Format: "int64", Minimum: number(1)})
+}
+
+func (policySchema) Schema(huma.Registry) *huma.Schema {
+	return valueSchema("policy", &huma.Schema{
+		Type:                 huma.TypeObject,
+		Properties:           map[string]*huma.Schema{"kind": {Type: huma.TypeString}},
+		Required:             []string{"kind"},
+		AdditionalProperties: true,
+	})
+}
+
+func valueSchema(kind string, s *huma.Schema) *huma.Schema {
+	s.Extensions = map[string]any{valueExtension: kind}
+	return s
+}
+
+func number(x float64) *float64 { return &x }
+
+// checkValueType says what is wrong with a value of one of the wire's value
+// types, or "".
+func checkValueType(kind string, v any) (problem, allowed string) {
+	var err error
+	asNumber, isNumber := v.(json.Number)
+	asString, isString := v.(string)
+	switch kind {
+	case "bytes":
+		allowed = wire.AllowedBytes
+		if isNumber || isString {
+			_, err = wire.ParseBytes(asString + asNumber.String())
+		}
+	case "duration":
+		allowed = wire.AllowedDuration
+		if isNumber || isString {
+			_, err = wire.ParseDuration(asString + asNumber.String())
+		}
+	case "cores":
+		allowed = wire.AllowedCores
+		if isString = false; isNumber {
+			_, err = wire.ParseCores(asNumber.String())
+		}
+	case "count":
+		allowed = wire.AllowedCount
+		if isString = false; isNumber {
+			_, err = wire.ParseCount(asNumber.String())
+		}
+	case "policy":
+		if _, ok := v.(map[string]any); ok {
+			return "", ""
+		}
+		return "is " + kindOf(v), wire.AllowedPolicy
+	}
+	switch {
+	case err != nil:
+		return strings.TrimSuffix(err.Error(), "; "+allowed), allowed
+	case !isNumber && !isString:
+		return "is " + kindOf(v), allowed
+	}
+	return "", ""
+}
+
+func newRegistry() huma.Registry {
+	r := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	r.RegisterTypeAlias(reflect.TypeFor[wire.Bytes](), reflect.TypeFor[bytesSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[wire.Duration](), reflect.TypeFor[durationSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[wire.Cores](), reflect.TypeFor[coresSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[wire.Count](), reflect.TypeFor[countSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[wire.Policy](), reflect.TypeFor[policySchema]())
+	// Errors that huma itself writes become problems too; see transform.
+	r.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[wire.Problem]())
+	return r
+}
+
+// schemaOf returns the schema of a type that crosses the wire.
+func schemaOf[T any](r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[T](), true, "")
+}
