@@ -1,0 +1,159 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/internal/openloop"
+)
+
+func TestEndToEndEmbedded(t *testing.T) { endToEnd(t, embedded(t)) }
+
+func TestEndToEndDocker(t *testing.T) { endToEnd(t, onDocker(t)) }
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	text, err := json.MarshalIndent(v, "", "  ")
+	require.NoError(t, err)
+	return text
+}
+
+// endToEnd is the main job from the first command to the last.
+func endToEnd(t *testing.T, s *stack) {
+	srv := start(t, s)
+
+	srv.cloud("init")
+	srv.cloud("init") // twice is no harm
+	for _, p := range []struct {
+		name   string
+		cpu    float64
+		memory int64
+		nodes  int
+		front  string
+	}{{"light", 0.3, 100 << 20, 20, "127.0.0.1:5000"}, {"medium", 0.5, 300 << 20, 15, "127.0.0.1:5001"}, {"heavy", 0.8, 500 << 20, 10, "127.0.0.1:5002"}} {
+		got := srv.pod(p.name)
+		assert.InDelta(t, p.cpu, float64(got.Limits.CPU), 1e-9)
+		assert.EqualValues(t, p.memory, got.Limits.Memory)
+		assert.EqualValues(t, p.nodes, got.MaxNodes)
+		assert.Equal(t, p.front, got.Fronts[0].Listen)
+	}
+	srv.cloud("register", "mine", "light")
+	assert.Equal(t, 503, status(t, "GET", "http://127.0.0.1:5000/"), "nothing serves yet")
+	srv.cloud("launch", "light")
+	srv.eventually("the launched node answers", 30*time.Second, func() bool { return status(t, "GET", "http://127.0.0.1:5000/") == 200 })
+	assert.Contains(t, srv.cloud("node", "ls", "light"), "mine")
+	srv.cloud("request", "light")
+	srv.cloud("pause", "light")
+	assert.Equal(t, 503, status(t, "GET", "http://127.0.0.1:5000/"), "paused")
+	srv.cloud("resume", "light")
+	assert.Equal(t, 200, status(t, "GET", "http://127.0.0.1:5000/"), "resumed")
+	srv.cloud("rm", "mine", "light")
+
+	wave(t, srv)
+
+	if s.engine != nil {
+		inspectLimits(t, srv)
+	}
+}
+
+const (
+	cpuPerRequest = 10 * time.Millisecond
+	highRate      = 45.0 // a second
+	lowRate       = 4.0
+	nodeCPU       = 0.15
+	upper         = 0.7
+)
+
+// wave sends a minute of load in two waves through an elastic pod, and checks
+// the count, the reasons and every single request.
+func wave(t *testing.T, srv *server) {
+	web := srv.service("web", nil)
+	web.launch(1)
+	srv.cloud("elasticity", "enable", "web", "1", "6")
+	policy := `{"policy":{"kind":"cooldown","down":"1500ms","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}}`
+	srv.patch("/v1/pods/web/elasticity", policy)
+
+	// Up in small steps, so that no queue builds that would need nodes of its own.
+	shape := func(at time.Duration) float64 {
+		s := at.Seconds()
+		ramp := func(from, over float64) float64 { return lowRate + (highRate-lowRate)*min((s-from)/over, 1) }
+		switch {
+		case s < 28:
+			return ramp(0, 18)
+		case s < 40:
+			return lowRate
+		default:
+			return ramp(40, 14)
+		}
+	}
+	predicted := int(math.Ceil(highRate * cpuPerRequest.Seconds() / nodeCPU / upper))
+	begun := time.Now()
+	wait := web.load(t, openloop.Config{URL: "/work?cpu=" + cpuPerRequest.String(), Shape: shape, Duration: time.Minute})
+	reached := 0
+	for time.Since(begun) < 28*time.Second {
+		reached = max(reached, len(srv.online("web")))
+		time.Sleep(200 * time.Millisecond)
+	}
+	r := wait()
+	assert.Equal(t, predicted, reached, "the count that the arithmetic gives at the top of the wave")
+	require.NoError(t, web.checkLossless(r))
+	moves := 0
+	for _, tick := range srv.decisions("web") {
+		if tick.Decision.Want == tick.Before {
+			continue
+		}
+		assert.NotEmpty(t, tick.Decision.Reason)
+		assert.NotEmpty(t, tick.Decision.Steps)
+		t.Logf("%5.1f s  %d → %d  %s", tick.At.Sub(begun).Seconds(), tick.Before, tick.Decision.Want, tick.Decision.Reason)
+		if tick.At.After(begun) && tick.At.Before(r.Began.Add(r.Sending)) {
+			moves++
+		}
+	}
+	assert.GreaterOrEqual(t, moves, 6, "scale events while load ran")
+	assert.Contains(t, srv.cloud("why", "web"), "CPU")
+	srv.eventually("back to one node", time.Minute, func() bool { return len(srv.online("web")) == 1 && srv.pod("web").Status.Converged })
+	srv.cloud("elasticity", "disable", "web")
+}
+
+// inspectLimits checks what Docker itself says of the containers.
+func inspectLimits(t *testing.T, srv *server) {
+	cli, err := srv.stack.engine.Client()
+	require.NoError(t, err)
+	defer cli.Close()
+	list, err := cli.ContainerList(t.Context(), container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", "io.elastipod.pod=web"))})
+	require.NoError(t, err)
+	require.Len(t, list, 1, "one container, no orphan")
+	c, err := cli.ContainerInspect(t.Context(), list[0].ID)
+	require.NoError(t, err)
+	cpus := float64(c.HostConfig.NanoCPUs) / 1e9
+	if cpus == 0 {
+		cpus = float64(c.HostConfig.CPUQuota) / float64(c.HostConfig.CPUPeriod)
+	}
+	assert.InDelta(t, nodeCPU, cpus, 1e-6)
+	assert.EqualValues(t, 64<<20, c.HostConfig.Memory)
+	require.NotNil(t, c.HostConfig.PidsLimit)
+	assert.EqualValues(t, 1024, *c.HostConfig.PidsLimit)
+	assert.Contains(t, strings.Join(c.HostConfig.SecurityOpt, ","), "no-new-privileges")
+	for _, label := range []string{"cluster", "cluster-id", "kind", "pod", "node", "revision"} {
+		assert.NotEmpty(t, c.Config.Labels["io.elastipod."+label], label)
+	}
+}
+
+// decisions returns the kept ticks of a pod, newest first.
+func (s *server) decisions(pod string) []wire.Tick {
+	var list wire.List[wire.Tick]
+	s.get(fmt.Sprintf("/v1/pods/%s/decisions?limit=500", pod), &list)
+	return list.Items
+}
