@@ -223,16 +223,27 @@ func (b *Balancer) frontStats(fr *front, workers []worker) balancer.FrontStats {
 type totals struct {
 	living map[int]map[uint64]counts // by pid and incarnation, as last seen
 	gone   map[uint64]counts         // of workers that ended
+	told   map[uint64]counts         // as last returned
 }
 
-type counts struct{ requests, errors uint64 }
+// counts are counters of a front or server. Those of requests that an old worker
+// handed on to the new one are kept apart: they rise a moment after the others,
+// and a difference that is taken in between must not stay.
+type counts struct{ requests, errors, relayed, relayedErrors uint64 }
 
 func (c counts) plus(d counts) counts {
-	return counts{c.requests + d.requests, c.errors + d.errors}
+	return counts{c.requests + d.requests, c.errors + d.errors, c.relayed + d.relayed, c.relayedErrors + d.relayedErrors}
+}
+
+func (c counts) atLeast(d counts) counts {
+	return counts{
+		max(c.requests, d.requests), max(c.errors, d.errors),
+		max(c.relayed, d.relayed), max(c.relayedErrors, d.relayedErrors),
+	}
 }
 
 func newTotals() *totals {
-	return &totals{living: map[int]map[uint64]counts{}, gone: map[uint64]counts{}}
+	return &totals{living: map[int]map[uint64]counts{}, gone: map[uint64]counts{}, told: map[uint64]counts{}}
 }
 
 // add notes what the workers say. Those that are not among them have ended: what
@@ -258,34 +269,34 @@ func (t *totals) add(fronts map[string]*front, workers []worker) {
 			for name, s := range fr.servers {
 				r, ok := w.rows[rowKey{kindServer, fr.Name, name}]
 				if ok && w.knows(s.incarnation) && canonical(r.addr) == canonical(s.Addr) {
-					t.note(w.pid, s.inc, counts{r.stot, r.hrsp5xx + r.eresp + r.srvAbrt})
+					t.note(w.pid, s.inc, counts{requests: r.stot, errors: r.hrsp5xx + r.eresp + r.srvAbrt})
 				}
 			}
 		}
 	}
 }
 
-// frontCounts are the requests and errors of a front, less those that an old
-// worker handed on to the new one, which counts them.
 func (w worker) frontCounts(name string) counts {
 	fe, be, relay := w.frontend(name), w.backend(name), w.backend(name+relaySuffix)
-	return counts{
-		requests: fe.reqTot - min(fe.reqTot, relay.reqTot),
-		errors:   fe.hrsp5xx - min(fe.hrsp5xx, relay.hrsp5xx) + be.srvAbrt,
-	}
+	return counts{requests: fe.reqTot, errors: fe.hrsp5xx + be.srvAbrt, relayed: relay.reqTot, relayedErrors: relay.hrsp5xx}
 }
 
 func (t *totals) note(pid int, inc uint64, c counts) {
-	last := t.living[pid][inc]
-	t.living[pid][inc] = counts{max(last.requests, c.requests), max(last.errors, c.errors)}
+	t.living[pid][inc] = c.atLeast(t.living[pid][inc])
 }
 
+// of returns the sum over all workers, less what was handed on and so counted
+// twice. It never falls.
 func (t *totals) of(inc uint64) counts {
 	sum := t.gone[inc]
 	for _, w := range t.living {
 		sum = sum.plus(w[inc])
 	}
-	return sum
+	t.told[inc] = counts{
+		requests: sum.requests - min(sum.requests, sum.relayed),
+		errors:   sum.errors - min(sum.errors, sum.relayedErrors),
+	}.atLeast(t.told[inc])
+	return t.told[inc]
 }
 
 // keepOnly forgets incarnations that are no more.
@@ -299,6 +310,7 @@ func (t *totals) keepOnly(fronts map[string]*front) {
 	}
 	lost := func(inc uint64, _ counts) bool { return !keep[inc] }
 	maps.DeleteFunc(t.gone, lost)
+	maps.DeleteFunc(t.told, lost)
 	for _, w := range t.living {
 		maps.DeleteFunc(w, lost)
 	}
