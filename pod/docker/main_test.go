@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,10 @@ import (
 // helper is the path of the conformance suite's program, and probe that of this
 // package's own: static binaries, compiled once.
 var helper, probe string
+
+// shared is an engine on which tests run side by side, each with a cluster of
+// its own. It has the image of the probe.
+var shared *dockertest.Engine
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -30,11 +35,23 @@ func run(m *testing.M) int {
 	if err == nil {
 		err = dockertest.BuildGoBinary(context.Background(), "./testdata/probe", probe)
 	}
+	if err == nil {
+		shared, err = dockertest.Launch(context.Background(), dockertest.Options{})
+	}
+	if err == nil {
+		err = shared.BuildScratchImage(context.Background(), probeImage, probe)
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	}
+	if shared != nil {
+		err = errors.Join(err, shared.Close())
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

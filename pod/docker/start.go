@@ -188,17 +188,11 @@ func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s
 	}
 	for _, n := range req.Workload.Networks {
 		if err := r.api.NetworkConnect(ctx, n, id, &network.EndpointSettings{}); err != nil {
-			if errdefs.IsNotFound(err) {
-				err = fmt.Errorf("%w: network %s: %w", pod.ErrUnsupported, n, err)
-			}
-			return pod.Node{}, err
+			return pod.Node{}, startError(err)
 		}
 	}
 	if err := r.api.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
-		if notExecutable(err) {
-			err = fmt.Errorf("%w: %w", pod.ErrExited, err)
-		}
-		return pod.Node{}, err
+		return pod.Node{}, startError(err)
 	}
 	c, err := r.api.ContainerInspect(ctx, id)
 	if err != nil {
@@ -211,11 +205,17 @@ func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s
 	return r.nodeOf(c, f), nil
 }
 
-// notExecutable says whether a container did not start because of its command.
-func notExecutable(err error) bool {
+// startError adds the sentinel that fits what an engine says of a start. Some
+// look for a network when it is connected, some only at the start.
+func startError(err error) error {
 	text := err.Error()
-	return strings.Contains(text, "OCI runtime create failed") || strings.Contains(text, "failed to create task for container") ||
-		strings.Contains(text, "starting container process")
+	switch {
+	case errdefs.IsNotFound(err) && strings.Contains(text, "network"):
+		return fmt.Errorf("%w: %w", pod.ErrUnsupported, err)
+	case strings.Contains(text, "OCI runtime create failed"), strings.Contains(text, "failed to create task for container"):
+		return fmt.Errorf("%w: %w", pod.ErrExited, err)
+	}
+	return err
 }
 
 // exitMessage renders an exit with all of its last output.

@@ -39,7 +39,8 @@ func check(err error) {
 // stock starts as root, prepares directories for another user, binds port 80,
 // becomes that user for good and serves, as nginx and redis do.
 func stock() {
-	check(os.MkdirAll("/var/cache/stock", 0o700))
+	check(os.MkdirAll("/var/cache", 0o755))
+	check(os.Mkdir("/var/cache/stock", 0o700))
 	check(os.Chown("/var/cache/stock", 101, 101))
 	check(os.WriteFile("/etc/stock.conf", []byte("written at the start\n"), 0o600))
 	check(os.Chmod("/etc/stock.conf", 0o644))

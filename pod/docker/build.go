@@ -1,0 +1,59 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/build"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// BuildImage builds the image ref on the host's engine, unless it is there,
+// from the tar that content writes: a Dockerfile and what it copies. It is for
+// programs that bring their own image instead of a registry. It wraps
+// [pod.ErrUnreachable] when the engine did not answer and [pod.ErrImage] when it
+// could not build.
+func BuildImage(ctx context.Context, h pod.Host, ref string, content func(io.Writer) error) error {
+	api, conns, err := connect(h)
+	if err != nil {
+		return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrUnreachable, err)
+	}
+	defer conns.close()
+	defer api.Close()
+	if _, err := api.ImageInspect(ctx, ref); err == nil {
+		return nil
+	} else if !errdefs.IsNotFound(err) {
+		return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrUnreachable, err)
+	}
+	r, w := io.Pipe()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		w.CloseWithError(content(w))
+	}()
+	defer func() {
+		r.CloseWithError(context.Canceled)
+		<-sent
+	}()
+	answer, err := api.ImageBuild(ctx, r, build.ImageBuildOptions{Tags: []string{ref}, Remove: true, ForceRemove: true})
+	if err != nil {
+		return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrImage, err)
+	}
+	defer answer.Body.Close()
+	for d := json.NewDecoder(answer.Body); ; {
+		var line struct{ Error string }
+		switch err := d.Decode(&line); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrUnreachable, err)
+		case line.Error != "":
+			return fmt.Errorf("build image %s on host %s: %w: %s", ref, h.Name, pod.ErrImage, line.Error)
+		}
+	}
+}
