@@ -94,6 +94,10 @@ func Decode(raw json.RawMessage, into any) error {
 	return f.Err()
 }
 
+// maxMembers bounds the fields of one policy, so that no input makes reading
+// slow or its faults many.
+const maxMembers = 100
+
 // member is one name and value of a JSON object.
 type member struct {
 	name  string
@@ -122,9 +126,12 @@ func members(raw json.RawMessage) ([]member, Faults) {
 		}
 		if slices.ContainsFunc(all, func(x member) bool { return x.name == m.name }) {
 			f.Add(m.name, "give it once", "is given twice")
-			continue
+		} else {
+			all = append(all, m)
 		}
-		all = append(all, m)
+		if len(all)+len(f) > maxMembers {
+			return nil, Faults{{Problem: "has too many fields", Allowed: fmt.Sprintf("use at most %d", maxMembers)}}
+		}
 	}
 	if err == nil {
 		_, err = dec.Token() // the closing brace

@@ -110,3 +110,8 @@ func TestParseNesting(t *testing.T) {
 	_, err = elastic.NewRegistry().Parse(wrap(2000))
 	require.Error(t, err)
 }
+
+func TestParseBoundsTheFields(t *testing.T) {
+	_, err := elastic.NewRegistry().Parse(json.RawMessage(`{"kind":"threshold"` + strings.Repeat(`,"x":1`, 101) + `}`))
+	require.EqualError(t, err, "has too many fields; use at most 100")
+}

@@ -15,22 +15,17 @@ import (
 // so that it can itself be tested on policies that break it.
 type check struct {
 	name    string
-	calm    bool // histories shall be calm
 	sighted bool // left out for policies that don't go by measurements
 	check   func(newPolicy func() elastic.Policy, h history) error
 }
 
 var checks = []check{
 	{name: "never negative", check: neverNegative},
-	{name: "never negative in calm times", calm: true, check: neverNegative},
 	{name: "deterministic", check: deterministic},
 	{name: "explains itself", check: explains},
-	{name: "explains itself in calm times", calm: true, check: explains},
 	{name: "allocates nothing", check: allocatesNothing},
 	{name: "holds when blind", check: holdsWhenBlind, sighted: true},
-	{name: "holds when blind in calm times", calm: true, check: holdsWhenBlind, sighted: true},
 	{name: "remembers", check: remembers},
-	{name: "remembers in calm times", calm: true, check: remembers},
 	{name: "survives damaged memory", check: survivesDamage},
 }
 

@@ -39,13 +39,19 @@ func Run(t *testing.T, newPolicy func() elastic.Policy, opts ...Option) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	for _, c := range checks {
-		if c.sighted && o.blind {
-			continue
-		}
-		t.Run(c.name, rapid.MakeCheck(func(rt *rapid.T) {
-			if err := c.check(newPolicy, histories(c.calm).Draw(rt, "history")); err != nil {
-				rt.Fatal(err)
+	for _, kind := range []struct {
+		name string
+		calm bool
+	}{{"calm times", true}, {"wild times", false}} {
+		t.Run(kind.name, rapid.MakeCheck(func(rt *rapid.T) {
+			h := histories(kind.calm).Draw(rt, "history")
+			for _, c := range checks {
+				if c.sighted && o.blind {
+					continue
+				}
+				if err := c.check(newPolicy, h); err != nil {
+					rt.Fatalf("%s: %v", c.name, err)
+				}
 			}
 		}))
 	}
