@@ -7,6 +7,10 @@
 // run as root on Linux with Debian's docker.io and iproute2 (and openssh-server
 // for ssh) installed; what is missing is an error that names the package.
 //
+// A starting engine removes the machine-wide rules for published ports of the
+// others, as engines do: their ports go on answering through docker-proxy. A test
+// with --userland-proxy=false takes a remote engine, which has its own rules.
+//
 // [Start] is for tests, [Launch] for TestMain and for programs. What a killed
 // test process leaves behind is removed by the next one that starts an engine.
 package dockertest

@@ -281,6 +281,14 @@ func (e *Engine) startDaemon(ctx context.Context) error {
 		f := e.TLS
 		args = append(args, "--host", e.TCP, "--tlsverify", "--tlscacert", f.CA, "--tlscert", f.serverCert, "--tlskey", f.serverKey)
 	}
+	if !e.opts.Remote {
+		// Engines that start at the same time break each other's packet filter.
+		unlock, err := lockStarts()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
 	p, err := e.spawn("dockerd.log", "dockerd", append(args, e.opts.Flags...)...)
 	if err != nil {
 		return err

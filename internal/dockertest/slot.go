@@ -26,6 +26,25 @@ type slot struct {
 
 func slotDir() string { return "/tmp/elastipod-dockertest" }
 
+// lockStarts waits until no other engine of this machine's own network is
+// starting. The function lets the next one.
+func lockStarts() (func(), error) {
+	f, err := os.OpenFile(filepath.Join(slotDir(), "start"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil
+}
+
 // takeSlot takes a free slot, and removes what dead processes left in slots.
 func takeSlot() (*slot, error) {
 	if err := os.MkdirAll(slotDir(), 0o700); err != nil {
