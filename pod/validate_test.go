@@ -147,6 +147,8 @@ func TestBadSpecs(t *testing.T) {
 		{"secret file", func(s *Spec) { s.Workload.Secrets[0].FromFile = "secret" }, []string{"workload.secrets[0].file"}},
 		{"secret env", func(s *Spec) { s.Workload.Secrets[1].FromEnv = "1X" }, []string{"workload.secrets[1].env"}},
 		{"secret target", func(s *Spec) { s.Workload.Secrets[1].Target = "key" }, []string{"workload.secrets[1].target"}},
+		{"long image", func(s *Spec) { s.Workload.Image = strings.Repeat("a", 256) }, []string{"workload.image"}},
+		{"long secret", func(s *Spec) { s.Workload.Secrets[1].Name = strings.Repeat("a", 65) }, []string{"workload.secrets[1].name"}},
 		{"user", func(s *Spec) { s.Workload.User = "a b" }, []string{"workload.user"}},
 		{"user colon", func(s *Spec) { s.Workload.User = "a:" }, []string{"workload.user"}},
 		{"network", func(s *Spec) { s.Workload.Networks = []string{"host net"} }, []string{"workload.networks[0]"}},

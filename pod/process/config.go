@@ -36,7 +36,7 @@ type Config struct {
 }
 
 // idRE is what a cluster id may look like: it names a directory.
-var idRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+var idRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
 // WithDefaults returns the configuration with unset fields filled in.
 func (c Config) WithDefaults() Config {
@@ -55,7 +55,7 @@ func (c Config) Validate() error {
 	if !pod.ValidName(c.Cluster.Name) {
 		f.Add("cluster.name", "use 1 to 40 of a-z, 0-9 and -, a letter first", "%.80q is not a name", c.Cluster.Name)
 	}
-	if !idRE.MatchString(c.Cluster.ID) {
+	if len(c.Cluster.ID) > 64 || !idRE.MatchString(c.Cluster.ID) {
 		f.Add("cluster.id", "use 1 to 64 letters, digits, dashes and underscores", "%.80q is not an id", c.Cluster.ID)
 	}
 	if !filepath.IsAbs(c.Dir) {

@@ -163,6 +163,7 @@ func (r *Runtime) ended(ctx context.Context, id pod.NodeID) (s nodeState, there 
 	if s.Boot == r.boot {
 		// The kernel has killed the main process; the rest is ours to kill.
 		_ = sweep(ctx, s.Mark)
+		reapRef(s.Main)
 	}
 	s.Exit = &e
 	if err := writeState(dir, s); err == nil {

@@ -212,6 +212,13 @@ func reapRef(r procRef) {
 // reaps them this is how descendants are found.
 func sweep(ctx context.Context, mark string) error {
 	want := []byte(markEnv + "=" + mark)
+	killed := map[procRef]struct{}{}
+	// Orphans come to us where we are PID 1, of a container for example.
+	defer func() {
+		for ref := range killed {
+			reapRef(ref)
+		}
+	}()
 	for {
 		t, err := readTable()
 		if err != nil {
@@ -227,6 +234,7 @@ func sweep(ctx context.Context, mark string) error {
 				continue
 			}
 			found = true
+			killed[s.procRef] = struct{}{}
 			if p, err := openProc(s.procRef); err == nil {
 				_ = p.signal(unix.SIGKILL)
 				p.close()

@@ -114,6 +114,7 @@ func (r *Runtime) clear(ctx context.Context, dir string, s nodeState) error {
 		p.close()
 	}
 	reapRef(s.Supervisor)
+	reapRef(s.Main)
 	return removeNode(dir, s)
 }
 
@@ -227,8 +228,8 @@ func (l *launch) spawn() (*os.Process, error) {
 	args := append(append([]string(nil), l.r.cfg.Supervisor...), l.dir, strconv.Itoa(len(l.files)))
 	p, err := os.StartProcess(l.r.supervisor, args, &os.ProcAttr{
 		Dir: "/",
-		// One thread that runs Go, and a small heap: a supervisor mostly waits.
-		Env:   []string{"GOMAXPROCS=1", "GOGC=50", "PATH=" + os.Getenv("PATH")},
+		// One thread that runs Go: a supervisor mostly waits.
+		Env:   []string{"GOMAXPROCS=1", "PATH=" + os.Getenv("PATH")},
 		Files: append([]*os.File{null, errs, errs}, l.files...),
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
