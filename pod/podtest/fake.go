@@ -168,7 +168,7 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 	case h.startErrs != 0:
 		err = h.startErr
 		h.startErrs = max(h.startErrs-1, -1)
-	case r.Workload.Image == missingImage:
+	case r.Workload.Image == MissingImage:
 		err = pod.ErrImage
 	}
 	if err != nil {
@@ -309,8 +309,9 @@ func (f *Fake) Close() error {
 	return nil
 }
 
-// missingImage is the image that no fake host can get.
-const missingImage = "missing"
+// MissingImage is an image that no fake host can get: Prepare and Start return
+// [pod.ErrImage].
+const MissingImage = "missing"
 
 // Prepare implements [pod.Preparer].
 func (f *Fake) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
@@ -321,7 +322,7 @@ func (f *Fake) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Pr
 	f.host.mu.Lock()
 	err = f.host.prepareErr
 	f.host.mu.Unlock()
-	if err == nil && w.Image == missingImage {
+	if err == nil && w.Image == MissingImage {
 		err = pod.ErrImage
 	}
 	if err != nil {

@@ -38,7 +38,7 @@ func TestFake(t *testing.T) {
 	Run(t, Harness{
 		Open:     func(_ *testing.T, c pod.Cluster) pod.Runtime { return host.Open(c) },
 		Workload: func(args ...string) pod.Workload { return pod.Workload{Command: args} },
-		Missing:  pod.Workload{Image: "missing"},
+		Missing:  pod.Workload{Image: MissingImage},
 	})
 	assert.Empty(t, host.Nodes())
 }
