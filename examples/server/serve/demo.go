@@ -1,0 +1,282 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/internal/openloop"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// demo shows a pod that follows its load.
+type demo struct {
+	sv   *server
+	show *screen
+	wave wave
+
+	elasticity cms.Elasticity
+	patience   time.Duration // for what should take moments
+}
+
+// elasticPod is the pod of the demo that grows and shrinks.
+const elasticPod = "medium"
+
+// wave is a load that comes and goes, in requests a second.
+type wave struct {
+	low, high                    float64
+	before, rise, hold, fall, by time.Duration
+}
+
+func (w wave) length() time.Duration { return w.before + w.rise + w.hold + w.fall + w.by }
+
+// rate is an [openloop.Shape].
+func (w wave) rate(t time.Duration) float64 {
+	if t -= w.before; t < 0 {
+		return w.low
+	}
+	if t < w.rise {
+		return w.low + (w.high-w.low)*float64(t)/float64(w.rise)
+	}
+	if t -= w.rise + w.hold; t < 0 {
+		return w.high
+	}
+	if t < w.fall {
+		return w.high - (w.high-w.low)*float64(t)/float64(w.fall)
+	}
+	return w.low
+}
+
+// demoWave leaves the machine some room: a request of medium takes 20 ms of CPU
+// time, and one node of it half a core.
+func demoWave() wave {
+	return wave{
+		low: 5, high: min(25*float64(runtime.NumCPU()), 75) + 3,
+		before: 5 * time.Second, rise: 20 * time.Second, hold: 20 * time.Second, fall: 15 * time.Second, by: 10 * time.Second,
+	}
+}
+
+// demoFlags prepares the flags for the demo.
+func demoFlags(f *flags) error {
+	for _, name := range []string{"config", "stack"} {
+		if f.given[name] {
+			return fmt.Errorf("--%s: does not go with --demo, which needs nothing but this program; leave one of them out", name)
+		}
+	}
+	f.stopNodes, f.given["stop-nodes"] = true, true
+	if !f.given["log-level"] {
+		f.logLevel, f.given["log-level"] = "error", true
+	}
+	return nil
+}
+
+// demo runs the server with pods of its own, and a load on one of them.
+func (p Program) demo(ctx context.Context, s settings, f flags) error {
+	if !f.given["data"] {
+		dir, err := os.MkdirTemp("", "elastipod-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		s.data = dir
+	}
+	s.tick = 500 * time.Millisecond
+	d := demo{
+		show: newScreen(p.Stdout, p.getenv("NO_COLOR") == ""),
+		wave: demoWave(),
+		elasticity: cms.Elasticity{Enabled: true, Min: 1, Max: 6, Mode: cms.ModeAct, Policy: json.RawMessage(
+			`{"kind":"cooldown","up":"2s","down":"4s","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)},
+		patience: 30 * time.Second,
+	}
+	return d.run(ctx, s, p, s.logger(p.Stderr))
+}
+
+func (d *demo) run(ctx context.Context, s settings, p Program, log *slog.Logger) (err error) {
+	if d.sv, err = open(s, p, log); err != nil {
+		return err
+	}
+	for _, pod := range d.sv.stack.config(p).DefaultPods {
+		for _, front := range pod.Fronts {
+			l, err := net.Listen("tcp", front.Listen)
+			if err != nil {
+				return errors.Join(fmt.Errorf("%s, the front of pod %s, is taken by another program; end that one and try again", front.Listen, pod.Name),
+					d.sv.stack.close(ctx, false), d.sv.listener.Close())
+			}
+			l.Close()
+		}
+	}
+	defer d.show.clear()
+	return d.sv.run(ctx, func(ctx context.Context) error {
+		err := d.play(ctx)
+		if ctx.Err() != nil {
+			d.show.line("")
+			d.show.line("Ending: stopping the nodes.")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		<-ctx.Done()
+		d.show.line("Ending: stopping the nodes.")
+		return nil
+	})
+}
+
+// play is the demo from its first line to its last.
+func (d *demo) play(ctx context.Context) error {
+	d.show.line("elastipod: three pods, their nodes are processes of this machine")
+	d.show.line("")
+	if err := d.createPods(ctx); err != nil {
+		return err
+	}
+	d.show.line("")
+	d.show.line(fmt.Sprintf("%s gets a wave of load: %.0f, %.0f, %.0f requests a second in %.0f s. Each line is a decision.",
+		elasticPod, d.wave.low, d.wave.high, d.wave.low, d.wave.length().Seconds()))
+	d.show.line("")
+	result, most, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	d.show.line("")
+	d.show.line(fmt.Sprintf("%s requests, %s failed; half within %s, 99 %% within %s; nodes 1, %d, %d",
+		thousands(result.Sent), thousands(result.Failed), short(result.Latency.P50), short(result.Latency.P99), most, d.want()))
+	d.next()
+	return nil
+}
+
+// createPods creates light, medium and heavy, one node each, and waits for them.
+func (d *demo) createPods(ctx context.Context) error {
+	m := d.sv.manager
+	pods, err := m.Init(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range pods {
+		name := p.Spec.Name
+		if name == elasticPod {
+			_, err = m.SetElasticity(ctx, name, d.elasticity)
+		} else if len(p.Nodes) == 0 {
+			if _, err = m.RegisterNode(ctx, name, ""); err == nil {
+				_, err = m.Launch(ctx, name)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, p := range pods {
+		if err := d.await(ctx, p.Spec.Name, func(s cms.PodStatus) bool { return s.Converged && online(s) > 0 }); err != nil {
+			return err
+		}
+		about := map[string]string{"light": "answers at once", elasticPod: "20 ms of CPU a request; elastic, 1 to 6 nodes", "heavy": "80 ms of CPU a request"}
+		d.show.line(fmt.Sprintf("  %-8s http://%s   %s", p.Spec.Name, front(p), about[p.Spec.Name]))
+	}
+	return nil
+}
+
+// await waits for a pod, and says what is wrong with it where that takes long.
+func (d *demo) await(ctx context.Context, name string, done func(cms.PodStatus) bool) error {
+	wait, cancel := context.WithTimeout(ctx, d.patience)
+	defer cancel()
+	s, err := d.sv.manager.WaitPod(wait, name, done)
+	if err != nil && ctx.Err() == nil && wait.Err() != nil {
+		return fmt.Errorf("pod %s is not ready after %s: %s", name, d.patience, strings.Join(s.Problems, "; "))
+	}
+	return err
+}
+
+// load sends the wave and shows what the pod makes of it, until it is small
+// again.
+func (d *demo) load(ctx context.Context) (result openloop.Result, most int, err error) {
+	p, err := d.sv.manager.Pod(elasticPod)
+	if err != nil {
+		return result, 0, err
+	}
+	watchCtx, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	began := time.Now()
+	most = 1
+	go func() {
+		defer close(watched)
+		d.sv.events(watchCtx, func(e cms.Event) {
+			if e.Pod == elasticPod && e.Type == cms.EventScaled {
+				most = max(most, e.Tick.Decision.Want)
+				d.show.decision(time.Since(began), online(d.status()), e.Tick.Decision.Want, d.elasticity.Max, e.Tick.Sample.Rate, e.Message)
+			}
+		})
+	}()
+	defer func() {
+		stop()
+		<-watched
+	}()
+	result, err = openloop.Run(ctx, openloop.Config{
+		URL: "http://" + front(p) + "/", Shape: d.wave.rate, Duration: d.wave.length(),
+		Progress: func(progress openloop.Progress) {
+			s := d.status()
+			d.show.live(progress.Elapsed, online(s), s.Want, d.elasticity.Max, s.Sample)
+		},
+	})
+	if err != nil {
+		return result, most, err
+	}
+	err = d.await(ctx, elasticPod, func(s cms.PodStatus) bool { return s.Want == d.elasticity.Min && s.Converged })
+	stop()
+	<-watched
+	return result, most, err
+}
+
+func (d *demo) status() cms.PodStatus {
+	s, err := d.sv.manager.Pod(elasticPod)
+	if err != nil {
+		return cms.PodStatus{} // deleted by somebody who tries the API
+	}
+	return s
+}
+
+func (d *demo) want() int { return d.status().Want }
+
+// next says what to try.
+func (d *demo) next() {
+	url := d.sv.url()
+	p := d.status()
+	cloud := "go run ./examples/cloud"
+	if d.sv.listen != defaultListen {
+		cloud += " --server " + url
+	}
+	d.show.line("")
+	d.show.line("It goes on until Ctrl-C. Try:")
+	for _, line := range []string{
+		"curl -i http://" + front(p) + "/work?cpu=50ms",
+		cloud + " why " + elasticPod,
+		cloud + " request " + elasticPod + " --rate 40 --for 30s",
+		cloud + " elasticity enable heavy 1 4",
+		"open " + url + "/docs",
+	} {
+		d.show.line("  " + line)
+	}
+}
+
+func front(p cms.PodStatus) string {
+	if len(p.Spec.Fronts) == 0 {
+		return ""
+	}
+	return p.Spec.Fronts[0].Listen
+}
+
+func online(p cms.PodStatus) int {
+	n := 0
+	for _, x := range p.Nodes {
+		if x.State == pod.StateOnline {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,144 @@
+package serve
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/docker"
+)
+
+// demoImage is the image of the demo workload: this program and nothing else.
+// It is built on each engine when a node needs it for the first time, so no
+// registry is involved.
+type demoImage struct {
+	ref     string // named by its content
+	binary  string
+	problem error // why it cannot be built
+
+	mu sync.Mutex // one build at a time
+}
+
+const dockerfile = "FROM scratch\nCOPY server /server\nENTRYPOINT [\"/server\", \"workload\"]\n"
+
+// newDemoImage names the image. A program that cannot be its content is told
+// about when a node needs it.
+func newDemoImage(binary string) (*demoImage, error) {
+	f, err := os.Open(binary)
+	if err != nil {
+		return nil, fmt.Errorf("workload binary: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.WriteString(sum, dockerfile); err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(sum, f); err != nil {
+		return nil, fmt.Errorf("workload binary: %w", err)
+	}
+	return &demoImage{
+		ref:     "elastipod-workload:" + hex.EncodeToString(sum.Sum(nil)[:6]),
+		binary:  binary,
+		problem: checkStatic(f, binary),
+	}, nil
+}
+
+// checkStatic says why a program cannot run in an image that holds nothing else.
+func checkStatic(r io.ReaderAt, binary string) error {
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return fmt.Errorf("%s is not a Linux program: %w", binary, err)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is linked dynamically and cannot run in an empty image: build the server with CGO_ENABLED=0, "+
+				"or name one that is static with --workload-binary FILE", binary)
+		}
+	}
+	return nil
+}
+
+// on returns the runtime of a Docker host on which the image is made when it is
+// needed.
+func (d *demoImage) on(rt pod.Runtime, h pod.Host) pod.Runtime {
+	return demoRuntime{Runtime: rt, image: d, host: h}
+}
+
+type demoRuntime struct {
+	pod.Runtime
+	image *demoImage
+	host  pod.Host
+}
+
+// Extras implements [pod.Runtime].
+func (r demoRuntime) Extras() pod.Extras {
+	e := r.Runtime.Extras()
+	if e.Preparer != nil {
+		e.Preparer = demoPreparer{e.Preparer, r}
+	}
+	return e
+}
+
+type demoPreparer struct {
+	pod.Preparer
+	rt demoRuntime
+}
+
+// Prepare implements [pod.Preparer].
+func (p demoPreparer) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+	if w.Image == p.rt.image.ref {
+		if err := p.rt.image.ensure(ctx, p.rt.host, progress); err != nil {
+			return pod.Prepared{}, fmt.Errorf("prepare image %s on host %s: %w", w.Image, p.rt.host.Name, err)
+		}
+	}
+	return p.Preparer.Prepare(ctx, w, progress)
+}
+
+// ensure builds the image unless the engine has it.
+func (d *demoImage) ensure(ctx context.Context, h pod.Host, progress func(pod.Progress)) error {
+	if d.problem != nil {
+		return fmt.Errorf("%w: %w", pod.ErrImage, d.problem)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if progress != nil {
+		progress(pod.Progress{Message: "building " + d.ref})
+	}
+	return docker.BuildImage(ctx, h, d.ref, d.content)
+}
+
+// content writes the build's input: the Dockerfile and the program.
+func (d *demoImage) content(w io.Writer) error {
+	f, err := os.Open(d.binary)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	t := tar.NewWriter(w)
+	if err := t.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(dockerfile))}); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(t, dockerfile); err != nil {
+		return err
+	}
+	// The time is fixed, so that the same program is the same layer.
+	if err := t.WriteHeader(&tar.Header{Name: "server", Mode: 0o755, Size: info.Size(), ModTime: time.Unix(0, 0)}); err != nil {
+		return err
+	}
+	if _, err := io.Copy(t, f); err != nil {
+		return err
+	}
+	return t.Close()
+}

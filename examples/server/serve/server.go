@@ -1,0 +1,229 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/api"
+	"github.com/elastipod/elastipod/metrics/prom"
+)
+
+// The time that each part of the end may take; together they are below stopLimit.
+const (
+	closeGrace    = 4 * time.Second // requests that the in-process balancer has
+	shutdownGrace = 2 * time.Second // requests that the API has
+	stopLimit     = 10 * time.Second
+)
+
+// server is everything of one server.
+type server struct {
+	settings
+	program  Program
+	log      *slog.Logger
+	listener net.Listener
+	stack    *stack
+	manager  *cms.Manager
+	exporter *prom.Exporter
+	api      *api.API
+	http     *http.Server
+}
+
+// open makes everything and begins to listen; nothing runs yet.
+func open(s settings, p Program, log *slog.Logger) (_ *server, err error) {
+	sv := &server{settings: s, program: p, log: log}
+	if sv.listener, err = listen(s.listen); err != nil {
+		return nil, err
+	}
+	if sv.stack, err = newStack(s, log); err != nil {
+		return nil, errors.Join(err, sv.listener.Close())
+	}
+	if err := sv.wire(); err != nil {
+		return nil, errors.Join(err, sv.stack.close(context.Background(), false), sv.listener.Close())
+	}
+	return sv, nil
+}
+
+func (sv *server) wire() (err error) {
+	if sv.manager, err = cms.New(sv.stack.config(sv.program)); err != nil {
+		return err
+	}
+	sv.exporter = prom.New(prom.Config{Source: sv.metrics, Version: version()})
+	if sv.api, err = api.New(api.Config{
+		Manager: sv.manager, Tokens: sv.tokens, Metrics: sv.exporter.Handler(), Version: version(), Logger: sv.log,
+		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins,
+	}); err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", frontPage(sv.cluster, len(sv.tokens) > 0))
+	mux.Handle("/", sv.api.Handler())
+	sv.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(sv.log.Handler(), slog.LevelDebug)}
+	sv.api.Bound(sv.http)
+	if sv.tlsCert != "" {
+		sv.http.TLSConfig, err = reloadingTLS(sv.tlsCert, sv.tlsKey)
+	}
+	return err
+}
+
+// listen opens the API's address and says what to do where it is taken.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("API: %s is taken by another program; end that one, or choose another address with --listen", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("API: %w; choose another address with --listen", err)
+	}
+	return l, nil
+}
+
+// url is where the API is reached.
+func (sv *server) url() string {
+	scheme := "http"
+	if sv.tlsCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + sv.listener.Addr().String()
+}
+
+// run runs the server until ctx ends, and then ends it. Once the manager is
+// ready and the pods of the configuration are there, it calls ready, whose error
+// ends the server too.
+func (sv *server) run(ctx context.Context, ready func(context.Context) error) error {
+	// The manager outlives ctx: nodes may have to be stopped.
+	manageCtx, stopManager := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopManager()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	var managing, serving, others sync.WaitGroup
+	managed := make(chan struct{})
+	managing.Go(func() {
+		defer close(managed)
+		if err := sv.manager.Run(manageCtx); err != nil {
+			cancel(err)
+		}
+	})
+	serving.Go(func() {
+		if err := sv.serveHTTP(); !errors.Is(err, http.ErrServerClosed) {
+			cancel(fmt.Errorf("API: %w", err))
+		}
+	})
+	others.Go(func() {
+		select {
+		case <-sv.manager.Ready():
+		case <-ctx.Done():
+			return
+		}
+		sv.createPods(ctx)
+		if err := ready(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	others.Go(func() { sv.feed(ctx) })
+
+	<-ctx.Done()
+	var failed error
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		failed = cause
+	}
+	sv.log.Info("stopping", "stop_nodes", sv.stopNodes)
+	limit := stopLimit
+	if sv.stopNodes {
+		limit += sv.stopTimeout
+	}
+	ended := make(chan error, 1)
+	go func() {
+		others.Wait()
+		ended <- sv.stop(managed, stopManager, func() { serving.Wait(); managing.Wait() })
+	}()
+	select {
+	case err := <-ended:
+		return errors.Join(failed, err)
+	case <-time.After(limit):
+		return errors.Join(failed, fmt.Errorf("did not end within %s", limit))
+	}
+}
+
+// stop ends everything: nodes where that is wanted, then the API, the manager,
+// the balancer and the store.
+func (sv *server) stop(managed <-chan struct{}, stopManager func(), wait func()) error {
+	var errs []error
+	if sv.stopNodes {
+		errs = append(errs, sv.halt(managed))
+	}
+	sv.api.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	if err := sv.http.Shutdown(ctx); err != nil {
+		sv.http.Close() // what still runs is cut
+	}
+	stopManager()
+	wait()
+	ctx, cancel = context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	return errors.Join(append(errs, sv.stack.close(ctx, sv.stopNodes))...)
+}
+
+// halt ends all nodes, unless the manager is not there any more.
+func (sv *server) halt(managed <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(context.Background(), sv.stopTimeout)
+	defer cancel()
+	select {
+	case <-managed:
+		return errors.New("nodes were not stopped: the manager failed")
+	case <-sv.manager.Ready():
+	case <-ctx.Done():
+		return errors.New("nodes were not stopped: the manager is not ready")
+	}
+	if err := sv.manager.Halt(ctx); err != nil {
+		return fmt.Errorf("stop nodes: %w; start the server again to look after them", err)
+	}
+	return nil
+}
+
+func (sv *server) serveHTTP() error {
+	if sv.http.TLSConfig != nil {
+		return sv.http.ServeTLS(sv.listener, "", "")
+	}
+	return sv.http.Serve(sv.listener)
+}
+
+// createPods creates the pods of the configuration that are not there. One that
+// cannot be created does not keep the others from running.
+func (sv *server) createPods(ctx context.Context) {
+	for _, p := range sv.pods {
+		if err := sv.createPod(ctx, p); err != nil {
+			sv.log.Error("create a pod of the configuration", "pod", p.spec.Name, "error", err)
+		}
+	}
+}
+
+func (sv *server) createPod(ctx context.Context, p podSettings) error {
+	if _, err := sv.manager.CreatePod(ctx, p.spec); errors.Is(err, cms.ErrExists) {
+		return nil // as it is: it may have been changed since
+	} else if err != nil {
+		return err
+	}
+	for range p.nodes {
+		if _, err := sv.manager.RegisterNode(ctx, p.spec.Name, ""); err != nil {
+			return err
+		}
+		if _, err := sv.manager.Launch(ctx, p.spec.Name); err != nil {
+			return err
+		}
+	}
+	if p.elasticity == nil {
+		return nil
+	}
+	_, err := sv.manager.SetElasticity(ctx, p.spec.Name, *p.elasticity)
+	return err
+}

@@ -1,0 +1,69 @@
+package serve
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/api"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// The stacks.
+const (
+	stackEmbedded = "embedded" // processes behind an in-process proxy
+	stackDocker   = "docker"   // containers behind HAProxy
+)
+
+// Default values of the configuration.
+const (
+	defaultListen      = "127.0.0.1:3000"
+	defaultStopTimeout = time.Minute
+)
+
+// settings are a configuration that was checked: flags, file and defaults.
+type settings struct {
+	cluster string
+	listen  string
+	stack   string
+	data    string // absolute
+
+	logJSON  bool
+	logLevel slog.Level
+
+	tlsCert, tlsKey              string // both or none
+	tokens                       []api.Token
+	allowedHosts, allowedOrigins []string
+
+	tick                   time.Duration // 0: the manager's default, as the next two
+	startParallel, history int
+	stopNodes              bool
+	stopTimeout            time.Duration
+
+	hosts       []pod.Host
+	pods        []podSettings
+	defaultPods []cms.PodSpec // nil: light, medium and heavy
+
+	haproxy haproxySettings
+	process processSettings
+
+	workloadBinary string // absolute; empty: this program
+}
+
+// podSettings is a pod that is created at start.
+type podSettings struct {
+	spec       cms.PodSpec
+	nodes      int // launched when it is created
+	elasticity *cms.Elasticity
+}
+
+type haproxySettings struct {
+	binary, socketDir             string
+	maxConn, threads, sampleEvery int
+	hardStopAfter                 time.Duration
+}
+
+type processSettings struct {
+	workDir          string
+	portMin, portMax int
+}

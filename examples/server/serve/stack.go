@@ -1,0 +1,151 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/balancer/haproxy"
+	"github.com/elastipod/elastipod/balancer/inproc"
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/boltstore"
+	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/docker"
+	"github.com/elastipod/elastipod/pod/process"
+)
+
+// Names in the data directory.
+const (
+	storeFile  = "elastipod.db"
+	nodesDir   = "nodes"
+	haproxyDir = "haproxy"
+	selfLink   = "bin/server"
+)
+
+// stack is the backends of a server.
+type stack struct {
+	settings
+	log   *slog.Logger
+	self  string // this program
+	link  string // a path in the data directory that leads to it
+	image *demoImage
+
+	store    *boltstore.Store
+	balancer balancer.Balancer
+	// endBalancer ends what of the balancer outlives this program; nil: nothing
+	// does.
+	endBalancer func(context.Context) error
+}
+
+// newStack opens the store and the balancer.
+func newStack(s settings, log *slog.Logger) (_ *stack, err error) {
+	st := &stack{settings: s, log: log}
+	if st.self, err = os.Executable(); err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(s.data, filepath.Dir(selfLink)), 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w; choose another with --data", err)
+	}
+	if st.store, err = boltstore.Open(filepath.Join(s.data, storeFile)); err != nil {
+		return nil, err
+	}
+	if err := st.open(); err != nil {
+		return nil, errors.Join(err, st.store.Close())
+	}
+	return st, nil
+}
+
+func (st *stack) open() (err error) {
+	// Pods that run this program name the link: it leads to the program also
+	// when that was moved since.
+	if st.link, err = relink(filepath.Join(st.data, selfLink), st.self); err != nil {
+		return err
+	}
+	binary := st.workloadBinary
+	if binary == "" {
+		binary = st.self
+	}
+	if st.image, err = newDemoImage(binary); err != nil {
+		return err
+	}
+	switch st.stack {
+	case stackDocker:
+		b, err := haproxy.New(haproxy.Config{
+			Dir: filepath.Join(st.data, haproxyDir), SocketDir: st.haproxy.socketDir, Binary: st.haproxy.binary,
+			MaxConn: st.haproxy.maxConn, Threads: st.haproxy.threads, SampleEvery: st.haproxy.sampleEvery,
+			HardStopAfter: st.haproxy.hardStopAfter, Logger: st.log,
+		})
+		if err != nil {
+			return err
+		}
+		st.balancer, st.endBalancer = b, b.Shutdown
+	default:
+		b, err := inproc.New(inproc.Config{CloseGrace: closeGrace})
+		if err != nil {
+			return err
+		}
+		st.balancer = b
+	}
+	return nil
+}
+
+// openRuntime opens the runtime of a host.
+func (st *stack) openRuntime(_ context.Context, h pod.Host, c pod.Cluster) (pod.Runtime, error) {
+	if err := checkRuntime(h); err != nil {
+		return nil, err
+	}
+	if h.Runtime == runtimeDocker {
+		rt, err := docker.New(docker.Config{Cluster: c, Host: h, Logger: st.log})
+		if err != nil {
+			return nil, err
+		}
+		return st.image.on(rt, h), nil
+	}
+	return process.New(process.Config{
+		Cluster: c, Dir: filepath.Join(st.data, nodesDir, h.Name), Supervisor: []string{st.self, cmdSupervise},
+		WorkDir: st.process.workDir, Capacity: h.Capacity, PortMin: st.process.portMin, PortMax: st.process.portMax,
+	})
+}
+
+// config is that of the manager.
+func (st *stack) config(p Program) cms.Config {
+	defaults := st.defaultPods
+	if defaults == nil {
+		defaults = st.demoPods()
+	}
+	return cms.Config{
+		Name: st.cluster, Store: st.store, Balancer: st.balancer, OpenRuntime: st.openRuntime,
+		Hosts: st.hosts, DefaultPods: defaults, Policies: p.Policies,
+		Tick: st.tick, StartParallel: st.startParallel, History: st.history, Logger: st.log,
+	}
+}
+
+// close releases the balancer and the store; with end it also ends what of the
+// balancer outlives this program.
+func (st *stack) close(ctx context.Context, end bool) error {
+	var errs []error
+	if end && st.endBalancer != nil {
+		errs = append(errs, st.endBalancer(ctx))
+	}
+	return errors.Join(append(errs, st.balancer.Close(), st.store.Close())...)
+}
+
+// relink makes link lead to target, in one step.
+func relink(link, target string) (string, error) {
+	if old, err := os.Readlink(link); err == nil && old == target {
+		return link, nil
+	}
+	next := link + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := os.Symlink(target, next); err != nil {
+		return "", err
+	}
+	return link, os.Rename(next, link)
+}
