@@ -26,7 +26,7 @@ type FakeHost struct {
 	Capacity pod.Resources
 	// Endpoint, when set, chooses the "host:port" of a node's port, so that a
 	// test can attach a real listener. Default: 127.0.0.1 and a port of its own
-	// from 20001 on, at which nobody listens.
+	// from 20001 on, at which nobody listens. It must not call the host.
 	Endpoint func(id pod.NodeID, port string) string
 	// Program, when set, is what each node runs, in a goroutine; what it
 	// returns is how the node ends. It returns soon after Kill is closed.

@@ -3,8 +3,10 @@ package podtest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,13 +28,15 @@ func TestMain(m *testing.M) {
 // test, behind real listeners.
 func TestFake(t *testing.T) {
 	host := NewFakeHost()
+	next := 15000 + rand.IntN(2000) // below the ports of outgoing connections
 	host.Endpoint = func(pod.NodeID, string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			panic(err)
+		for {
+			next++
+			if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(next)); err == nil {
+				defer l.Close()
+				return l.Addr().String()
+			}
 		}
-		defer l.Close()
-		return l.Addr().String()
 	}
 	host.Program = inProcess
 	Run(t, Harness{
