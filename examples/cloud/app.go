@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/elastipod/elastipod/cms/client"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// app is one run of the command.
+type app struct {
+	in  io.Reader
+	out screen
+	err screen
+	now func() time.Time
+
+	server    string
+	token     string
+	tokenFile string
+	insecure  bool
+	output    string
+	wait      bool
+	noWait    bool
+	timeout   time.Duration
+
+	running bool // the arguments were right
+}
+
+// run executes the command line and returns the exit code. It returns soon
+// after ctx ends.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{in: stdin, out: newScreen(stdout), err: newScreen(stderr), now: time.Now}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return exitDone
+	case !a.running || errors.As(err, new(usageError)):
+		fmt.Fprintf(stderr, "%s: %s; see \"%s --help\"\n", root.Name(), oneLine(joined(err)), cmd.CommandPath())
+		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintf(stderr, "%s: interrupted\n", root.Name())
+	default:
+		// The context may be over; a hint is worth a moment more.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		fmt.Fprintf(stderr, "%s: %s\n", root.Name(), oneLine(a.explain(ctx, err)))
+	}
+	return exitFailed
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cloud",
+		Short: "Run elastic pods on an elastipod server",
+		Long: `cloud talks to an elastipod server: it creates pods (groups of identical nodes behind
+a load balancer), launches nodes by hand or lets pods grow and shrink with demand, sends
+load, and says why a pod has the number of nodes that it has.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.`,
+		Example: `  cloud init
+  cloud register web-1 light
+  cloud launch light
+  cloud request light
+  cloud elasticity enable light 1 6
+  cloud request light --rate 200 --for 1m
+  cloud why light`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          showHelp,
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	f := root.PersistentFlags()
+	f.StringVar(&a.server, "server", envOr("CLOUD_SERVER", client.DefaultServer), "URL of the server (environment: CLOUD_SERVER)")
+	f.StringVar(&a.token, "token", "", "token for the server (environment: CLOUD_TOKEN, which other users of the machine cannot see)")
+	f.StringVar(&a.tokenFile, "token-file", "", "file that holds the token")
+	f.BoolVar(&a.insecure, "insecure", false, "send the token to another machine without TLS, too")
+	f.StringVarP(&a.output, "output", "o", "table", `how to print: "table" or "json"`)
+	f.BoolVar(&a.wait, "wait", true, "wait until what was asked for has happened")
+	f.BoolVar(&a.noWait, "no-wait", false, "return as soon as the server has taken it on")
+	f.DurationVar(&a.timeout, "timeout", 5*time.Minute, "how long to wait")
+	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) }
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+
+	root.AddCommand(
+		a.initCommand(), a.podCommand(), a.nodeCommand(),
+		a.registerCommand(), a.rmCommand(),
+		a.launchCommand(), a.pauseCommand(), a.resumeCommand(),
+		a.elasticityCommand(), a.requestCommand(), a.whyCommand(),
+		a.eventsCommand(), a.logsCommand(), a.hostCommand(), a.balancerCommand(),
+		a.completionCommand(), a.versionCommand(),
+	)
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Example = "  cloud help pod register"
+	}
+	return root
+}
+
+// checkFlags looks at the flags that every command has.
+func (a *app) checkFlags(cmd *cobra.Command) error {
+	if a.output != "table" && a.output != "json" {
+		return usagef(`-o %q is unknown; use "table" or "json"`, a.output)
+	}
+	c, err := client.New(client.Config{Server: a.server})
+	if err != nil {
+		return usagef("--server %q is not a server's address; use one such as %s", a.server, client.DefaultServer)
+	}
+	a.server = c.Server()
+	flags := cmd.Flags()
+	if flags.Changed("token") && flags.Changed("token-file") {
+		return usagef("--token and --token-file: give one of them")
+	}
+	if flags.Changed("wait") && flags.Changed("no-wait") && a.wait == a.noWait {
+		return usagef("--wait and --no-wait: give one of them")
+	}
+	if a.noWait {
+		a.wait = false
+	}
+	if a.timeout <= 0 {
+		return usagef("--timeout %s: use a duration above 0", a.timeout)
+	}
+	return nil
+}
+
+func (a *app) json() bool { return a.output == "json" }
+
+// secret returns the token, or "".
+func (a *app) secret() (string, error) {
+	switch {
+	case a.token != "":
+		return a.token, nil
+	case a.tokenFile != "":
+		data, err := os.ReadFile(a.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("token: %w", err)
+		}
+		return strings.TrimSpace(string(data)), nil
+	}
+	return os.Getenv("CLOUD_TOKEN"), nil
+}
+
+// client returns the client of the server.
+func (a *app) client() (*client.Client, error) {
+	token, err := a.secret()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{Server: a.server, Token: token, Insecure: a.insecure, UserAgent: "cloud/" + ownVersion()})
+}
+
+// runner is what a command does, once its arguments are right.
+type runner func(ctx context.Context, c *client.Client, args []string) error
+
+// does makes a cobra function of a runner.
+func (a *app) does(f runner) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a.running = true
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return f(cmd.Context(), c, args)
+	}
+}
+
+// group returns a command that only holds others.
+func group(name, short, long, example string, subs ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{
+		Use: name, Short: short, Long: long, Example: example,
+		DisableFlagsInUseLine: true,
+		Args:                  knownCommand,
+		RunE:                  showHelp,
+	}
+	g.AddCommand(subs...)
+	return g
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// knownCommand refuses what is not a command of cmd, and names one like it.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, c := range cmd.Commands() {
+		if !c.Hidden {
+			known = append(known, c.Name())
+		}
+	}
+	if near := nearest(args[0], known); near != "" {
+		return usagef("%s has no command %q; did you mean %q?", cmd.CommandPath(), args[0], near)
+	}
+	return usagef("%s has no command %q; there are %s", cmd.CommandPath(), args[0], quoted(known))
+}
+
+func envOr(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// must is for what only a slip in this program can make fail.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

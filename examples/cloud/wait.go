@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// patience is how long a command is silent while it waits.
+const patience = time.Second
+
+// step is where something that takes long has got to.
+type step struct {
+	done bool
+	note string // what it does now, for a person
+}
+
+// await calls look until it says that what is done, showing a spinner to a
+// person from a second on. It asks often at first, then less.
+func (a *app) await(ctx context.Context, what string, look func(context.Context) (step, error)) error {
+	if !a.wait {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	began := time.Now()
+	spin := a.spinner()
+	defer spin.clear()
+	pause := 20 * time.Millisecond
+	var last step
+	for {
+		s, err := look(waiting)
+		switch {
+		case err != nil && waiting.Err() == nil:
+			return err
+		case err == nil:
+			if last = s; s.done {
+				return nil
+			}
+		}
+		if time.Since(began) > patience {
+			spin.show(what, last.note)
+		}
+		select {
+		case <-waiting.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			note := ""
+			if last.note != "" {
+				note = " (" + last.note + ")"
+			}
+			return fmt.Errorf("not done after %s: %s%s; it goes on without you, and --timeout waits longer", a.timeout, what, note)
+		case <-time.After(pause):
+			pause = min(pause*3/2, 500*time.Millisecond)
+		}
+	}
+}
+
+// spinner shows that something goes on, on the terminal of a person.
+type spinner struct {
+	a   *app
+	bar *progressbar.ProgressBar
+}
+
+func (a *app) spinner() *spinner { return &spinner{a: a} }
+
+func (s *spinner) show(what, note string) {
+	if !s.a.err.terminal {
+		return
+	}
+	if s.bar == nil {
+		s.bar = progressbar.NewOptions(-1,
+			progressbar.OptionSetWriter(s.a.err),
+			progressbar.OptionSpinnerType(14),
+			// No goroutine of its own: it turns when it is shown.
+			progressbar.OptionSetSpinnerChangeInterval(0),
+			progressbar.OptionSetElapsedTime(true),
+			progressbar.OptionClearOnFinish(),
+		)
+	}
+	if note != "" {
+		what += ": " + note
+	}
+	s.bar.Describe(cut(printable(what), max(s.a.err.width()-12, 20)))
+}
+
+func (s *spinner) clear() {
+	if s.bar != nil {
+		_ = s.bar.Clear()
+	}
+}
