@@ -71,6 +71,7 @@ var (
 	errNotSent       = errors.New("inproc: nothing was sent")
 	errNoAnswer      = errors.New("inproc: no answer")
 	errSilent        = errors.New("inproc: no answer in time")
+	errHalfHead      = errors.New("inproc: the answer stopped in its header")
 	errBodyRead      = errors.New("inproc: the client did not send the body")
 	errBroken        = errors.New("inproc: the answer broke off")
 	errClientWrite   = errors.New("inproc: the client does not take the answer")
@@ -299,7 +300,7 @@ func (x *exchange) fail(err error) {
 			r = &refusal{503, "no server had room in time"}
 		case errConnectFailed:
 			r = &refusal{503, "no server could be reached"}
-		case errSilent:
+		case errSilent, errHalfHead:
 			r = &refusal{504, "the server did not answer in time"}
 		case errResponse:
 			r = &refusal{502, "the server's answer is malformed"}

@@ -22,11 +22,12 @@ func startPump(x *exchange, u *upstream) *pump {
 	p := &pump{x: x, up: u, finished: make(chan struct{})}
 	x.client.waitingSince.Store(0) // the pump sees when the client goes away
 	x.front.wg.Go(func() {
-		defer close(p.finished)
 		p.run()
 		if p.whole {
 			x.client.waitingSince.Store(time.Now().UnixNano())
-		} else if p.err != nil && !p.stopping.Load() {
+		}
+		close(p.finished)
+		if p.err != nil {
 			_ = u.Close() // wakes the one who reads the answer
 		}
 	})
@@ -85,8 +86,11 @@ func (p *pump) read() bool {
 		c.wire.readWithin(time.Now(), p.x.set.Timeouts.Client)
 	}
 	if err := c.in.fill(len(c.in.buf)); err != nil {
-		p.err = errBodyRead
-		if timedOut(err) {
+		switch {
+		case p.stopping.Load(): // an answer came first
+		case !timedOut(err):
+			p.err = errBodyRead
+		default:
 			p.err = &refusal{408, "the body did not come in time"}
 		}
 		return false

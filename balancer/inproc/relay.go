@@ -63,10 +63,12 @@ func (x *exchange) readAnswerHead(u *upstream, now time.Time) error {
 		u.readWithin(now, x.set.Timeouts.Server)
 		if err := x.from.fill(x.front.cfg.MaxHeaderBytes); err != nil {
 			switch {
-			case err == errHeadSize, x.from.w > 0:
-				return errResponse
+			case timedOut(err) && x.from.w > 0:
+				return errHalfHead
 			case timedOut(err):
 				return errSilent
+			case err == errHeadSize, x.from.w > 0:
+				return errResponse
 			}
 			return errNoAnswer
 		}
