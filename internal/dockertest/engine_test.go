@@ -1,12 +1,17 @@
 package dockertest_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -173,23 +178,67 @@ func TestMissingProgramNamesThePackage(t *testing.T) {
 }
 
 func TestFailedLaunchLeavesNothing(t *testing.T) {
-	before, err := os.ReadDir("/tmp")
-	require.NoError(t, err)
-	_, err = dockertest.Launch(t.Context(), dockertest.Options{Flags: []string{"--no-such-flag"}})
+	_, err := dockertest.Launch(t.Context(), dockertest.Options{Flags: []string{"--no-such-flag"}})
 	require.ErrorContains(t, err, "no-such-flag", "what dockerd said is in the error")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = dockertest.Launch(ended, dockertest.Options{Remote: true})
 	require.True(t, errors.Is(err, context.Canceled), "%v", err)
-	after, err := os.ReadDir("/tmp")
+	assert.Empty(t, mine(t), "nothing is left")
+}
+
+// mine returns the engines' directories whose slots nobody holds, but which say
+// that this process made them: none, unless something was left behind.
+func mine(t *testing.T) []string {
+	t.Helper()
+	slots, err := filepath.Glob("/tmp/elastipod-dockertest/[0-9]*")
 	require.NoError(t, err)
-	count := func(entries []os.DirEntry) (n int) {
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), "epd") {
-				n++
+	var left []string
+	for _, path := range slots {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		require.NoError(t, err)
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			if dir, _ := io.ReadAll(f); len(dir) > 0 {
+				left = append(left, string(dir))
 			}
 		}
-		return n
+		require.NoError(t, f.Close())
 	}
-	assert.LessOrEqual(t, count(after), count(before))
+	return left
+}
+
+// TestEngineOfAKilledProcessIsRemoved kills a test process that runs an engine
+// with a container, and expects the next engine's start to clear up.
+func TestEngineOfAKilledProcessIsRemoved(t *testing.T) {
+	if os.Getenv("DOCKERTEST_VICTIM") != "" {
+		e := launch(t, dockertest.Options{})
+		e.BuildScratch(t, "app", os.Getenv("DOCKERTEST_VICTIM"))
+		serve(t, e)
+		slot := strings.TrimPrefix(e.Bridge(), "epbr")
+		fmt.Println("victim", slot, e.Socket, e.PID())
+		select {}
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestEngineOfAKilledProcessIsRemoved$")
+	cmd.Env = append(os.Environ(), "DOCKERTEST_VICTIM="+dockertest.GoBinary(t, "./testdata/app"))
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	var slot, pid int
+	var socket string
+	_, err = fmt.Fscanf(bufio.NewReader(out), "victim %d %s %d\n", &slot, &socket, &pid)
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	require.NoError(t, err)
+	require.DirExists(t, filepath.Dir(socket))
+
+	e := launch(t, dockertest.Options{})
+	assert.NoDirExists(t, filepath.Dir(socket))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	assert.True(t, err != nil || strings.Contains(string(stat), ") Z "), "dockerd is gone: %s", stat)
+	links, err := exec.Command("ip", "-o", "addr").Output()
+	require.NoError(t, err)
+	if e.Bridge() != fmt.Sprintf("epbr%d", slot) {
+		assert.NotContains(t, string(links), fmt.Sprintf("epbr%d ", slot))
+	}
+	assert.Empty(t, mine(t))
 }
