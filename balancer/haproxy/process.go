@@ -52,11 +52,6 @@ func (p process) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// waitGone waits until the process has ended.
-func (p process) waitGone(ctx context.Context) error {
-	return poll(ctx, func() (bool, error) { return !p.alive(), nil })
-}
-
 // procStat reads when a process started and whether it is a zombie.
 func procStat(pid int) (start uint64, zombie bool, err error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

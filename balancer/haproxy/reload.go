@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,8 +39,12 @@ func (b *Balancer) check(ctx context.Context) (condition, error) {
 	patient, cancel := context.WithTimeout(ctx, awaitWorker)
 	defer cancel()
 	err := poll(patient, func() (bool, error) {
-		var err error
-		info, err = b.cfg.showInfo(patient)
+		// The master too must answer: when it was killed just now, its worker
+		// still does for a moment.
+		_, err := ask(patient, b.cfg.socket(masterSocket), "show proc;quit")
+		if err == nil {
+			info, err = b.cfg.showInfo(patient)
+		}
 		return err == nil || !st.Master.alive(), nil
 	})
 	switch {
@@ -399,14 +402,18 @@ func (b *Balancer) shutdown(ctx context.Context) error {
 	st := b.st
 	b.mu.Unlock()
 	if st.Master.alive() {
-		if err := st.Master.signal(syscall.SIGUSR1); err != nil {
-			return err
-		}
-		// Idle connections of clients are not waited for.
-		_ = poll(ctx, func() (bool, error) {
-			return !st.Master.alive() || b.idle(ctx), nil
-		})
 		b.log.InfoContext(ctx, "haproxy: shutting down", "pid", st.Master.PID)
+		_ = poll(ctx, func() (bool, error) {
+			// Idle connections of clients are not waited for.
+			open, idle := b.atWork(ctx)
+			if open {
+				// Again and again: a master that was just started loses signals.
+				if err := st.Master.signal(syscall.SIGUSR1); err != nil {
+					return false, err
+				}
+			}
+			return !st.Master.alive() || (idle && !open), nil
+		})
 		if err := b.terminate(context.WithoutCancel(ctx), st.Master); err != nil {
 			return err
 		}
@@ -415,42 +422,44 @@ func (b *Balancer) shutdown(ctx context.Context) error {
 	return b.setState(st)
 }
 
-// idle says whether no worker has a request.
-func (b *Balancer) idle(ctx context.Context) bool {
+// atWork says whether a worker takes connections, and whether none has a
+// request.
+func (b *Balancer) atWork(ctx context.Context) (open, idle bool) {
 	procs, err := b.cfg.showProc(ctx)
 	if err != nil {
-		return false
+		return true, false // not known
 	}
+	idle = true
 	for _, pid := range append(procs.old, procs.workers...) {
 		out, err := b.cfg.worker(ctx, pid, "show stat")
 		if err != nil {
-			return false
+			return true, false
 		}
 		rows, err := parseStats(out)
 		if err != nil {
-			return false
+			continue // it has just ended
 		}
 		for _, r := range rows {
-			if r.kind == kindBackend && r.scur > 0 {
-				return false
+			switch {
+			case r.kind == kindBackend && r.scur > 0:
+				idle = false
+			case r.kind == kindFrontend && r.status == "OPEN":
+				open = true
 			}
 		}
 	}
-	return true
+	return open, idle
 }
 
 // terminate ends HAProxy at once.
 func (b *Balancer) terminate(ctx context.Context, p process) error {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if err := p.signal(sig); err != nil {
-			return err
-		}
 		patient, cancel := context.WithTimeout(ctx, awaitWorker)
-		err := p.waitGone(patient)
+		err := poll(patient, func() (bool, error) { return !p.alive(), p.signal(sig) })
 		cancel()
 		if err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("process %s does not end", strconv.Itoa(p.PID))
+	return fmt.Errorf("process %d does not end", p.PID)
 }

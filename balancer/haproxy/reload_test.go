@@ -316,5 +316,4 @@ func TestShutdownFinishesAndEnds(t *testing.T) {
 	assert.Zero(t, b.PID())
 	_, err = b.Observe(ctxFor(t))
 	require.ErrorIs(t, err, balancer.ErrUnavailable)
-	require.ErrorIs(t, err, balancer.ErrUnavailable)
 }
