@@ -28,6 +28,8 @@ func TestRefusals(t *testing.T) {
 		want int
 	}{
 		"header too large":     {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 4<<10) + "\r\n\r\n", 431},
+		"too many fields":      {"GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("a:\r\n", 300) + "\r\n", 431},
+		"too many names":       {"GET / HTTP/1.1\r\nHost: x\r\nConnection: " + strings.Repeat("a,", 300) + "\r\n\r\n", 400},
 		"endless request line": {"GET /" + strings.Repeat("a", 8<<10), 431},
 		"TLS":                  {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400},
 		"bare newline":         {"GET / HTTP/1.1\nHost: x\n\n", 400},
@@ -225,6 +227,31 @@ func TestAnswerTooLong(t *testing.T) {
 		require.Equal(t, "ok", body)
 	}
 	assert.EqualValues(t, 5, conns.Load(), "such a connection is not used again")
+}
+
+// TestLateBytes is of a server that sends more after its answer, once the
+// connection is idle.
+func TestLateBytes(t *testing.T) {
+	b := newBed(t, Config{}, nil)
+	sent := make(chan struct{})
+	b.apply(tcpServer(t, func(c *net.TCPConn, r *bufio.Reader) {
+		if _, err := readHead(r); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		time.Sleep(20 * time.Millisecond)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		sent <- struct{}{}
+		_, _ = readHead(r)
+	}))
+	conn := b.dial()
+	for range 3 {
+		conn.send(get)
+		_, body := conn.recv()
+		require.Equal(t, "ok", body)
+		<-sent
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // TestStaleConnections is of a server that closes each connection after an

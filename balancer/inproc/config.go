@@ -19,8 +19,8 @@ type Config struct {
 	MaxIdlePerServer int
 	// IdleTimeout is how long an idle connection to a server is kept. Default 15 s.
 	IdleTimeout time.Duration
-	// CloseGrace is how long Close, and RemoveFront never, waits for requests
-	// that run before it cuts them. Default 5 s; negative: not at all.
+	// CloseGrace is how long Close waits for requests that run before it cuts
+	// them. Default 5 s; negative: not at all.
 	CloseGrace time.Duration
 }
 

@@ -54,6 +54,9 @@ func (x *exchange) recycle() {
 	if cap(x.head) > 2*serverBuffer {
 		x.head = nil
 	}
+	if cap(x.req.fields) > 2*maxFields || cap(x.res.fields) > 2*maxFields {
+		x.req.fields, x.res.fields = nil, nil
+	}
 	*x = exchange{
 		req:   request{fields: x.req.fields[:0]},
 		res:   response{fields: x.res.fields[:0]},
@@ -216,14 +219,12 @@ func (x *exchange) attempt(s *server, repeatable bool) (reused bool, err error) 
 	c := x.client
 	var u *upstream
 	if !x.fresh {
-		if repeatable && !x.streams() && x.set.Retries > 0 {
-			u = s.takeIdle(time.Time{})
-		} else {
-			u = s.takeIdle(time.Now().Add(-recently))
-			for u != nil && u.hungUp() {
-				s.discard(u)
-				u = s.takeIdle(time.Now().Add(-recently))
-			}
+		var since time.Time
+		if !repeatable || x.streams() || x.set.Retries <= 0 {
+			since = x.start.Add(-recently)
+		}
+		for u = s.takeIdle(since); u != nil && u.spoilt(); u = s.takeIdle(since) {
+			s.discard(u)
 		}
 	}
 	reused = u != nil

@@ -91,8 +91,11 @@ func parseField(raw []byte) (field, bool) {
 	return field{raw: raw, name: name, value: value, kind: kindOf(name)}, true
 }
 
+// maxFields bounds the fields of a head, and the names in its Connection.
+const maxFields = 256
+
 // parseFields appends the fields of a head, without its first line and with the
-// empty line that ends it.
+// empty line that ends it. It stops once there are more than maxFields.
 func parseFields(to []field, b []byte) ([]field, bool) {
 	for {
 		end := bytes.IndexByte(b, '\n') + 1
@@ -106,7 +109,9 @@ func parseFields(to []field, b []byte) ([]field, bool) {
 		if !ok {
 			return to, false
 		}
-		to = append(to, f)
+		if to = append(to, f); len(to) > maxFields {
+			return to, false
+		}
 		b = b[end:]
 	}
 }
@@ -127,6 +132,7 @@ type options struct {
 // there is more than one way to read the framing.
 func common(fields []field) (fr framing, o options, ok bool) {
 	fr.length = -1
+	words := 0
 	for i := range fields {
 		f := &fields[i]
 		switch f.kind {
@@ -143,6 +149,9 @@ func common(fields []field) (fr framing, o options, ok bool) {
 			fr.chunked = true
 		case connection:
 			eachWord(f.value, func(w []byte) bool {
+				if words++; words > maxFields {
+					return false
+				}
 				switch {
 				case fold(w, "close"):
 					o.close = true
@@ -158,7 +167,7 @@ func common(fields []field) (fr framing, o options, ok bool) {
 			})
 		}
 	}
-	return fr, o, !(fr.chunked && fr.length >= 0)
+	return fr, o, !(fr.chunked && fr.length >= 0) && words <= maxFields
 }
 
 // dropNamed marks the fields that Connection names as dropped. Those that

@@ -26,9 +26,9 @@ func (w *wire) hungUp() bool {
 	return gone || err != nil
 }
 
-// hungUp says whether the connection cannot take a request: the server closed
-// it, or sent what nobody asked for.
-func (u *upstream) hungUp() bool {
+// spoilt says whether the idle connection cannot take a request: the server
+// closed it, or sent what nobody asked for, which would be taken for the answer.
+func (u *upstream) spoilt() bool {
 	rc, err := u.SyscallConn()
 	if err != nil {
 		return true

@@ -64,7 +64,7 @@ func (p *pump) end() (whole bool, err error) {
 		_ = p.x.client.wire.SetReadDeadline(past)
 		_ = p.up.SetWriteDeadline(past)
 		<-p.finished
-		p.x.client.wire.readBy = time.Time{}
+		p.x.client.wire.readBy, p.up.writeBy = time.Time{}, time.Time{} // both are set anew
 		return p.whole, nil
 	}
 	return p.whole, p.err

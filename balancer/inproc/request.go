@@ -56,6 +56,9 @@ func (r *request) parse(head []byte) *refusal {
 	}
 	var ok bool
 	if r.fields, ok = parseFields(r.fields, head[end:]); !ok {
+		if len(r.fields) > maxFields {
+			return errHeadSize
+		}
 		return errField
 	}
 	if r.framing, r.options, ok = common(r.fields); !ok {
