@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // answered waits for the first answer of a node.
@@ -80,11 +81,14 @@ func BenchmarkObserve50(b *testing.B) {
 	for i := range 50 {
 		start(b, r, fmt.Sprintf("n%d", i), shell("sleep 1000"))
 	}
+	before, began := cpuTime(b), time.Now()
 	for b.Loop() {
 		s, err := r.Observe(b.Context())
 		require.NoError(b, err)
 		require.Len(b, s.Nodes, 50)
 	}
+	b.ReportMetric(float64(cpuTime(b)-before)/1e6/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64(time.Since(began))/1e6/float64(b.N), "wall-ms/op")
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(state(b, r, "n0").Supervisor.PID) + "/status")
 	require.NoError(b, err)
 	for line := range strings.Lines(string(status)) {
@@ -92,4 +96,11 @@ func BenchmarkObserve50(b *testing.B) {
 			b.ReportMetric(float64(number([]byte(f[1])))/1024, strings.TrimSuffix(f[0], ":")+"-MiB")
 		}
 	}
+}
+
+// cpuTime is what this process has used, which other load does not lengthen.
+func cpuTime(b *testing.B) time.Duration {
+	var r unix.Rusage
+	require.NoError(b, unix.Getrusage(unix.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

@@ -258,6 +258,7 @@ func TestSupervisorKilled(t *testing.T) {
 	cancel()
 	assert.ErrorIs(t, <-done, context.Canceled)
 
+	eventually(t, "the kernel has killed the main process, nobody having observed", func() bool { return !s.Main.alive() })
 	e := exited(t, r, "n1")
 	assert.Equal(t, 137, e.Code)
 	assert.Equal(t, []string{"serving", "(the node's supervisor was killed)"}, e.LastLog)
