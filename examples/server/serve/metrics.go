@@ -65,8 +65,8 @@ func (sv *server) events(ctx context.Context, f func(cms.Event)) {
 		return
 	}
 	for {
-		_, after := sv.manager.Events(0) // those that come from now on
-		s := sv.manager.Subscribe(after, 1024)
+		_, next := sv.manager.Events(0)
+		s := sv.manager.Subscribe(next-1, 1024) // what comes from now on
 		var err error
 		for err == nil {
 			var e cms.Event

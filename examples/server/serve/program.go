@@ -84,7 +84,7 @@ func (p Program) Run(ctx context.Context, args []string) int {
 		return ExitUsage
 	}
 	if f.check {
-		fmt.Fprintf(p.Stdout, "the configuration is good: cluster %s, stack %s, %d hosts, %d pods, API on %s\n",
+		fmt.Fprintf(p.Stdout, "the configuration is good: cluster %s, stack %s, hosts %d, pods %d, API on %s\n",
 			s.cluster, s.stack, len(s.hosts), len(s.pods), s.listen)
 		return ExitOK
 	}

@@ -79,7 +79,9 @@ func decodeStrict(file string, data []byte, into any) (*document, error) {
 	if err := d.err(); err != nil {
 		return d, err
 	}
-	if err := yaml.UnmarshalWithOptions(data, into, yaml.Strict()); err != nil {
+	// Names that are there twice were refused by the parser; what is left is a
+	// field beside a merge, which goes before it.
+	if err := yaml.NodeToValue(docs[0].Body, into, yaml.DisallowUnknownField(), yaml.AllowDuplicateMapKey()); err != nil {
 		d.addError(docs[0].Body, "", err)
 	}
 	return d, d.err()
@@ -153,6 +155,7 @@ func (d *document) walk(n ast.Node, t reflect.Type, path string) {
 		if err := v.Interface().(nodeUnmarshaler).UnmarshalYAML(n); err != nil {
 			d.addError(n, path, err)
 		}
+		d.note(n, path)
 		return
 	}
 	switch t.Kind() {
@@ -182,6 +185,21 @@ func (d *document) walk(n ast.Node, t reflect.Type, path string) {
 	}
 }
 
+// note notes where the fields of a node stand that reads itself.
+func (d *document) note(n ast.Node, path string) {
+	n = d.resolve(n)
+	if values, ok := mapping(n); ok {
+		for _, v := range values {
+			at := fault.Join(path, keyText(v))
+			d.at[at] = placeOf(v.Value)
+			if _, ok := mapping(d.resolve(v.Value)); ok {
+				d.at[at] = placeOf(v.Key)
+			}
+			d.note(v.Value, at)
+		}
+	}
+}
+
 func (d *document) walkStruct(n ast.Node, t reflect.Type, path string) {
 	values, ok := mapping(n)
 	if !ok {
@@ -191,6 +209,10 @@ func (d *document) walkStruct(n ast.Node, t reflect.Type, path string) {
 	for _, v := range values {
 		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
 			d.walkStruct(d.resolve(v.Value), t, path)
+			continue
+		}
+		if keyText(v) == "status" { // what a server added, and does not read
+			v.Value = ast.Null(v.Value.GetToken())
 			continue
 		}
 		key := keyText(v)
