@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/wire"
 )
 
@@ -236,8 +237,10 @@ func FuzzCreatePod(f *testing.F) {
 		f.Add(c.body)
 	}
 	f.Add(podWith(image))
+	a, err := api.New(api.Config{Manager: newFake()})
+	require.NoError(f, err)
+	defer func() { _ = a.Close() }()
 	f.Fuzz(func(t *testing.T, body string) {
-		a := newAPI(t, newFake())
 		for _, target := range [][2]string{{"POST", "/v1/pods"}, {"PATCH", "/v1/pods/web"}, {"PUT", "/v1/pods/web/elasticity"}, {"PATCH", "/v1/pods/web/elasticity"}, {"POST", "/v1/hosts"}} {
 			r := call(t, a, target[0], target[1], body)
 			data, err := io.ReadAll(r.Body)

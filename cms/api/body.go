@@ -52,13 +52,11 @@ func (a *API) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *problem)
 	if r.ContentLength > most {
 		return nil, tooLarge
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(a.cfg.ReadTimeout)) // not supported by writers of tests
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // see boundBody
 		return data, nil
 	case errors.As(err, &over):
 		return nil, tooLarge
@@ -66,6 +64,14 @@ func (a *API) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *problem)
 		return nil, newProblem(http.StatusRequestTimeout, "the body did not come within %s; send it faster", a.cfg.ReadTimeout).header("Connection", "close")
 	}
 	return nil, newProblem(http.StatusBadRequest, "the body could not be read: %s; send it anew", err.Error()).header("Connection", "close")
+}
+
+// boundBody bounds the time for a body, also for one that nobody reads: the
+// server itself reads what is left of it at the end.
+func (a *API) boundBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.cfg.ReadTimeout)) // not supported by writers of tests
+	}
 }
 
 func checkMediaType(r *http.Request) *problem {

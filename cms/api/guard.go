@@ -22,6 +22,7 @@ func (a *API) guard(mux *http.ServeMux, routes []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer a.recoverFrom(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		a.boundBody(w, r)
 		if p := a.checkHost(r); p != nil {
 			p.write(w, r)
 			return
