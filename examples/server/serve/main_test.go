@@ -4,12 +4,15 @@ import (
 	"context"
 	"net"
 	"os"
+	"regexp"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/elastipod/elastipod/examples/server/serve"
 )
+
+var regexpURL = regexp.MustCompile(`https?://[0-9.:]+`)
 
 func loopback() []net.IP { return []net.IP{net.IPv4(127, 0, 0, 1)} }
 
