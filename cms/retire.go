@@ -1,0 +1,126 @@
+package cms
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// drain begins the end of a node. The wanted number shrinks by less.
+func (l *loop) drain(name string, now time.Time, less int, reason string) error {
+	err := l.commit(func(r *PodRecord) error {
+		n := r.node(name)
+		n.DrainBy = now.Add(r.Spec.Drain)
+		r.Want = max(r.Want-less, 0)
+		return n.become(pod.StateDraining, reason)
+	})
+	if err != nil {
+		return err
+	}
+	run := l.nodes[name]
+	if run.cancel != nil {
+		run.cancel() // a node that is still starting serves nobody
+	}
+	l.m.events.emit(Event{Type: EventNodeDraining, Pod: l.name, Node: name, Message: fmt.Sprintf("node %s drains: %s", name, reason)})
+	return nil
+}
+
+// retire stops the draining nodes that are idle or out of time, once the
+// balancer does not know them any more.
+func (l *loop) retire(ctx context.Context, now time.Time) {
+	leaving := 0
+	for _, rec := range slices.Clone(l.rec.Nodes) {
+		run := l.nodes[rec.Name]
+		if rec.State != pod.StateDraining || run.busy {
+			continue
+		}
+		if !run.idle {
+			l.awaitIdle(&rec, run, now)
+		}
+		if !run.idle {
+			leaving++
+			continue
+		}
+		if l.serving(rec.Name) || !run.stopTry.ready(now) {
+			continue
+		}
+		l.stop(ctx, rec, l.rec.Spec.Grace)
+	}
+	l.setLeaving(leaving)
+}
+
+// awaitIdle notes whether a draining node has nothing left to do.
+func (l *loop) awaitIdle(rec *NodeRecord, run *nodeRun, now time.Time) {
+	if !l.serving(rec.Name) {
+		run.idle = true // it never took a request, or takes none any more
+		return
+	}
+	if !now.Before(rec.DrainBy) {
+		run.idle = true
+		if n := l.inFlight(rec.Name, time.Time{}).Or(0); n > 0 {
+			l.log.Warn("drain deadline: requests are cut", "node", rec.Name, "in_flight", n)
+			l.m.events.emit(Event{Type: EventProblem, Pod: l.name, Node: rec.Name,
+				Message: fmt.Sprintf("node %s still had %.0f requests in flight at its drain deadline of %s; they were cut", rec.Name, n, l.rec.Spec.Drain)})
+		}
+		return
+	}
+	if run.drained.IsZero() {
+		return // the balancer has not confirmed yet that it gets no new requests
+	}
+	if n, ok := l.inFlight(rec.Name, run.drained).Get(); ok && n == 0 {
+		run.idle = true
+	}
+}
+
+// setLeaving tells the balancer's poller how many nodes wait to be idle.
+func (l *loop) setLeaving(n int) {
+	if n == l.leaving {
+		return
+	}
+	l.m.balancer.draining.Add(int64(n - l.leaving))
+	if n > l.leaving {
+		l.m.balancer.kick()
+	}
+	l.leaving = n
+}
+
+// stop stops a node on its host and forgets it.
+func (l *loop) stop(ctx context.Context, rec NodeRecord, grace time.Duration) {
+	run := l.nodes[rec.Name]
+	run.busy = true
+	id := l.id(rec.Name)
+	l.action(func() func() {
+		err := l.m.stopNode(ctx, rec.Host, id, grace)
+		return func() {
+			run.busy = false
+			now := time.Now()
+			if err != nil {
+				run.stopTry.failed(now)
+				if ctx.Err() == nil {
+					l.log.Warn("stop a node", "node", rec.Name, "host", rec.Host, "error", err)
+				}
+				return
+			}
+			l.forget(rec.Name, now)
+		}
+	})
+}
+
+// forget removes a node that is no more from the record.
+func (l *loop) forget(name string, now time.Time) {
+	err := l.commit(func(r *PodRecord) error {
+		r.Nodes = slices.DeleteFunc(r.Nodes, func(n NodeRecord) bool { return n.Name == name })
+		return nil
+	})
+	if err != nil {
+		l.nodes[name].stopTry.failed(now)
+		return
+	}
+	l.m.placer.release(l.id(name))
+	l.removed = now
+	delete(l.nodes, name)
+	l.m.events.emit(Event{Type: EventNodeGone, Pod: l.name, Node: name, Message: fmt.Sprintf("node %s is gone", name)})
+}

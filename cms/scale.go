@@ -1,0 +1,157 @@
+package cms
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// stale says whether a node should be replaced: it runs an older revision, or
+// its host is being removed.
+func (l *loop) stale(n *NodeRecord) bool {
+	if h := l.m.host(n.Host); h != nil && h.record().Draining {
+		return true
+	}
+	return specRevision(n.Revision) != l.revision
+}
+
+// scale starts and drains nodes until as many are launched as wanted. Stale
+// nodes are replaced one at a time, the new one first.
+func (l *loop) scale(ctx context.Context, now time.Time) {
+	want, live := l.want(), l.rec.launched()
+	stale := 0
+	for i := range l.rec.Nodes {
+		if s := l.rec.Nodes[i].State; (s == pod.StateOnline || s == pod.StateStarting) && l.stale(&l.rec.Nodes[i]) {
+			stale++
+		}
+	}
+	target := want
+	if stale > 0 && want > 0 {
+		starting := l.rec.count(pod.StateStarting)
+		switch {
+		case live > want && starting > 0:
+			target = live // the replacement is on its way
+		case live == want && want < l.rec.Spec.MaxNodes:
+			target = want + 1
+		case live == want && starting == 0:
+			target = want - 1 // no room for a surge: one goes first
+		}
+	}
+	switch {
+	case live < target:
+		l.grow(ctx, now, target-live)
+	case live > target:
+		l.shrink(ctx, now, live-target)
+	default:
+		delete(l.problems, "room")
+	}
+}
+
+// grow launches n nodes: registered ones first where elasticity is on. After
+// failures it tries one at a time.
+func (l *loop) grow(ctx context.Context, now time.Time, n int) {
+	if !l.retry.ready(now) {
+		return
+	}
+	if l.retry.failures > 0 {
+		if l.rec.count(pod.StateStarting) > 0 {
+			return
+		}
+		n = 1
+	}
+	for range n {
+		name := ""
+		if l.rec.Elasticity.Enabled {
+			if oldest := l.rec.oldestNew(); oldest != nil {
+				name = oldest.Name
+			}
+		}
+		if _, err := l.launch(ctx, name, 0); err != nil {
+			if !errors.Is(err, errNoRoom) {
+				l.log.Error("launch a node", "error", err)
+			}
+			l.problems["room"] = fmt.Sprintf("cannot start a node: %v", err)
+			l.retry.next = now.Add(l.m.cfg.Tick)
+			return
+		}
+	}
+	delete(l.problems, "room")
+}
+
+// launch places a node, records it as starting and begins to start it. An empty
+// name makes a new node. The wanted number grows by more.
+func (l *loop) launch(ctx context.Context, name string, more int) (string, error) {
+	var id pod.NodeID
+	err := l.commit(func(r *PodRecord) error {
+		if name == "" {
+			name = r.nextName()
+			r.Nodes = append(r.Nodes, NodeRecord{Name: name, State: pod.StateNew, CreatedAt: time.Now()})
+		}
+		id = l.id(name)
+		host, err := l.m.placer.reserve(id, r.Spec.Limits, l.m.candidates(r.Spec.Spec))
+		if err != nil {
+			return err
+		}
+		n := r.node(name)
+		n.Host = host
+		n.Revision = l.revision
+		r.Want += more
+		return n.become(pod.StateStarting, "")
+	})
+	if err != nil {
+		l.m.placer.release(id)
+		return "", err
+	}
+	l.nodes[name] = &nodeRun{ordered: time.Now()}
+	l.m.events.emit(Event{Type: EventNodeStarting, Pod: l.name, Node: name, Host: l.rec.node(name).Host,
+		Message: fmt.Sprintf("node %s starts on host %s", name, l.rec.node(name).Host)})
+	l.resumeStarts(ctx)
+	return name, nil
+}
+
+// shrink drains the n nodes whose loss hurts least.
+func (l *loop) shrink(ctx context.Context, now time.Time, n int) {
+	var candidates []NodeRecord
+	for _, rec := range l.rec.Nodes {
+		if rec.State == pod.StateStarting || rec.State == pod.StateOnline || rec.State == pod.StateStandby {
+			candidates = append(candidates, rec)
+		}
+	}
+	rank := func(r NodeRecord) (starting, stale int, load float64) {
+		if r.State != pod.StateStarting {
+			starting = 1
+		}
+		if !l.stale(&r) {
+			stale = 1
+		}
+		return starting, stale, l.inFlight(r.Name, time.Time{}).Or(0)
+	}
+	slices.SortStableFunc(candidates, func(a, b NodeRecord) int {
+		aStarting, aStale, aLoad := rank(a)
+		bStarting, bStale, bLoad := rank(b)
+		return cmp.Or(cmp.Compare(aStarting, bStarting), cmp.Compare(aStale, bStale), cmp.Compare(aLoad, bLoad), b.CreatedAt.Compare(a.CreatedAt))
+	})
+	for _, victim := range candidates[:min(n, len(candidates))] {
+		if err := l.drain(victim.Name, now, 0, "scaled in"); err != nil {
+			l.log.Error("drain a node", "node", victim.Name, "error", err)
+			return
+		}
+	}
+}
+
+// oldestNew returns the registered node that was made first, or nil.
+func (r *PodRecord) oldestNew() *NodeRecord {
+	var oldest *NodeRecord
+	for i := range r.Nodes {
+		n := &r.Nodes[i]
+		if n.State == pod.StateNew && (oldest == nil || n.CreatedAt.Before(oldest.CreatedAt)) {
+			oldest = n
+		}
+	}
+	return oldest
+}
