@@ -24,12 +24,13 @@ type loop struct {
 	name string
 	log  *slog.Logger
 
-	calls  chan func()
-	wakes  chan struct{}
-	status atomic.Pointer[PodStatus]
-	series *metrics.Series
-	ticks  *tickLog
-	done   chan struct{} // closed when run has returned
+	calls   chan func() // commands; taken until the loop ends
+	results chan func() // of actions; taken until the last has ended
+	wakes   chan struct{}
+	status  atomic.Pointer[PodStatus]
+	series  *metrics.Series
+	ticks   *tickLog
+	done    chan struct{} // closed when the loop is over, and its pod gone or kept for the next manager
 	// editing is a token: who holds it may change the spec in several steps.
 	editing chan struct{}
 
@@ -84,6 +85,7 @@ func newLoop(m *Manager, rec PodRecord) *loop {
 		name:     rec.Spec.Name,
 		log:      m.cfg.Logger.With("pod", rec.Spec.Name),
 		calls:    make(chan func()),
+		results:  make(chan func()),
 		wakes:    make(chan struct{}, 1),
 		series:   metrics.NewSeries(m.cfg.History),
 		ticks:    newTickLog(),
@@ -134,11 +136,10 @@ func (l *loop) setPolicy() {
 // run is the loop. It returns when ctx ends or the pod is gone, after its
 // actions have ended.
 func (l *loop) run(ctx context.Context) {
-	defer close(l.done)
 	actx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
-		l.drainCalls()
+		l.endActions()
 		l.setLeaving(0)
 	}()
 	l.alarm = time.NewTimer(time.Hour)
@@ -153,6 +154,8 @@ func (l *loop) run(ctx context.Context) {
 			l.checkpoint()
 			return
 		case f := <-l.calls:
+			f()
+		case f := <-l.results:
 			f()
 		case <-l.wakes:
 		case <-l.alarm.C:
@@ -172,8 +175,9 @@ func (l *loop) untilTick() time.Duration {
 	return untilTick(l.m.epoch.Add(lag), l.m.cfg.Tick)
 }
 
-// drainCalls waits for the actions to end, and lets them say so.
-func (l *loop) drainCalls() {
+// endActions waits for the actions to end, and lets them say so. Commands are
+// not taken any more: they would begin actions for which nobody waits.
+func (l *loop) endActions() {
 	ended := make(chan struct{})
 	go func() {
 		l.actions.Wait()
@@ -181,7 +185,7 @@ func (l *loop) drainCalls() {
 	}()
 	for {
 		select {
-		case f := <-l.calls:
+		case f := <-l.results:
 			f()
 		case <-ended:
 			return
@@ -193,7 +197,7 @@ func (l *loop) drainCalls() {
 func (l *loop) action(f func() func()) {
 	l.actions.Go(func() {
 		if then := f(); then != nil {
-			l.calls <- then
+			l.results <- then
 		}
 	})
 }

@@ -157,16 +157,13 @@ func (m *Manager) startLoop(l *loop) {
 		m.claims["listen "+f.Listen] = l.name
 	}
 	m.running.Go(func() {
+		defer close(l.done) // those who wait find the pod gone
 		l.run(m.run)
 		if l.finished {
 			m.mu.Lock()
 			delete(m.pods, l.name)
-			maps.DeleteFunc(m.claims, func(_, owner string) bool { return owner == l.name })
+			m.releaseClaims(l.name)
 			m.mu.Unlock()
-			l.mu.Lock()
-			close(l.changed) // wakes those who wait, to find it gone
-			l.changed = make(chan struct{})
-			l.mu.Unlock()
 			m.events.emit(Event{Type: EventPodDeleted, Pod: l.name, Message: fmt.Sprintf("pod %s is gone", l.name)})
 		}
 	})
