@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -42,6 +43,8 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"json":    checkJSON,
 			"waitfor": waitFor,
+			"ready":   waitReady,
+			"called":  waitCalled,
 			"load":    setLoad,
 			"break":   breakHost,
 		},
@@ -80,16 +83,45 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: waitfor COMMAND [ARGUMENT…] PATTERN")
 	}
 	pattern := regexp.MustCompile("(?m)" + args[len(args)-1])
-	for deadline := time.Now().Add(15 * time.Second); ; {
+	eventually(ts, "an output that matches "+pattern.String(), func() bool {
 		ts.Check(ts.Exec(args[0], args[1:len(args)-1]...))
-		if pattern.MatchString(ts.ReadFile("stdout")) {
-			return
-		}
+		return pattern.MatchString(ts.ReadFile("stdout"))
+	})
+}
+
+func eventually(ts *testscript.TestScript, what string, ok func() bool) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("no output matched %s", pattern)
+			ts.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// ready waits until the command that runs with CLOUD_TEST_READY set can be
+// interrupted, and unsets that.
+func waitReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: ready")
+	}
+	path := ts.Getenv("CLOUD_TEST_READY")
+	eventually(ts, "the command to start", func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
+	ts.Check(os.Remove(path))
+	ts.Setenv("CLOUD_TEST_READY", "")
+}
+
+// called HOST OPERATION N waits until the host's runtime was asked for that so
+// many times.
+func waitCalled(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: called HOST OPERATION N")
+	}
+	h := ts.Value("server").(*testServer).hosts[args[0]]
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	eventually(ts, args[1], func() bool { return len(h.Calls(args[1])) >= n })
 }
 
 // json PATH [VALUE] looks at the JSON on the standard output: the value at a path
@@ -145,16 +177,14 @@ func at(v any, path []string) (any, bool) {
 	return v, true
 }
 
-// load POD NODE CORES makes a node use that much CPU.
+// load POD CORES makes every node of a pod use that much CPU from now on.
 func setLoad(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: load POD NODE CORES")
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: load POD CORES")
 	}
-	cores, err := strconv.ParseFloat(args[2], 64)
+	cores, err := strconv.ParseFloat(args[1], 64)
 	ts.Check(err)
-	for _, h := range ts.Value("server").(*testServer).hosts {
-		h.SetUsage(pod.NodeID{Pod: args[0], Name: args[1]}, cores, 1<<20)
-	}
+	ts.Value("server").(*testServer).load(args[0], cores)
 }
 
 // break HOST starts|delay DURATION makes starts on a host fail, or slow.

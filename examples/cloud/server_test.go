@@ -33,6 +33,30 @@ type testServer struct {
 	hosts   map[string]*podtest.FakeHost
 	front   string // an address that is free
 	close   func()
+
+	ctx     context.Context // ends with the server
+	running sync.WaitGroup
+}
+
+// load keeps the CPU use of a pod's nodes, also of those to come.
+func (s *testServer) load(podName string, cores float64) {
+	s.running.Go(func() {
+		for tick := time.NewTicker(10 * time.Millisecond); ; {
+			for _, h := range s.hosts {
+				for _, n := range h.Nodes() {
+					if n.ID.Pod == podName {
+						h.SetUsage(n.ID, cores, 1<<20)
+					}
+				}
+			}
+			select {
+			case <-tick.C:
+			case <-s.ctx.Done():
+				tick.Stop()
+				return
+			}
+		}
+	})
 }
 
 func startServer(withTokens bool) (*testServer, error) {
@@ -89,9 +113,9 @@ func startServer(withTokens bool) (*testServer, error) {
 	a.Bound(s.Config)
 	s.Start()
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
+	s.ctx = ctx
 	var ran error
-	running.Go(func() { ran = s.manager.Run(ctx) })
+	s.running.Go(func() { ran = s.manager.Run(ctx) })
 	s.close = sync.OnceFunc(func() {
 		haltCtx, stop := context.WithTimeout(ctx, 10*time.Second)
 		defer stop()
@@ -99,7 +123,7 @@ func startServer(withTokens bool) (*testServer, error) {
 		_ = a.Close()
 		s.Server.Close()
 		cancel()
-		running.Wait()
+		s.running.Wait()
 		if err := errors.Join(halted, ran, proxy.Close(), store.Close()); err != nil {
 			panic(err) // scripts have nowhere to put it
 		}
