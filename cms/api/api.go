@@ -158,8 +158,8 @@ type API struct {
 	handler http.Handler
 	huma    huma.API
 	schemas huma.Registry
-	doc     []byte   // the OpenAPI document
-	served  []string // every pattern that has a handler
+	doc     func() []byte // the OpenAPI document, made when it is first asked for
+	served  []string      // every pattern that has a handler
 	tokens  []tokenHash
 	origins *http.CrossOriginProtection
 

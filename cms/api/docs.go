@@ -107,7 +107,7 @@ func (a *API) docsRoutes() {
 	}, func(context.Context, *noInput) (*raw, error) {
 		return &raw{Body: func(ctx huma.Context) {
 			ctx.SetHeader("Content-Type", openAPIType)
-			_, _ = ctx.BodyWriter().Write(a.doc) // the client may have gone
+			_, _ = ctx.BodyWriter().Write(a.doc()) // the client may have gone
 		}}, nil
 	})
 }

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"maps"
-
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
 	"github.com/elastipod/elastipod/pod"
@@ -23,7 +21,7 @@ func HostSpec(h wire.Host) (pod.Host, error) {
 		Bind:          h.Bind,
 		Advertise:     h.Advertise,
 		Cordoned:      h.Cordoned,
-		Labels:        maps.Clone(h.Labels),
+		Labels:        table(h.Labels),
 	}
 	for name, r := range h.Registries {
 		if out.Registries == nil {
@@ -70,7 +68,7 @@ func HostSettings(h pod.Host) wire.Host {
 		Bind:          h.Bind,
 		Advertise:     h.Advertise,
 		Cordoned:      h.Cordoned,
-		Labels:        maps.Clone(h.Labels),
+		Labels:        table(h.Labels),
 	}
 	for name, r := range h.Registries {
 		if out.Registries == nil {

@@ -28,7 +28,7 @@ func PodSpec(p wire.Pod) (cms.PodSpec, error) {
 			PIDs:   int64(p.Limits.PIDs),
 		},
 		MaxNodes: int(p.MaxNodes),
-		Hosts:    slices.Clone(p.Hosts),
+		Hosts:    list(p.Hosts),
 		Drain:    p.Drain.Std(),
 		Grace:    p.Grace.Std(),
 	}}
@@ -46,15 +46,15 @@ func workloadSpec(f *cms.Faults, w wire.Workload, security string) pod.Workload 
 	out := pod.Workload{
 		Image:      w.Image,
 		Pull:       pod.PullPolicy(w.Pull),
-		Entrypoint: slices.Clone(w.Entrypoint),
-		Command:    slices.Clone(w.Command),
-		Env:        maps.Clone(w.Env),
-		Ports:      maps.Clone(w.Ports),
+		Entrypoint: list(w.Entrypoint),
+		Command:    list(w.Command),
+		Env:        table(w.Env),
+		Ports:      table(w.Ports),
 		Probe:      probeSpec(f, w.Probe),
 		User:       w.User,
-		Networks:   slices.Clone(w.Networks),
-		ExtraHosts: maps.Clone(w.ExtraHosts),
-		CapAdd:     slices.Clone(w.CapAdd),
+		Networks:   list(w.Networks),
+		ExtraHosts: table(w.ExtraHosts),
+		CapAdd:     list(w.CapAdd),
 		Security:   pod.Security(security),
 	}
 	for _, m := range w.Mounts {
@@ -66,6 +66,23 @@ func workloadSpec(f *cms.Faults, w wire.Workload, security string) pod.Workload 
 		out.Secrets = append(out.Secrets, pod.Secret{Name: x.Name, FromFile: x.File, FromEnv: x.Env, Target: x.Target})
 	}
 	return out
+}
+
+// list copies; an empty list is one that was left out, so that a pod is the same
+// whichever of the two a user wrote.
+func list[T any](s []T) []T {
+	if len(s) == 0 {
+		return nil
+	}
+	return slices.Clone(s)
+}
+
+// table copies like list.
+func table[K comparable, V any](m map[K]V) map[K]V {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
 }
 
 func probeSpec(f *cms.Faults, p wire.Probe) pod.Probe {

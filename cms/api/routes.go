@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -61,7 +62,7 @@ func (a *API) routes() http.Handler {
 	a.serviceRoutes()
 	a.docsRoutes()
 	a.served = mux.patterns
-	a.doc = mustJSON(a.huma.OpenAPI())
+	a.doc = sync.OnceValue(func() []byte { return mustJSON(a.huma.OpenAPI()) })
 	return a.guard(mux.ServeMux, plainPaths(mux.patterns))
 }
 
