@@ -169,32 +169,6 @@ func (m *Manager) startLoop(l *loop) {
 	})
 }
 
-// restoreFronts makes the fronts of all pods be there, and no others. What
-// fails is tried again by the loops.
-func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) {
-	known := map[string]bool{}
-	for _, p := range pods {
-		for _, f := range p.Spec.Fronts {
-			known[f.Name] = true
-			if err := m.cfg.Balancer.SetFront(ctx, f.Front); err != nil {
-				m.cfg.Logger.Warn("restore a front", "pod", p.Spec.Name, "front", f.Name, "error", err)
-			}
-		}
-	}
-	stats, err := m.cfg.Balancer.Observe(ctx)
-	if err != nil {
-		return // an empty balancer that is not running yet
-	}
-	for _, f := range stats.Fronts {
-		if !known[f.Name] {
-			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
-			if err := m.cfg.Balancer.RemoveFront(ctx, f.Name); err != nil {
-				m.cfg.Logger.Warn("remove a front", "front", f.Name, "error", err)
-			}
-		}
-	}
-}
-
 // save writes a change, bounded in time, also while the manager is ending.
 func (m *Manager) save(c Change) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
