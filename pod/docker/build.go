@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/build"
+	"github.com/docker/docker/client"
 
 	"github.com/elastipod/elastipod/pod"
 )
@@ -17,19 +18,31 @@ import (
 // from the tar that content writes: a Dockerfile and what it copies. It is for
 // programs that bring their own image instead of a registry. It wraps
 // [pod.ErrUnreachable] when the engine did not answer and [pod.ErrImage] when it
-// could not build.
-func BuildImage(ctx context.Context, h pod.Host, ref string, content func(io.Writer) error) error {
+// could not build. Each alias is then another name of the image.
+func BuildImage(ctx context.Context, h pod.Host, ref string, content func(io.Writer) error, aliases ...string) error {
 	api, conns, err := connect(h)
 	if err != nil {
 		return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrUnreachable, err)
 	}
 	defer conns.close()
 	defer api.Close()
-	if _, err := api.ImageInspect(ctx, ref); err == nil {
-		return nil
-	} else if !errdefs.IsNotFound(err) {
+	switch _, err := api.ImageInspect(ctx, ref); {
+	case errdefs.IsNotFound(err):
+		if err := buildImage(ctx, api, ref, content); err != nil {
+			return fmt.Errorf("build image %s on host %s: %w", ref, h.Name, err)
+		}
+	case err != nil:
 		return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrUnreachable, err)
 	}
+	for _, alias := range aliases {
+		if err := api.ImageTag(ctx, ref, alias); err != nil {
+			return fmt.Errorf("tag image %s as %s on host %s: %w: %w", ref, alias, h.Name, pod.ErrUnreachable, err)
+		}
+	}
+	return nil
+}
+
+func buildImage(ctx context.Context, api *client.Client, ref string, content func(io.Writer) error) error {
 	r, w := io.Pipe()
 	sent := make(chan struct{})
 	go func() {
@@ -42,7 +55,7 @@ func BuildImage(ctx context.Context, h pod.Host, ref string, content func(io.Wri
 	}()
 	answer, err := api.ImageBuild(ctx, r, build.ImageBuildOptions{Tags: []string{ref}, Remove: true, ForceRemove: true})
 	if err != nil {
-		return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrImage, err)
+		return fmt.Errorf("%w: %w", pod.ErrImage, err)
 	}
 	defer answer.Body.Close()
 	for d := json.NewDecoder(answer.Body); ; {
@@ -51,9 +64,9 @@ func BuildImage(ctx context.Context, h pod.Host, ref string, content func(io.Wri
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("build image %s on host %s: %w: %w", ref, h.Name, pod.ErrUnreachable, err)
+			return fmt.Errorf("%w: %w", pod.ErrUnreachable, err)
 		case line.Error != "":
-			return fmt.Errorf("build image %s on host %s: %w: %s", ref, h.Name, pod.ErrImage, line.Error)
+			return fmt.Errorf("%w: %s", pod.ErrImage, line.Error)
 		}
 	}
 }

@@ -27,6 +27,10 @@ type demoImage struct {
 	mu sync.Mutex // one build at a time
 }
 
+// demoAlias names the image of whatever server runs the cluster, so that pods of
+// one's own can use it.
+const demoAlias = "elastipod-workload"
+
 const dockerfile = "FROM scratch\nCOPY server /server\nENTRYPOINT [\"/server\", \"workload\"]\n"
 
 // newDemoImage names the image. A program that cannot be its content is told
@@ -45,7 +49,7 @@ func newDemoImage(binary string) (*demoImage, error) {
 		return nil, fmt.Errorf("workload binary: %w", err)
 	}
 	return &demoImage{
-		ref:     "elastipod-workload:" + hex.EncodeToString(sum.Sum(nil)[:6]),
+		ref:     demoAlias + ":" + hex.EncodeToString(sum.Sum(nil)[:6]),
 		binary:  binary,
 		problem: checkStatic(f, binary),
 	}, nil
@@ -94,7 +98,7 @@ type demoPreparer struct {
 
 // Prepare implements [pod.Preparer].
 func (p demoPreparer) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
-	if w.Image == p.rt.image.ref {
+	if w.Image == p.rt.image.ref || w.Image == demoAlias || w.Image == demoAlias+":latest" {
 		if err := p.rt.image.ensure(ctx, p.rt.host, progress); err != nil {
 			return pod.Prepared{}, fmt.Errorf("prepare image %s on host %s: %w", w.Image, p.rt.host.Name, err)
 		}
@@ -110,9 +114,9 @@ func (d *demoImage) ensure(ctx context.Context, h pod.Host, progress func(pod.Pr
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if progress != nil {
-		progress(pod.Progress{Message: "building " + d.ref})
+		progress(pod.Progress{Message: "looking for " + d.ref + ", or building it"})
 	}
-	return docker.BuildImage(ctx, h, d.ref, d.content)
+	return docker.BuildImage(ctx, h, d.ref, d.content, demoAlias+":latest")
 }
 
 // content writes the build's input: the Dockerfile and the program.
