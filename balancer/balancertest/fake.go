@@ -213,13 +213,22 @@ func (fr *fakeFront) stats() balancer.FrontStats {
 }
 
 // Close implements balancer.Balancer. What the Fake holds is found again by
-// [Fake.Reopen].
+// [Fake.Reopen]. It closes also when it is set to fail.
 func (f *Fake) Close() error {
 	f.mu.Lock()
+	d := f.delay[Close]
+	f.mu.Unlock()
+	_ = wait(context.Background(), d)
+	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls = append(f.calls, Call{At: time.Now(), Method: Close})
+	err := f.fail[Close]
+	if queued := f.next[Close]; len(queued) > 0 {
+		err = queued[0]
+		f.next[Close] = queued[1:]
+	}
+	f.calls = append(f.calls, Call{At: time.Now(), Method: Close, Err: err})
 	f.closed = true
-	return nil
+	return err
 }
 
 // call waits as long as the method's delay says, then does do unless the

@@ -51,6 +51,15 @@ func TestFakeFails(t *testing.T) {
 	assert.Len(t, f.History("web"), 3, "only those that succeeded")
 }
 
+func TestFakeCloseFails(t *testing.T) {
+	f := newFake(t)
+	boom := errors.New("boom")
+	f.FailNext(balancertest.Close, boom)
+	require.ErrorIs(t, f.Close(), boom)
+	require.NoError(t, f.Close())
+	assert.Equal(t, 2, f.Count(balancertest.Close))
+}
+
 func TestFakeDelaysInsideABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)

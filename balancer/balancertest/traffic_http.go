@@ -433,5 +433,6 @@ func clientGone(t *testing.T, h Harness) {
 	p.cancel()
 	eventually(t, "the server learns of it", func() bool { return a.dropped.Load() == 1 })
 	eventually(t, "nothing is in flight", func() bool { return b.stats("web").InFlight == 0 && b.server("web", "a").InFlight == 0 })
+	assert.EqualValues(t, 1, a.hits.Load(), "it was not tried again")
 	assert.Equal(t, "a", c.get("/"))
 }
