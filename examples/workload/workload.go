@@ -138,6 +138,8 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 		IdleTimeout:       5 * time.Minute, // longer than a balancer's: it closes first
 		MaxHeaderBytes:    16 << 10,
 	}
+	silent := &silentConns{open: map[net.Conn]struct{}{}}
+	srv.ConnState = silent.track
 	var listeners []net.Listener
 	for _, port := range s.ports {
 		l, err := net.Listen("tcp", net.JoinHostPort(s.bind, port))
@@ -167,6 +169,8 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
 	defer cancel()
+	timer := time.AfterFunc(silentGrace, silent.close)
+	defer timer.Stop()
 	if stopErr := srv.Shutdown(end); stopErr != nil {
 		err = errors.Join(err, stopErr, srv.Close())
 	}

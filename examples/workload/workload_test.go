@@ -250,3 +250,22 @@ func TestProcess(t *testing.T) {
 	assert.Contains(t, out.String(), "heavy-7 serves as heavy on port ")
 	assert.Contains(t, out.String(), "heavy-7 ends after 1 requests")
 }
+
+// TestEndsInSpiteOfSilentConnections: a balancer may have opened some in advance.
+func TestEndsInSpiteOfSilentConnections(t *testing.T) {
+	port := freePort(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int)
+	go func() {
+		done <- workload.Run(ctx, []string{"--bind", "127.0.0.1"}, []string{"PORT=" + port}, io.Discard, io.Discard)
+	}()
+	ready(t, "http://127.0.0.1:"+port)
+	silent, err := net.Dial("tcp", "127.0.0.1:"+port)
+	require.NoError(t, err)
+	defer silent.Close()
+	time.Sleep(50 * time.Millisecond) // until it is accepted
+	began := time.Now()
+	cancel()
+	assert.Zero(t, <-done)
+	assert.Less(t, time.Since(began), 2*time.Second)
+}
