@@ -120,29 +120,6 @@ func TestAnswersAndCounts(t *testing.T) {
 	assert.Equal(t, "a-1\nb-2\n", string(lines))
 }
 
-func TestForgetsTheOldestIDs(t *testing.T) {
-	url := start(t, nil)
-	const all = workload.MaxSeen + 50
-	var wg sync.WaitGroup
-	for w := range 8 {
-		wg.Go(func() {
-			for i := w; i < all; i += 8 {
-				_, _ = get(t, url+"/", strconv.Itoa(i))
-			}
-		})
-	}
-	wg.Wait()
-	var s workload.Seen
-	_, body := get(t, url+"/seen?since=10", "")
-	require.NoError(t, json.Unmarshal([]byte(body), &s))
-	assert.EqualValues(t, all, s.Count)
-	assert.EqualValues(t, 40, s.Lost)
-	assert.Len(t, s.IDs, workload.MaxSeen)
-	_, body = get(t, url+"/seen?since="+strconv.FormatUint(s.Next, 10), "")
-	require.NoError(t, json.Unmarshal([]byte(body), &s))
-	assert.Empty(t, s.IDs)
-}
-
 func TestRefusesBadRequests(t *testing.T) {
 	url := start(t, nil)
 	for _, q := range []string{
