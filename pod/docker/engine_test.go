@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,29 @@ func TestSecretsAreFilesForTheNodesUserOnly(t *testing.T) {
 			assert.Contains(t, before, v, "secrets go with the node")
 		}
 	}
+}
+
+func TestSecretsBesideTheImagesFilesForItsNamedUser(t *testing.T) {
+	t.Parallel()
+	binary, err := os.ReadFile(probe)
+	require.NoError(t, err)
+	require.NoError(t, shared.Build(t.Context(), "probe-named", `FROM scratch
+COPY app /app
+COPY passwd /etc/passwd
+COPY app.ini /conf/app.ini
+USER web
+ENTRYPOINT ["/app"]
+`, map[string][]byte{"app": binary, "passwd": []byte("root:x:0:0::/:\nweb:x:1234:1234::/:\n"), "app.ini": []byte("colour=blue")}))
+	b := open(t, shared)
+	n := b.start(request("n1", "look /conf", func(r *pod.StartRequest) {
+		r.Workload.Image = "probe-named"
+		r.Workload.Secrets = []pod.Secret{{Name: "key", FromEnv: "X", Target: "/conf/key"}}
+		r.Secrets = map[string]pod.SecretValue{"key": pod.SecretValue("hunter2")}
+	}))
+	out := b.output(n.ID, "done")
+	assert.Contains(t, out, "uid 1234\n")
+	assert.Contains(t, out, `/conf/app.ini -rwxr-xr-x uid=0 "colour=blue" <nil>`)
+	assert.Contains(t, out, `/conf/key -r-------- uid=1234 "hunter2" <nil>`)
 }
 
 func TestOutOfMemoryKillIsSeen(t *testing.T) {
