@@ -21,6 +21,7 @@ func (l *loop) act(ctx context.Context) {
 	l.resumeStarts(ctx)
 	l.scale(ctx, now)
 	l.serve(ctx, now)
+	l.clearFronts(ctx, now)
 	l.retire(ctx, now)
 	l.sweep(ctx, now)
 	l.finish(ctx, now)
@@ -108,6 +109,7 @@ func (l *loop) setAlarm(now time.Time) {
 	}
 	due(l.retry.next)
 	due(l.serveTry.next)
+	due(l.frontTry.next)
 	for i := range l.rec.Nodes {
 		rec := &l.rec.Nodes[i]
 		due(l.nodes[rec.Name].stopTry.next)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/elastipod/elastipod/balancer"
 )
@@ -23,6 +25,9 @@ func (m *Manager) claim(spec PodSpec, fresh bool) error {
 		}
 	}
 	for _, f := range spec.Fronts {
+		if err := m.renamed(spec.Name, f); err != nil {
+			return err
+		}
 		if owner := m.claims["name "+f.Name]; owner != "" && owner != spec.Name {
 			return fmt.Errorf("%w: pod %s has a front named %q already; choose another name", ErrConflict, owner, f.Name)
 		}
@@ -36,6 +41,22 @@ func (m *Manager) claim(spec PodSpec, fresh bool) error {
 	for _, f := range spec.Fronts {
 		m.claims["name "+f.Name] = spec.Name
 		m.claims["listen "+f.Listen] = spec.Name
+	}
+	return nil
+}
+
+// renamed says that another front of the same pod listens where this one shall:
+// a new front is made before an old one goes. The caller holds mu.
+func (m *Manager) renamed(podName string, f Front) error {
+	l := m.pods[podName]
+	if l == nil {
+		return nil
+	}
+	for _, old := range l.status.Load().Spec.Fronts {
+		if old.Name != f.Name && old.Listen == f.Listen {
+			return fmt.Errorf("%w: front %s of pod %s listens on %s until the change is done; give front %s another address, or remove %s in a change of its own first",
+				ErrConflict, old.Name, podName, f.Listen, f.Name, old.Name)
+		}
 	}
 	return nil
 }
@@ -65,15 +86,15 @@ func (m *Manager) setFronts(ctx context.Context, fronts []Front) ([]Front, error
 	return made, nil
 }
 
-// removeFronts takes back fronts, when what they were for failed.
-func (m *Manager) removeFronts(fronts []Front) {
-	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout)
-	defer cancel()
+// removeFronts removes fronts and returns those that may still be there.
+func (m *Manager) removeFronts(ctx context.Context, fronts []Front) (left []Front) {
 	for _, f := range fronts {
 		if err := m.cfg.Balancer.RemoveFront(ctx, f.Name); err != nil {
 			m.cfg.Logger.Warn("remove a front", "front", f.Name, "error", err)
+			left = append(left, f)
 		}
 	}
+	return left
 }
 
 // restore takes back the fronts of an update that failed.
@@ -83,20 +104,20 @@ func (m *Manager) restore(l *loop, old PodSpec, changed []Front) {
 	for _, f := range changed {
 		i := slices.IndexFunc(old.Fronts, func(o Front) bool { return o.Name == f.Name })
 		if i < 0 {
-			m.removeFronts([]Front{f})
+			m.removeFronts(ctx, []Front{f})
 		} else if err := m.cfg.Balancer.SetFront(ctx, old.Fronts[i].Front); err != nil {
 			m.cfg.Logger.Warn("restore a front", "front", f.Name, "error", err)
 		}
 	}
-	m.reclaim(l.name, old)
+	m.reclaim(l.name, old.Fronts)
 }
 
-// reclaim makes the claims of a pod be those of its spec.
-func (m *Manager) reclaim(name string, spec PodSpec) {
+// reclaim makes the claims of a pod be those of these fronts.
+func (m *Manager) reclaim(name string, fronts []Front) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.releaseClaims(name)
-	for _, f := range spec.Fronts {
+	for _, f := range fronts {
 		m.claims["name "+f.Name] = name
 		m.claims["listen "+f.Listen] = name
 	}
@@ -107,28 +128,120 @@ func without(a, b []Front) []Front {
 	return slices.DeleteFunc(slices.Clone(a), func(f Front) bool { return slices.Contains(b, f) })
 }
 
-// restoreFronts makes the fronts of all pods be there, and no others. What
-// fails is tried again by the loops.
-func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) {
-	known := map[string]bool{}
+// removed returns the fronts in before whose names are not in after.
+func removed(before, after []Front) []Front {
+	return slices.DeleteFunc(slices.Clone(before), func(f Front) bool { return named(after, f.Name) })
+}
+
+func named(fronts []Front, name string) bool {
+	return slices.ContainsFunc(fronts, func(f Front) bool { return f.Name == name })
+}
+
+// edit takes the token of those who change the pod's fronts. Who has it gives it
+// back with edited. While somebody has it the pod does not end.
+func (l *loop) edit(ctx context.Context) error {
+	select {
+	case l.editing <- struct{}{}:
+		return nil
+	case <-l.done:
+		return l.over()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *loop) edited() {
+	<-l.editing
+	l.wake() // it may wait for the token
+}
+
+// tryEdit takes the token if it is free.
+func (l *loop) tryEdit() bool {
+	select {
+	case l.editing <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// clearFronts removes the fronts that an update left.
+func (l *loop) clearFronts(ctx context.Context, now time.Time) {
+	if len(l.surplus) == 0 || l.rec.Deleting || !l.frontTry.ready(now) || !l.tryEdit() {
+		return
+	}
+	fronts := slices.Collect(maps.Values(l.surplus))
+	l.action(func() func() {
+		rctx, cancel := context.WithTimeout(ctx, applyTimeout)
+		defer cancel()
+		left := l.m.removeFronts(rctx, fronts)
+		return func() {
+			l.frontsRemoved(left)
+			l.edited()
+		}
+	})
+}
+
+// frontsRemoved records which of the fronts that should be gone are still
+// there. Nobody else may have their names and addresses meanwhile.
+func (l *loop) frontsRemoved(left []Front) {
+	for name := range l.surplus {
+		if !named(left, name) {
+			delete(l.surplus, name)
+			delete(l.applied, name)
+		}
+	}
+	l.m.reclaim(l.name, slices.Concat(l.rec.Spec.Fronts, left))
+	if len(left) == 0 {
+		l.frontTry.reset()
+		delete(l.problems, "fronts")
+		return
+	}
+	l.frontTry.failed(time.Now())
+	l.problems["fronts"] = fmt.Sprintf("front %s could not be removed from the balancer", left[0].Name)
+}
+
+// restoreFronts makes the fronts of all pods be there, and no others. It
+// returns those that could not be set, which the loops try again.
+func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) map[string]bool {
+	known, unset := map[string]bool{}, map[string]bool{}
+	set := func(f Front) {
+		delete(unset, f.Name)
+		sctx, cancel := context.WithTimeout(ctx, applyTimeout)
+		defer cancel()
+		if err := m.cfg.Balancer.SetFront(sctx, f.Front); err != nil {
+			unset[f.Name] = true
+			m.cfg.Logger.Warn("restore a front", "front", f.Name, "error", err)
+		}
+	}
 	for _, p := range pods {
 		for _, f := range p.Spec.Fronts {
 			known[f.Name] = true
-			if err := m.cfg.Balancer.SetFront(ctx, f.Front); err != nil {
-				m.cfg.Logger.Warn("restore a front", "pod", p.Spec.Name, "front", f.Name, "error", err)
-			}
+			set(f)
 		}
 	}
-	stats, err := m.cfg.Balancer.Observe(ctx)
+	octx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	stats, err := m.cfg.Balancer.Observe(octx)
 	if err != nil {
-		return // an empty balancer that is not running yet
+		return unset
 	}
+	stray := false
 	for _, f := range stats.Fronts {
 		if !known[f.Name] {
+			stray = true
 			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
-			if err := m.cfg.Balancer.RemoveFront(ctx, f.Name); err != nil {
-				m.cfg.Logger.Warn("remove a front", "front", f.Name, "error", err)
+			rctx, cancel := context.WithTimeout(ctx, applyTimeout)
+			m.removeFronts(rctx, []Front{{Front: balancer.Front{Name: f.Name}}})
+			cancel()
+		}
+	}
+	for _, p := range pods {
+		for _, f := range p.Spec.Fronts {
+			if stray && unset[f.Name] {
+				set(f) // a stray one may have had its address
 			}
 		}
 	}
+	return unset
 }

@@ -48,7 +48,10 @@ type loop struct {
 	retry    retry           // after failed starts
 	applied  map[string][]balancer.Server
 	applying bool
-	servedAt time.Time // when the balancer answered last
+	unset    map[string]bool  // fronts that the balancer may not have as they are here
+	surplus  map[string]Front // fronts that should be gone from the balancer
+	frontTry retry            // of removing these
+	servedAt time.Time        // when the balancer answered last
 	serveTry retry
 	problems map[string]string // kind → sentence
 	sample   metrics.Sample
@@ -79,7 +82,9 @@ type nodeRun struct {
 	memory   metrics.Value
 }
 
-func newLoop(m *Manager, rec PodRecord) *loop {
+// newLoop makes the loop of a pod; of its fronts those in unset are not as they
+// should be.
+func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 	l := &loop{
 		m:        m,
 		name:     rec.Spec.Name,
@@ -99,12 +104,19 @@ func newLoop(m *Manager, rec PodRecord) *loop {
 		applied:  map[string][]balancer.Server{},
 		problems: map[string]string{},
 		orphans:  map[string]bool{},
+		unset:    map[string]bool{},
+		surplus:  map[string]Front{},
 		starts:   make(chan struct{}, m.cfg.StartParallel),
 	}
 	for _, n := range rec.Nodes {
 		l.nodes[n.Name] = &nodeRun{ordered: time.Now()}
 		if n.State.Live() {
 			m.placer.hold(l.id(n.Name), n.Host, rec.Spec.Limits)
+		}
+	}
+	for _, f := range rec.Spec.Fronts {
+		if unset[f.Name] {
+			l.unset[f.Name] = true
 		}
 	}
 	l.setPolicy()
@@ -210,6 +222,14 @@ func (l *loop) wake() {
 	}
 }
 
+// over says why the loop has ended.
+func (l *loop) over() error {
+	if l.m.stopping() {
+		return ErrNotRunning
+	}
+	return fmt.Errorf("pod %q: %w", l.name, ErrNotFound)
+}
+
 // do runs f inside the loop and returns its error.
 func (l *loop) do(ctx context.Context, f func() error) error {
 	answer := make(chan error, 1)
@@ -221,10 +241,7 @@ func (l *loop) do(ctx context.Context, f func() error) error {
 	}:
 		return <-answer
 	case <-l.done:
-		if l.m.stopping() {
-			return ErrNotRunning
-		}
-		return fmt.Errorf("pod %q: %w", l.name, ErrNotFound)
+		return l.over()
 	case <-ctx.Done():
 		return ctx.Err()
 	}

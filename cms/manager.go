@@ -113,14 +113,14 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := m.startHosts(pollCtx, &polling, state.Hosts); err != nil {
 		return err
 	}
-	m.restoreFronts(ctx, state.Pods)
+	unset := m.restoreFronts(ctx, state.Pods)
 	m.balancer.observe(ctx)
 	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
 
 	m.mu.Lock()
 	for _, rec := range state.Pods {
-		m.startLoop(newLoop(m, rec))
+		m.startLoop(newLoop(m, rec, unset))
 	}
 	m.mu.Unlock()
 	close(m.ready)
@@ -222,12 +222,23 @@ func (m *Manager) stopping() bool {
 	return m.run == nil || m.run.Err() != nil
 }
 
-// loop returns the loop of a pod, for a command.
-func (m *Manager) loop(name string) (*loop, error) {
+// check returns [ErrNotRunning] unless the manager takes commands.
+func (m *Manager) check() error {
 	select {
 	case <-m.ready:
 	default:
-		return nil, ErrNotRunning
+		return ErrNotRunning
+	}
+	if m.stopping() {
+		return ErrNotRunning
+	}
+	return nil
+}
+
+// loop returns the loop of a pod, for a command.
+func (m *Manager) loop(name string) (*loop, error) {
+	if err := m.check(); err != nil {
+		return nil, err
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()

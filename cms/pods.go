@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
@@ -57,10 +56,8 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	}
 	spec = spec.Clone().WithDefaults()
 	rec := PodRecord{Spec: spec, CreatedAt: time.Now().UTC(), Elasticity: Elasticity{}.WithDefaults(spec.MaxNodes)}
-	select {
-	case <-m.ready:
-	default:
-		return PodStatus{}, ErrNotRunning
+	if err := m.check(); err != nil {
+		return PodStatus{}, err
 	}
 	if err := m.claim(spec, true); err != nil {
 		return PodStatus{}, err
@@ -71,16 +68,24 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	}
 	m.mu.Lock()
 	if err == nil && m.closing {
-		err = ErrNotRunning // it is in the store, and there after the next start
+		m.mu.Unlock()
+		err = ErrNotRunning
+		if undo := m.save(Change{DeletePods: []string{spec.Name}}); undo != nil {
+			err = fmt.Errorf("%w; it will be there after the next start: %w", err, undo)
+		}
+		m.mu.Lock()
 	}
 	if err != nil {
-		m.releaseClaims(spec.Name)
-		delete(m.pods, spec.Name)
 		m.mu.Unlock()
-		m.removeFronts(made)
+		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+		defer cancel()
+		m.removeFronts(rctx, made)
+		m.mu.Lock()
+		m.releaseClaims(spec.Name)
+		m.mu.Unlock()
 		return PodStatus{}, fmt.Errorf("create pod %s: %w", spec.Name, err)
 	}
-	l := newLoop(m, rec)
+	l := newLoop(m, rec, nil)
 	m.startLoop(l)
 	m.mu.Unlock()
 	m.events.emit(Event{Type: EventPodCreated, Pod: spec.Name, Message: fmt.Sprintf("pod %s was created", spec.Name)})
@@ -112,12 +117,10 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	spec = spec.Clone().WithDefaults()
-	select {
-	case l.editing <- struct{}{}:
-		defer func() { <-l.editing }()
-	case <-ctx.Done():
-		return PodStatus{}, ctx.Err()
+	if err := l.edit(ctx); err != nil {
+		return PodStatus{}, err
 	}
+	defer l.edited()
 	old := l.status.Load().Spec
 	if err := l.checkUpdate(spec); err != nil {
 		return PodStatus{}, err
@@ -125,32 +128,55 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	if err := m.claim(spec, false); err != nil {
 		return PodStatus{}, err
 	}
-	changed := without(spec.Fronts, old.Fronts)
+	changed, gone := without(spec.Fronts, old.Fronts), removed(old.Fronts, spec.Fronts)
 	if _, err = m.setFronts(ctx, changed); err == nil {
-		err = l.do(ctx, func() error {
-			if err := l.checkUpdate(spec); err != nil {
-				return err
-			}
-			for _, f := range changed {
-				delete(l.applied, f.Name)
-			}
-			return l.commit(func(r *PodRecord) error {
-				r.Spec = spec
-				return nil
-			})
-		})
+		err = l.do(ctx, func() error { return l.update(spec, changed, gone) })
 	}
 	if err != nil {
 		m.restore(l, old, changed)
 		return PodStatus{}, fmt.Errorf("update pod %s: %w", spec.Name, err)
 	}
-	gone := slices.DeleteFunc(slices.Clone(old.Fronts), func(o Front) bool {
-		return slices.ContainsFunc(spec.Fronts, func(f Front) bool { return f.Name == o.Name })
-	})
-	m.removeFronts(gone)
-	m.reclaim(l.name, spec)
+	if len(gone) > 0 {
+		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+		left := m.removeFronts(rctx, gone)
+		cancel()
+		// An error says that the loop has ended, and all fronts are set anew
+		// when it begins again.
+		_ = l.do(context.WithoutCancel(ctx), func() error { l.frontsRemoved(left); return nil })
+	} else {
+		m.reclaim(l.name, spec.Fronts)
+	}
 	m.events.emit(Event{Type: EventPodUpdated, Pod: l.name, Message: fmt.Sprintf("pod %s was changed", l.name)})
 	return *l.status.Load(), nil
+}
+
+// update makes a new spec be that of the pod. Its changed fronts are set; those
+// that are gone are still there.
+func (l *loop) update(spec PodSpec, changed, gone []Front) error {
+	if err := l.checkUpdate(spec); err != nil {
+		return err
+	}
+	before := l.revision
+	if err := l.commit(func(r *PodRecord) error {
+		r.Spec = spec
+		r.Elasticity.Max = min(r.Elasticity.Max, spec.MaxNodes)
+		r.Elasticity.Min = min(r.Elasticity.Min, r.Elasticity.Max)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, f := range changed {
+		delete(l.unset, f.Name)
+		delete(l.surplus, f.Name)
+		l.distrust(f.Name)
+	}
+	for _, f := range gone {
+		l.surplus[f.Name] = f
+	}
+	if l.revision != before {
+		l.retry.reset() // what failed may be mended
+	}
+	return nil
 }
 
 // checkUpdate says what forbids a new spec now.
@@ -190,7 +216,10 @@ func (m *Manager) DeletePod(ctx context.Context, name string) (PodStatus, error)
 // deletePod removes the last of a pod: its fronts, then its record.
 func (m *Manager) deletePod(ctx context.Context, name string, fronts []Front) error {
 	for _, f := range fronts {
-		if err := m.cfg.Balancer.RemoveFront(ctx, f.Name); err != nil {
+		rctx, cancel := context.WithTimeout(ctx, applyTimeout)
+		err := m.cfg.Balancer.RemoveFront(rctx, f.Name)
+		cancel()
+		if err != nil {
 			return fmt.Errorf("remove front %s: %w", f.Name, err)
 		}
 	}
@@ -225,10 +254,7 @@ func (m *Manager) WaitPod(ctx context.Context, name string, done func(PodStatus)
 		select {
 		case <-changed:
 		case <-l.done:
-			if m.stopping() {
-				return *s, ErrNotRunning
-			}
-			return *s, fmt.Errorf("pod %q: %w", name, ErrNotFound)
+			return *s, l.over()
 		case <-ctx.Done():
 			return *s, ctx.Err()
 		}

@@ -46,7 +46,7 @@ func (l *loop) publish() {
 
 // converged says that what runs and takes requests is what should.
 func (l *loop) converged() bool {
-	if l.applying || l.rec.count(pod.StateStarting, pod.StateDraining) > 0 || l.rec.count(pod.StateOnline) != l.want() {
+	if l.applying || len(l.unset) > 0 || len(l.surplus) > 0 || l.rec.count(pod.StateStarting, pod.StateDraining) > 0 || l.rec.count(pod.StateOnline) != l.want() {
 		return false
 	}
 	for _, f := range l.rec.Spec.Fronts {

@@ -68,7 +68,11 @@ func (l *loop) awaitIdle(rec *NodeRecord, run *nodeRun, now time.Time) {
 		return
 	}
 	if run.drained.IsZero() {
-		return // the balancer has not confirmed yet that it gets no new requests
+		if !l.draining(rec.Name) {
+			return // the balancer has not confirmed yet that it gets no new requests
+		}
+		run.drained = now
+		l.m.balancer.kick() // only what it sees from now on counts
 	}
 	if n, ok := l.inFlight(rec.Name, run.drained).Get(); ok && n == 0 {
 		run.idle = true

@@ -58,12 +58,13 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 	type change struct {
 		front   Front
 		servers []balancer.Server
+		set     bool // the front itself first
 	}
 	var changes []change
 	for _, f := range l.rec.Spec.Fronts {
 		want := l.servers(f)
-		if have, ok := l.applied[f.Name]; !ok || !slices.Equal(have, want) {
-			changes = append(changes, change{f, want})
+		if have, ok := l.applied[f.Name]; !ok || !slices.Equal(have, want) || l.unset[f.Name] {
+			changes = append(changes, change{f, want, l.unset[f.Name]})
 		}
 	}
 	if len(changes) == 0 {
@@ -81,23 +82,46 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 		var errs []error
 		made := map[string][]balancer.Server{}
 		for _, c := range changes {
-			if err := l.apply(ctx, c.front, c.servers); err != nil {
+			if err := l.apply(ctx, c.front, c.servers, c.set); err != nil {
 				errs = append(errs, err)
 				continue
 			}
 			made[c.front.Name] = c.servers
 		}
-		return func() { l.served(made, errors.Join(errs...)) }
+		return func() {
+			for _, c := range changes {
+				name := c.front.Name
+				switch servers, ok := made[name]; {
+				case !named(l.rec.Spec.Fronts, name): // removed meanwhile
+					if _, there := l.surplus[name]; !there {
+						delete(l.applied, name)
+					}
+				case !ok || !slices.Contains(l.rec.Spec.Fronts, c.front):
+					l.distrust(name)
+				default:
+					l.applied[name] = servers
+					if c.set {
+						delete(l.unset, name)
+					}
+				}
+			}
+			l.served(errors.Join(errs...))
+		}
 	})
 }
 
 // apply sets the servers of a front, and the front itself where the balancer
-// lost it.
-func (l *loop) apply(ctx context.Context, f Front, servers []balancer.Server) error {
+// lost it or set says so.
+func (l *loop) apply(ctx context.Context, f Front, servers []balancer.Server, set bool) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
+	if set {
+		if err := l.m.cfg.Balancer.SetFront(ctx, f.Front); err != nil {
+			return fmt.Errorf("set front %s: %w", f.Name, err)
+		}
+	}
 	err := l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
-	if errors.Is(err, balancer.ErrNoFront) {
+	if errors.Is(err, balancer.ErrNoFront) && slices.Contains(l.status.Load().Spec.Fronts, f) {
 		if err = l.m.cfg.Balancer.SetFront(ctx, f.Front); err == nil {
 			err = l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
 		}
@@ -110,13 +134,10 @@ func (l *loop) apply(ctx context.Context, f Front, servers []balancer.Server) er
 
 const applyTimeout = 30 * time.Second
 
-// served records what the balancer has taken.
-func (l *loop) served(made map[string][]balancer.Server, err error) {
+// served records how a call to the balancer ended.
+func (l *loop) served(err error) {
 	now := time.Now()
 	l.applying = false
-	for front, servers := range made {
-		l.applied[front] = servers
-	}
 	if err != nil {
 		l.serveTry.failed(now)
 		l.problems["balancer"] = fmt.Sprintf("the balancer does not have the servers that it should: %v", err)
@@ -125,23 +146,17 @@ func (l *loop) served(made map[string][]balancer.Server, err error) {
 		delete(l.problems, "balancer")
 	}
 	l.servedAt = now
-	for i := range l.rec.Nodes {
-		rec := &l.rec.Nodes[i]
-		if run := l.nodes[rec.Name]; rec.State == pod.StateDraining && run.drained.IsZero() && l.draining(rec.Name) {
-			run.drained = now
-		}
-	}
-	if l.leaving > 0 {
-		l.m.balancer.kick()
-	}
 }
 
 // draining says whether the balancer has confirmed, on every front that has the
 // node, that it gets no new requests.
 func (l *loop) draining(node string) bool {
+	if l.applying {
+		return false
+	}
 	for _, servers := range l.applied {
 		for _, s := range servers {
-			if s.Name == node && s.State != balancer.Drain {
+			if s.Name == mismatch || s.Name == node && s.State != balancer.Drain {
 				return false
 			}
 		}
@@ -163,14 +178,24 @@ func (l *loop) compare() {
 		}) {
 			continue
 		}
-		if !slices.ContainsFunc(l.rec.Spec.Fronts, func(f Front) bool { return f.Name == front }) {
-			delete(l.applied, front)
-			continue
+		if _, there := l.surplus[front]; there || distrusted(want) {
+			continue // known, and dealt with
 		}
 		l.log.Warn("the balancer has other servers than were applied; applying again", "front", front, "applied", len(want), "found", len(seen.Servers))
-		l.applied[front] = append(slices.Clone(want), balancer.Server{Name: mismatch})
+		l.distrust(front)
 		l.servedAt = time.Now()
 	}
+}
+
+// distrust makes the servers of a front be applied again, whatever they are.
+func (l *loop) distrust(front string) {
+	if !distrusted(l.applied[front]) {
+		l.applied[front] = append(slices.Clone(l.applied[front]), balancer.Server{Name: mismatch})
+	}
+}
+
+func distrusted(servers []balancer.Server) bool {
+	return slices.ContainsFunc(servers, func(s balancer.Server) bool { return s.Name == mismatch })
 }
 
 // mismatch stands in a list of applied servers that is known to be wrong; no

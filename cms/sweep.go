@@ -2,6 +2,8 @@ package cms
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -92,21 +94,22 @@ func (l *loop) finish(ctx context.Context, now time.Time) {
 			l.forget(rec.Name, now)
 		}
 	}
-	if len(l.rec.Nodes) > 0 || !l.serveTry.ready(now) {
+	if len(l.rec.Nodes) > 0 || !l.serveTry.ready(now) || !l.tryEdit() {
 		return
 	}
 	l.applying = true
-	fronts := l.rec.Spec.Fronts
+	fronts := slices.AppendSeq(slices.Clone(l.rec.Spec.Fronts), maps.Values(l.surplus))
 	l.action(func() func() {
 		err := l.m.deletePod(ctx, l.name, fronts)
 		return func() {
 			l.applying = false
 			if err != nil {
 				l.serveTry.failed(time.Now())
-				l.problems["delete"] = err.Error()
+				l.problems["delete"] = fmt.Sprintf("cannot be deleted yet: %v", err)
+				l.edited()
 				return
 			}
-			l.finished = true
+			l.finished = true // who waits for the token sees the loop end
 		}
 	})
 }

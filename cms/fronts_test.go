@@ -1,0 +1,195 @@
+package cms_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/balancer/balancertest"
+	"github.com/elastipod/elastipod/cms"
+)
+
+// The balancer has confirmed long ago that servers of a paused pod drain.
+func TestNodeOfPausedPodLeavesAtOnce(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		_, err := w.Pause(t.Context(), "web")
+		require.NoError(t, err)
+		w.converge()
+		time.Sleep(3 * time.Second)
+		begun := time.Now()
+		_, err = w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		w.converge()
+		assert.Less(t, time.Since(begun), time.Second)
+		assert.Zero(t, w.balancer.Cut())
+	})
+}
+
+func TestUpdateAndDeleteAtTheSameTimeLeaveNothing(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		w.balancer.Delay(balancertest.SetFront, 20*time.Second)
+		next := spec()
+		next.Fronts[0].Name, next.Fronts[0].Listen = "web", "127.0.0.1:5200"
+		second := next.Fronts[0]
+		second.Name, second.Listen = "second", "127.0.0.1:5201"
+		next.Fronts = append(next.Fronts, second)
+		updated := make(chan error, 1)
+		go func() {
+			_, err := w.UpdatePod(t.Context(), next)
+			updated <- err
+		}()
+		time.Sleep(time.Second)
+		_, err := w.DeletePod(t.Context(), "web")
+		require.NoError(t, err)
+		require.ErrorIs(t, <-updated, cms.ErrConflict)
+		_, err = w.WaitPod(t.Context(), "web", func(cms.PodStatus) bool { return false })
+		require.ErrorIs(t, err, cms.ErrNotFound)
+		for _, name := range []string{"web", "second"} {
+			_, there := w.balancer.Front(name)
+			assert.False(t, there, name)
+		}
+		_, err = w.UpdatePod(t.Context(), next)
+		require.ErrorIs(t, err, cms.ErrNotFound)
+		w.balancer.Delay(balancertest.SetFront, 0)
+		next.Name = "other" // all its names and addresses are free
+		_, err = w.CreatePod(t.Context(), next)
+		require.NoError(t, err)
+	})
+}
+
+func TestFrontThatIsNotAsItShouldBeAtStartIsSetLater(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		w.end()
+		ctx := context.Background()
+		require.NoError(t, w.balancer.SetFront(ctx, balancer.Front{Name: "web", Listen: "127.0.0.1:5999"}))
+		require.NoError(t, w.balancer.SetFront(ctx, balancer.Front{Name: "stray", Listen: "127.0.0.1:5998"}))
+		w.balancer.FailNext(balancertest.SetFront, balancer.ErrUnavailable, balancer.ErrUnavailable, balancer.ErrUnavailable)
+		w.restart()
+		w.converge()
+		f, _ := w.balancer.Front("web")
+		assert.Equal(t, "127.0.0.1:5100", f.Listen)
+		_, there := w.balancer.Front("stray")
+		assert.False(t, there)
+		w.assertConsistent()
+	})
+}
+
+// A front that no pod has may hold the address of one that a pod has.
+func TestStrayFrontGivesItsAddressBack(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		w.end()
+		ctx := context.Background()
+		require.NoError(t, w.balancer.RemoveFront(ctx, "web"))
+		require.NoError(t, w.balancer.SetFront(ctx, balancer.Front{Name: "stray", Listen: "127.0.0.1:5100"}))
+		w.restart()
+		_, there := w.balancer.Front("web")
+		assert.True(t, there, "at once")
+		w.converge()
+		w.assertConsistent()
+	})
+}
+
+func TestFrontThatCannotBeRemovedIsTriedAgain(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		two := spec()
+		two.Fronts[0].Name = "web"
+		second := two.Fronts[0]
+		second.Name, second.Listen = "second", "127.0.0.1:5201"
+		two.Fronts = append(two.Fronts, second)
+		_, err := w.CreatePod(t.Context(), two)
+		require.NoError(t, err)
+		w.launch()
+		w.converge()
+		w.balancer.Fail(balancertest.RemoveFront, balancer.ErrUnavailable)
+		_, err = w.UpdatePod(t.Context(), spec())
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		s, err := w.Pod("web")
+		require.NoError(t, err)
+		assert.False(t, s.Converged)
+		require.NotEmpty(t, s.Problems)
+		assert.Contains(t, s.Problems[0], "second")
+		other := spec()
+		other.Name = "other"
+		other.Fronts[0] = second
+		_, err = w.CreatePod(t.Context(), other)
+		require.ErrorIs(t, err, cms.ErrConflict, "it is still there")
+
+		w.balancer.Fail(balancertest.RemoveFront, nil)
+		s = w.converge()
+		assert.Empty(t, s.Problems)
+		_, there := w.balancer.Front("second")
+		assert.False(t, there)
+		_, err = w.CreatePod(t.Context(), other)
+		require.NoError(t, err)
+		_, err = w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		w.converge()
+	})
+}
+
+func TestFrontRenamedOnItsAddressIsRefusedWithTheWayOut(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		next := spec()
+		next.Fronts[0].Name = "www"
+		_, err := w.UpdatePod(t.Context(), next)
+		require.ErrorIs(t, err, cms.ErrConflict)
+		assert.ErrorContains(t, err, "give front www another address")
+		w.converge()
+		w.assertConsistent()
+	})
+}
+
+func TestCreateWhileEndingMakesNothing(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.store.OnSave(func(context.Context, cms.Change) error { time.Sleep(3 * time.Second); return nil })
+		created := make(chan error, 1)
+		go func() {
+			_, err := w.CreatePod(context.Background(), spec())
+			created <- err
+		}()
+		time.Sleep(time.Second)
+		w.end()
+		require.ErrorIs(t, <-created, cms.ErrNotRunning)
+		w.restart()
+		assert.Empty(t, w.Pods())
+		_, there := w.balancer.Front("web")
+		assert.False(t, there)
+	})
+}
+
+// A node that drains keeps its requests while an update sets its fronts anew,
+// also when a call to the balancer is under way then.
+func TestUpdateCutsNothingOfDrainingNodes(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		w.balancer.SetInFlight("web", "n1", 1)
+		_, err := w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		w.balancer.Fail(balancertest.Apply, errors.New("busy"))
+		w.launch()
+		time.Sleep(2 * time.Second)
+		next := spec()
+		next.Fronts[0].Algorithm = balancer.RoundRobin
+		_, err = w.UpdatePod(t.Context(), next)
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		w.balancer.Fail(balancertest.Apply, nil)
+		time.Sleep(5 * time.Second)
+		assert.Zero(t, w.balancer.Cut())
+		w.balancer.SetInFlight("web", "n1", 0)
+		w.converge()
+		assert.Zero(t, w.balancer.Cut())
+	})
+}
