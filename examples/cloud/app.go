@@ -37,7 +37,8 @@ type app struct {
 	noWait    bool
 	timeout   time.Duration
 
-	running bool // the arguments were right
+	running bool      // the arguments were right
+	began   time.Time // since then
 }
 
 // run executes the command line and returns the exit code. It returns soon
@@ -175,7 +176,7 @@ type runner func(ctx context.Context, c *client.Client, args []string) error
 // does makes a cobra function of a runner.
 func (a *app) does(f runner) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		a.running = true
+		a.running, a.began = true, time.Now()
 		c, err := a.client()
 		if err != nil {
 			return err

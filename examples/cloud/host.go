@@ -51,7 +51,7 @@ the host uses. A memory reservation is hard; CPU may be reserved more than once.
 }
 
 func (a *app) printHosts(hosts []wire.Host) error {
-	t := newTable("HOST", "RUNTIME", "STATE", ">NODES", ">CPU", ">RESERVED", ">USED", ">MEMORY", ">RESERVED", ">USED", "ENGINE", "PROBLEM")
+	t := newTable(left("HOST"), left("RUNTIME"), left("STATE"), right("NODES"), right("CPU RESERVED"), right("CPU USED").whenWide(), right("MEMORY RESERVED"), right("MEMORY USED").whenWide(), left("ENGINE").whenWide(), left("PROBLEM").whenSet())
 	for _, h := range hosts {
 		s := hostStatus(h)
 		var cpu, memory string
@@ -62,8 +62,8 @@ func (a *app) printHosts(hosts []wire.Host) error {
 			memory = bytesText(float64(*s.Used.Memory))
 		}
 		t.row(h.Name, h.Runtime, stateCell(hostState(h)), s.Nodes,
-			short2(s.Capacity.CPU), short2(s.Reserved.CPU), cpu,
-			bytesText(float64(s.Capacity.Memory)), bytesText(float64(s.Reserved.Memory)), memory,
+			short2(s.Reserved.CPU)+" of "+short2(s.Capacity.CPU), cpu,
+			bytesText(float64(s.Reserved.Memory))+" of "+bytesText(float64(s.Capacity.Memory)), memory,
 			s.Engine, cell{s.Error, red})
 	}
 	return t.print(a.out)
@@ -260,7 +260,7 @@ given.`,
 	}
 	cmd.Flags().BoolVar(&drain, "drain", false, "move its nodes to other hosts first")
 	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, args []string) error {
-		h, err := c.RemoveHost(ctx, args[0], drain, 0)
+		h, err := c.RemoveHost(ctx, args[0], drain, a.first())
 		if err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ are in that state. CPU is a fraction of the node's own limit.`,
 }
 
 func (a *app) printNodes(nodes []wire.Node) error {
-	t := newTable("NODE", "STATE", "HOST", "ADDRESS", ">IN FLIGHT", ">CPU", ">MEMORY", "AGE", "REASON")
+	t := newTable(left("NODE"), left("STATE"), left("HOST"), left("ADDRESS").whenWide(), right("IN FLIGHT").whenWide(), right("CPU").whenWide(), right("MEMORY").whenWide(), right("AGE"), left("REASON").whenSet())
 	for _, n := range nodes {
 		memory := ""
 		if n.Memory != nil {
@@ -103,11 +103,11 @@ elasticity is enabled: then the pod starts and stops its nodes by itself.`,
 		Args:              names("POD"),
 		ValidArgsFunction: a.complete(podNames),
 		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			n, err := c.LaunchNode(ctx, args[0], 0)
+			began := a.now()
+			n, err := c.LaunchNode(ctx, args[0], a.first())
 			if err != nil {
 				return err
 			}
-			began := a.now()
 			err = a.await(ctx, "launching node "+n.Name, func(ctx context.Context) (step, error) {
 				now, err := c.Node(ctx, n.Pod, n.Name)
 				if client.NotFound(err) {
@@ -146,7 +146,7 @@ To remove a whole pod, see "cloud pod rm".`,
 		Args:              names("NODE", "POD"),
 		ValidArgsFunction: a.complete(anyNodeNames, podNames),
 		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			n, err := c.RemoveNode(ctx, args[1], args[0], 0)
+			n, err := c.RemoveNode(ctx, args[1], args[0], a.first())
 			if err != nil {
 				return err
 			}
@@ -207,7 +207,7 @@ let its elasticity go on.`,
 // switching makes a command that brings a pod into a state and waits for it.
 func (a *app) switching(doing, state string, do func(*client.Client, context.Context, string, client.Wait) (wire.Pod, error)) func(*cobra.Command, []string) error {
 	return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-		p, err := do(c, ctx, args[0], 0)
+		p, err := do(c, ctx, args[0], a.first())
 		if err != nil {
 			return err
 		}

@@ -69,7 +69,7 @@ func (a *app) printPods(pods []wire.Pod) error {
 	if len(pods) == 0 {
 		return a.line(`No pods yet. Create the default ones with "cloud init", or your own with "cloud pod register".`)
 	}
-	t := newTable("POD", "STATE", ">NODES", ">WANT", "ELASTIC", "FRONT", ">CPU", ">IN FLIGHT", ">REQ/S", "AGE", "PROBLEM")
+	t := newTable(left("POD"), left("STATE"), right("NODES"), right("WANT"), left("ELASTIC"), left("FRONT"), right("CPU").whenWide(), right("IN FLIGHT").whenWide(), right("REQ/S").whenWide(), right("AGE").whenWide(), left("PROBLEM").whenSet())
 	for _, p := range pods {
 		s := status(p)
 		sample := s.Sample
@@ -162,7 +162,7 @@ closed. It waits until nothing is left of the pod, unless --no-wait is given.`,
 		Args:              names("POD"),
 		ValidArgsFunction: a.complete(podNames),
 		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.DeletePod(ctx, args[0], 0)
+			p, err := c.DeletePod(ctx, args[0], a.first())
 			if err != nil {
 				return err
 			}

@@ -177,7 +177,7 @@ func (a *app) loadBar(f requestFlags) *loadBar {
 }
 
 func (b *loadBar) show(p openloop.Progress) {
-	if b.bar == nil {
+	if b.bar == nil || p.Done {
 		return
 	}
 	share := 0.0
@@ -187,9 +187,8 @@ func (b *loadBar) show(p openloop.Progress) {
 	if b.flags.count > 0 {
 		share = max(share, float64(p.Sent)/float64(b.flags.count))
 	}
-	text := fmt.Sprintf("%.0f/s  %d ok  %d failed  %d in flight  p50 %s  p99 %s",
-		p.Rate, p.OK, p.Failed, p.InFlight, took(p.Latency.P50), took(p.Latency.P99))
-	b.bar.Describe(cut(text, max(b.a.err.width()-34, 20)))
+	text := fmt.Sprintf("%.0f/s  %d ok  %d failed  %d in flight  p99 %s", p.Rate, p.OK, p.Failed, p.InFlight, took(p.Latency.P99))
+	b.bar.Describe(cut(text, max(b.a.err.width()-30, 20)))
 	_ = b.bar.Set(int(min(share, 0.999) * 1000))
 }
 

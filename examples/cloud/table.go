@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,15 +14,31 @@ type cell struct {
 	colour colour
 }
 
-// table prints rows under headers, in columns. Headers that begin with ">" are
-// aligned to the right. The last column takes what is left of the terminal and
-// is cut there; where even that is too little, the widest others are.
+// column is a column of a table.
+type column struct {
+	name  string
+	right bool // aligned to the right
+	shy   bool // left out where it is empty in every row
+	extra bool // left out, from the right, where the terminal is too narrow
+}
+
+func left(name string) column  { return column{name: name} }
+func right(name string) column { return column{name: name, right: true} }
+
+func (c column) whenSet() column  { c.shy = true; return c }
+func (c column) whenWide() column { c.extra = true; return c }
+
+// table prints rows in columns that fit the terminal. Where leaving out columns
+// is not enough the last one is cut, and then the widest others are.
 type table struct {
-	headers []string
+	columns []column
 	rows    [][]cell
 }
 
-func newTable(headers ...string) *table { return &table{headers: headers} }
+func newTable(columns ...column) *table { return &table{columns: columns} }
+
+// nothingThere is what is printed for an empty value.
+var nothingThere = cell{text: "–", colour: dim}
 
 // row appends a row of strings, cells, or anything that fmt prints.
 func (t *table) row(values ...any) {
@@ -37,7 +54,7 @@ func (t *table) row(values ...any) {
 		}
 		cells[i].text = printable(cells[i].text)
 		if cells[i].text == "" {
-			cells[i] = cell{text: "–", colour: dim}
+			cells[i] = nothingThere
 		}
 	}
 	t.rows = append(t.rows, cells)
@@ -49,13 +66,14 @@ const (
 )
 
 func (t *table) print(s screen) error {
+	t.leaveOut(s.width())
 	widths := t.widths(s.width())
 	var b strings.Builder
-	line := make([]cell, len(t.headers))
-	for i, h := range t.headers {
-		line[i] = cell{strings.TrimPrefix(h, ">"), bold}
+	head := make([]cell, len(t.columns))
+	for i, c := range t.columns {
+		head[i] = cell{c.name, bold}
 	}
-	t.line(&b, s, widths, line)
+	t.line(&b, s, widths, head)
 	for _, row := range t.rows {
 		t.line(&b, s, widths, row)
 	}
@@ -63,12 +81,34 @@ func (t *table) print(s screen) error {
 	return err
 }
 
+// leaveOut removes columns that are empty, and those that do not fit.
+func (t *table) leaveOut(total int) {
+	for i := len(t.columns) - 1; i >= 0; i-- {
+		empty := !slices.ContainsFunc(t.rows, func(row []cell) bool { return row[i] != nothingThere })
+		if t.columns[i].shy && empty {
+			t.remove(i)
+		}
+	}
+	for i := len(t.columns) - 1; i >= 0 && total > 0 && sum(t.widths(0)) > total; i-- {
+		if t.columns[i].extra {
+			t.remove(i)
+		}
+	}
+}
+
+func (t *table) remove(i int) {
+	t.columns = slices.Delete(t.columns, i, i+1)
+	for r := range t.rows {
+		t.rows[r] = slices.Delete(t.rows[r], i, i+1)
+	}
+}
+
 func (t *table) line(b *strings.Builder, s screen, widths []int, row []cell) {
 	for i, c := range row {
 		text := cut(c.text, widths[i])
 		pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(text), 0))
 		switch painted := s.paint(c.colour, text); {
-		case strings.HasPrefix(t.headers[i], ">"):
+		case t.columns[i].right:
 			b.WriteString(pad + painted)
 		case i == len(row)-1:
 			b.WriteString(painted)
@@ -82,11 +122,20 @@ func (t *table) line(b *strings.Builder, s screen, widths []int, row []cell) {
 	b.WriteByte('\n')
 }
 
+// sum is how wide a table of such columns is.
+func sum(widths []int) int {
+	total := gap * (len(widths) - 1)
+	for _, w := range widths {
+		total += w
+	}
+	return total
+}
+
 // widths returns how wide each column is, in all at most total (0: no bound).
 func (t *table) widths(total int) []int {
-	widths := make([]int, len(t.headers))
-	for i, h := range t.headers {
-		widths[i] = utf8.RuneCountInString(strings.TrimPrefix(h, ">"))
+	widths := make([]int, len(t.columns))
+	for i, c := range t.columns {
+		widths[i] = utf8.RuneCountInString(c.name)
 		for _, row := range t.rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
 		}
@@ -94,17 +143,14 @@ func (t *table) widths(total int) []int {
 	if total == 0 {
 		return widths
 	}
-	over := gap*(len(widths)-1) - total
-	for _, w := range widths {
-		over += w
-	}
+	over := sum(widths) - total
 	last := len(widths) - 1
 	if over > 0 {
 		less := min(over, max(widths[last]-3*minWidth, 0))
 		widths[last] -= less
 		over -= less
 	}
-	for over > 0 {
+	for ; over > 0; over-- {
 		widest := 0
 		for i, w := range widths {
 			if w > widths[widest] {
@@ -115,7 +161,6 @@ func (t *table) widths(total int) []int {
 			break
 		}
 		widths[widest]--
-		over--
 	}
 	return widths
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 func TestTableAligns(t *testing.T) {
 	var b bytes.Buffer
-	tab := newTable("POD", ">NODES", "NOTE")
+	tab := newTable(left("POD"), right("NODES"), left("NOTE"))
 	tab.row("light", 3, "all is well")
 	tab.row("a-longer-name", 12, "")
 	require.NoError(t, tab.print(screen{Writer: &b}))
@@ -28,7 +29,7 @@ func TestTableFitsTheTerminal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.IntRange(40, 200).Draw(t, "width")
 		columns := rapid.IntRange(1, 5).Draw(t, "columns")
-		tab := newTable(strings.Split(strings.Repeat("H ", columns)[:2*columns-1], " ")...)
+		tab := newTable(slices.Repeat([]column{left("H")}, columns)...)
 		for range rapid.IntRange(0, 5).Draw(t, "rows") {
 			row := make([]any, columns)
 			for i := range row {
@@ -36,12 +37,7 @@ func TestTableFitsTheTerminal(t *testing.T) {
 			}
 			tab.row(row...)
 		}
-		widths := tab.widths(width)
-		total := gap * (columns - 1)
-		for _, w := range widths {
-			total += w
-		}
-		if total > width {
+		if widths := tab.widths(width); sum(widths) > width {
 			t.Fatalf("%d columns of %v are wider than %d", columns, widths, width)
 		}
 		for _, w := range tab.widths(0) {
@@ -50,6 +46,30 @@ func TestTableFitsTheTerminal(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTableLeavesOutColumns(t *testing.T) {
+	make := func(problem string) *table {
+		tab := newTable(left("POD"), right("CPU").whenWide(), right("AGE").whenWide(), left("PROBLEM").whenSet())
+		tab.row("light", "90%", "3s", problem)
+		tab.row("heavy", "", "4s", "")
+		return tab
+	}
+	names := func(tab *table, width int) (all []string) {
+		tab.leaveOut(width)
+		for _, c := range tab.columns {
+			all = append(all, c.name)
+		}
+		for _, row := range tab.rows {
+			require.Len(t, row, len(all))
+		}
+		return all
+	}
+	assert.Equal(t, []string{"POD", "CPU", "AGE"}, names(make(""), 0), "nobody has a problem")
+	assert.Equal(t, []string{"POD", "CPU", "AGE", "PROBLEM"}, names(make("no room"), 0))
+	assert.Equal(t, []string{"POD", "CPU", "AGE", "PROBLEM"}, names(make("no room"), 40))
+	assert.Equal(t, []string{"POD", "CPU", "PROBLEM"}, names(make("no room"), 20))
+	assert.Equal(t, []string{"POD", "PROBLEM"}, names(make("no room"), 10))
 }
 
 func TestCut(t *testing.T) {
@@ -62,7 +82,7 @@ func TestColoursOnlyWhereWanted(t *testing.T) {
 	assert.Equal(t, "failed", screen{}.paint(red, "failed"))
 	assert.Equal(t, "\x1b[31mfailed\x1b[0m", screen{colours: true}.paint(red, "failed"))
 	var b bytes.Buffer
-	tab := newTable("A", "B")
+	tab := newTable(left("A"), left("B"))
 	tab.row(cell{"x", red}, "y")
 	require.NoError(t, tab.print(screen{Writer: &b, colours: true}))
 	assert.Contains(t, b.String(), "\x1b[31mx\x1b[0m")

@@ -6,10 +6,21 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/elastipod/elastipod/cms/client"
 )
 
 // patience is how long a command is silent while it waits.
 const patience = time.Second
+
+// first is how long the server is asked to wait before this program begins to ask
+// by itself: what takes a moment is known the moment it is done.
+func (a *app) first() client.Wait {
+	if !a.wait {
+		return 0
+	}
+	return client.Wait(min(patience, a.timeout))
+}
 
 // step is where something that takes long has got to.
 type step struct {
@@ -18,14 +29,13 @@ type step struct {
 }
 
 // await calls look until it says that what is done, showing a spinner to a
-// person from a second on. It asks often at first, then less.
+// person from a second after the command began on. It asks often at first, then less.
 func (a *app) await(ctx context.Context, what string, look func(context.Context) (step, error)) error {
 	if !a.wait {
 		return nil
 	}
 	waiting, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	began := time.Now()
 	spin := a.spinner()
 	defer spin.clear()
 	pause := 20 * time.Millisecond
@@ -40,7 +50,7 @@ func (a *app) await(ctx context.Context, what string, look func(context.Context)
 				return nil
 			}
 		}
-		if time.Since(began) > patience {
+		if time.Since(a.began) > patience {
 			spin.show(what, last.note)
 		}
 		select {
@@ -54,7 +64,7 @@ func (a *app) await(ctx context.Context, what string, look func(context.Context)
 			}
 			return fmt.Errorf("not done after %s: %s%s; it goes on without you, and --timeout waits longer", a.timeout, what, note)
 		case <-time.After(pause):
-			pause = min(pause*3/2, 500*time.Millisecond)
+			pause = min(pause*3/2, 250*time.Millisecond)
 		}
 	}
 }
