@@ -256,6 +256,14 @@ func TestLife(t *testing.T) {
 		p.kill()
 	}
 
+	t.Log("under another name they would be lost: it is refused")
+	other := filepath.Join(t.TempDir(), "other.yaml")
+	require.NoError(t, os.WriteFile(other, []byte("cluster: other\n"), 0o600))
+	second = launch(t, "--listen", "127.0.0.1:0", "--config", other, "--data", data)
+	code, _ = second.exit()
+	assert.Equal(t, 1, code)
+	assert.Contains(t, second.output(), `are those of cluster "elastipod", not of "other"; use that name, or another directory with --data`)
+
 	t.Log("--stop-nodes ends them, and keeps what is wanted")
 	p = launch(t, append(args, "--stop-nodes")...)
 	assert.Equal(t, before, endpoints(p.nodes("web", 2)))

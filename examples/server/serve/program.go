@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/examples/workload"
 	"github.com/elastipod/elastipod/pod/process"
@@ -85,7 +87,7 @@ func (p Program) Run(ctx context.Context, args []string) int {
 	}
 	if f.check {
 		fmt.Fprintf(p.Stdout, "the configuration is good: cluster %s, stack %s, hosts %d, pods %d, API on %s\n",
-			s.cluster, s.stack, len(s.hosts), len(s.pods), s.listen)
+			cmp.Or(s.cluster, cms.DefaultName), s.stack, len(s.hosts), len(s.pods), s.listen)
 		return ExitOK
 	}
 	return p.untilSignal(ctx, func(ctx context.Context) error {
@@ -157,7 +159,7 @@ func (p Program) serve(ctx context.Context, s settings) error {
 	}
 	return sv.run(ctx, func(ctx context.Context) error {
 		fmt.Fprintf(p.Stdout, "elastipod %s: cluster %s on the %s stack\n  API   %s\n  docs  %s/docs\n  data  %s\n",
-			version(), s.cluster, s.stack, sv.url(), sv.url(), s.data)
+			version(), sv.cluster, sv.settings.stack, sv.url(), sv.url(), sv.data)
 		if len(sv.manager.Pods()) == 0 {
 			fmt.Fprintln(p.Stdout, "  next  cloud init")
 		}

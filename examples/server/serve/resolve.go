@@ -111,7 +111,7 @@ func (r *resolver) err() error {
 func (r *resolver) resolve() settings {
 	c := &r.cfg
 	s := settings{
-		cluster:        cmp.Or(c.Cluster, cms.DefaultName),
+		cluster:        c.Cluster,
 		listen:         cmp.Or(c.Listen, defaultListen),
 		stack:          cmp.Or(c.Stack, stackEmbedded),
 		data:           r.dataDir(),
@@ -132,7 +132,7 @@ func (r *resolver) resolve() settings {
 		},
 		process: processSettings{workDir: r.path("process.work_dir", c.Process.WorkDir), portMin: int(c.Process.PortMin), portMax: int(c.Process.PortMax)},
 	}
-	if !pod.ValidName(s.cluster) {
+	if s.cluster != "" && !pod.ValidName(s.cluster) {
 		r.faults.Add("cluster", "use 1 to 40 of a-z, 0-9 and -, a letter first", "%.80q is not a name", s.cluster)
 	}
 	if s.stack != stackEmbedded && s.stack != stackDocker {

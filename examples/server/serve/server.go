@@ -45,6 +45,7 @@ func open(s settings, p Program, log *slog.Logger) (_ *server, err error) {
 	if sv.stack, err = newStack(s, log); err != nil {
 		return nil, errors.Join(err, sv.listener.Close())
 	}
+	sv.cluster = sv.stack.cluster
 	if err := sv.wire(); err != nil {
 		return nil, errors.Join(err, sv.stack.close(context.Background(), false), sv.listener.Close())
 	}

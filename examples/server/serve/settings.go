@@ -23,7 +23,7 @@ const (
 
 // settings are a configuration that was checked: flags, file and defaults.
 type settings struct {
-	cluster string
+	cluster string // empty: that of the data directory, or the default
 	listen  string
 	stack   string
 	data    string // absolute

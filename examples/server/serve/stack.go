@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/balancer/haproxy"
@@ -24,6 +25,7 @@ const (
 	storeFile  = "elastipod.db"
 	nodesDir   = "nodes"
 	haproxyDir = "haproxy"
+	nameFile   = "cluster"
 	selfLink   = "bin/server"
 )
 
@@ -54,10 +56,34 @@ func newStack(s settings, log *slog.Logger) (_ *stack, err error) {
 	if st.store, err = boltstore.Open(filepath.Join(s.data, storeFile)); err != nil {
 		return nil, err
 	}
-	if err := st.open(); err != nil {
+	if err = st.name(); err == nil {
+		err = st.open()
+	}
+	if err != nil {
 		return nil, errors.Join(err, st.store.Close())
 	}
 	return st, nil
+}
+
+// name keeps the cluster's name in the data directory. Under another name the
+// nodes that run would not be found again.
+func (st *stack) name() error {
+	file := filepath.Join(st.data, nameFile)
+	data, err := os.ReadFile(file)
+	switch kept := strings.TrimSpace(string(data)); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && kept == "":
+		if st.cluster == "" {
+			st.cluster = cms.DefaultName
+		}
+		return os.WriteFile(file, []byte(st.cluster+"\n"), 0o600)
+	case err != nil:
+		return err
+	case st.cluster == "":
+		st.cluster = kept
+	case st.cluster != kept:
+		return fmt.Errorf("the data in %s are those of cluster %q, not of %q; use that name, or another directory with --data", st.data, kept, st.cluster)
+	}
+	return nil
 }
 
 func (st *stack) open() (err error) {
