@@ -46,10 +46,14 @@ func (l *loop) noticeEnded(now time.Time) {
 		if rec.State == pod.StateStarting {
 			continue // resumeStarts starts it again
 		}
-		if now.Sub(rec.ReadyAt) < youngDeath {
-			l.retry.failed(now)
+		if l.fail(rec.Name, reason) && now.Sub(rec.ReadyAt) < youngDeath {
+			l.deaths.failed(now)
 		}
-		l.fail(rec.Name, reason)
+	}
+	if l.deaths.failures > 0 && slices.ContainsFunc(l.rec.Nodes, func(n NodeRecord) bool {
+		return n.State == pod.StateOnline && n.ReadyAt.After(l.deaths.last) && now.Sub(n.ReadyAt) >= youngDeath
+	}) {
+		l.deaths.reset()
 	}
 }
 
@@ -74,8 +78,8 @@ func (l *loop) ended(rec *NodeRecord, settled time.Time) string {
 	return ""
 }
 
-// fail records that a node failed.
-func (l *loop) fail(name, reason string) {
+// fail records that a node failed, and says whether it could.
+func (l *loop) fail(name, reason string) bool {
 	err := l.commit(func(r *PodRecord) error {
 		n := r.node(name)
 		if n == nil {
@@ -85,10 +89,11 @@ func (l *loop) fail(name, reason string) {
 	})
 	if err != nil {
 		l.log.Error("record a failed node", "node", name, "error", err)
-		return
+		return false
 	}
 	l.log.Warn("node failed", "node", name, "reason", reason)
 	l.m.events.emit(Event{Type: EventNodeFailed, Pod: l.name, Node: name, Message: fmt.Sprintf("node %s failed: %s", name, reason)})
+	return true
 }
 
 // want is the number of nodes to close in on now.
@@ -108,11 +113,17 @@ func (l *loop) setAlarm(now time.Time) {
 		}
 	}
 	due(l.retry.next)
+	due(l.deaths.next)
+	due(l.crowded)
+	for _, o := range l.orphans {
+		due(o.try.next)
+	}
 	due(l.serveTry.next)
 	due(l.frontTry.next)
 	for i := range l.rec.Nodes {
 		rec := &l.rec.Nodes[i]
 		due(l.nodes[rec.Name].stopTry.next)
+		due(l.nodes[rec.Name].startTry.next)
 		if rec.State == pod.StateDraining {
 			due(rec.DrainBy)
 		}

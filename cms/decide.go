@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/elastic"
-	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -16,6 +15,9 @@ const checkpointTicks = 30
 // else wakes the loop.
 func (l *loop) tick() {
 	now := time.Now()
+	if _, failed := l.problems["store"]; failed {
+		_ = l.commit(func(*PodRecord) error { return nil }) // clears or renews the problem
+	}
 	o, err := l.observe(now)
 	d := l.decide(o, err)
 	t := Tick{At: now, Observation: o, Decision: d, Before: l.rec.Want}
@@ -46,7 +48,7 @@ func (l *loop) decide(o elastic.Observation, err error) elastic.Decision {
 	switch {
 	case l.rec.Paused:
 		return elastic.Hold(want, elastic.RulePaused, "")
-	case !e.Enabled || l.rec.Deleting:
+	case !e.Enabled || l.rec.Deleting || l.m.halting.Load():
 		return elastic.Hold(want, elastic.RuleManual, "")
 	case l.policy == nil:
 		return note(want, elastic.RuleUnobserved, l.problems["policy"])
@@ -93,30 +95,13 @@ func (l *loop) limitToRoom(d *elastic.Decision) {
 
 // record keeps the tick and tells subscribers.
 func (l *loop) record(t *Tick, now time.Time) {
-	o := t.Observation
 	l.tickSeq++
 	t.Seq = l.tickSeq
-	t.Sample = metrics.Sample{
-		At:   t.At,
-		Want: l.rec.Want,
-		Nodes: metrics.Nodes{
-			New:      l.rec.count(pod.StateNew),
-			Starting: o.Starting,
-			Online:   o.Online,
-			Standby:  l.rec.count(pod.StateStandby),
-			Draining: o.Draining,
-			Failed:   l.rec.count(pod.StateFailed),
-		},
-		CPU:      o.CPU,
-		Memory:   o.Memory,
-		InFlight: o.InFlight,
-		Waiting:  o.Waiting,
-		Rate:     o.Rate,
-		Errors:   o.Errors,
-		P50:      o.P50,
-		P95:      o.P95,
-		P99:      o.P99,
-	}
+	t.Sample = t.Observation.Sample()
+	t.Sample.At, t.Sample.Want = t.At, l.rec.Want
+	t.Sample.Nodes.New = l.rec.count(pod.StateNew)
+	t.Sample.Nodes.Standby = l.rec.count(pod.StateStandby)
+	t.Sample.Nodes.Failed = l.rec.count(pod.StateFailed)
 	t.Took = time.Since(now)
 	l.sample = t.Sample
 	l.series.Add(t.Sample)

@@ -227,6 +227,12 @@ func (h *host) lookup(id pod.NodeID, settled time.Time) (n pod.Node, found, know
 	return n, found, true
 }
 
+// lacks says whether the node is not on the host, as far as is known now.
+func (h *host) lacks(id pod.NodeID) bool {
+	_, found, known := h.lookup(id, time.Time{})
+	return known && !found
+}
+
 // candidate describes the host to the placer.
 func (h *host) candidate() candidate {
 	rec, v := h.record(), h.view.Load()
@@ -248,6 +254,17 @@ func (h *host) candidate() candidate {
 		c.capacity.CPU *= rec.Host.CPUOvercommit
 	}
 	return c
+}
+
+// lostAfter is how long a host must not have answered before nodes on it are
+// given up, where it is being removed.
+const lostAfter = time.Minute
+
+// lost says that the host is being removed and has not answered for long, so
+// that what is on it will never be heard of again.
+func (h *host) lost() bool {
+	v := h.view.Load()
+	return h.record().Draining && v != nil && v.err != nil && time.Since(v.since) >= lostAfter
 }
 
 // untilTick returns the time until the next multiple of tick after epoch.

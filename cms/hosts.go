@@ -22,7 +22,6 @@ func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, store
 		r := HostRecord{Host: h.WithDefaults()}
 		if old, ok := records[h.Name]; ok {
 			r.Host.Cordoned = r.Host.Cordoned || old.Host.Cordoned
-			r.Draining = old.Draining
 		}
 		records[h.Name] = r
 	}
@@ -141,36 +140,44 @@ func (m *Manager) AddHost(ctx context.Context, spec pod.Host) (HostStatus, error
 	if err := spec.Validate(); err != nil {
 		return HostStatus{}, err
 	}
-	select {
-	case <-m.ready:
-	default:
-		return HostStatus{}, ErrNotRunning
+	if err := m.check(); err != nil {
+		return HostStatus{}, err
 	}
-	if m.host(spec.Name) != nil {
+	claim := "host " + spec.Name
+	m.mu.Lock()
+	if m.hosts[spec.Name] != nil || m.claims[claim] != "" {
+		m.mu.Unlock()
 		return HostStatus{}, fmt.Errorf("host %q: %w", spec.Name, ErrExists)
 	}
+	m.claims[claim] = claim // no pod has such a name
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		delete(m.claims, claim)
+		m.mu.Unlock()
+	}()
 	h := m.newHost(HostRecord{Host: spec})
 	h.observe(ctx)
 	if v := h.view.Load(); v.err != nil {
 		h.close()
 		return HostStatus{}, fmt.Errorf("%w: host %s was not added: %w", ErrConflict, spec.Name, v.err)
 	}
-	m.mu.Lock()
-	if m.hosts[spec.Name] != nil || m.run.Err() != nil {
-		m.mu.Unlock()
-		h.close()
-		return HostStatus{}, fmt.Errorf("host %q: %w", spec.Name, ErrExists)
-	}
-	m.hosts[spec.Name] = h
-	m.mu.Unlock()
 	if err := m.save(Change{PutHosts: []HostRecord{{Host: spec}}}); err != nil {
-		m.mu.Lock()
-		delete(m.hosts, spec.Name)
-		m.mu.Unlock()
 		h.close()
 		return HostStatus{}, fmt.Errorf("save host %s: %w", spec.Name, err)
 	}
+	m.mu.Lock()
+	if m.closing {
+		m.mu.Unlock()
+		h.close()
+		if err := m.save(Change{DeleteHosts: []string{spec.Name}}); err != nil {
+			return HostStatus{}, fmt.Errorf("%w; it will be there after the next start: %w", ErrNotRunning, err)
+		}
+		return HostStatus{}, ErrNotRunning
+	}
+	m.hosts[spec.Name] = h
 	m.poll(h, nil)
+	m.mu.Unlock()
 	m.events.emit(Event{Type: EventHostAdded, Host: spec.Name, Message: fmt.Sprintf("host %s was added", spec.Name)})
 	m.wakeAll()
 	return m.hostStatus(h), nil
@@ -216,10 +223,8 @@ func (m *Manager) RemoveHost(_ context.Context, name string, drain bool) (HostSt
 
 // editHost changes the record of a host, durably.
 func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
-	select {
-	case <-m.ready:
-	default:
-		return nil, ErrNotRunning
+	if err := m.check(); err != nil {
+		return nil, err
 	}
 	h := m.host(name)
 	if h == nil {
@@ -227,6 +232,9 @@ func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
 	}
 	h.editing.Lock()
 	defer h.editing.Unlock()
+	if m.host(name) != h {
+		return nil, fmt.Errorf("host %q: %w", name, ErrNotFound) // removed meanwhile
+	}
 	rec := h.record()
 	edit(&rec)
 	if err := m.save(Change{PutHosts: []HostRecord{rec}}); err != nil {
@@ -236,14 +244,19 @@ func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
 	return h, nil
 }
 
-// finishRemoval removes a draining host once nothing of ours is on it. It is
-// called by the host's own poller.
+// finishRemoval removes a draining host once nothing of ours is on it, or seems
+// to be where it does not answer. It is called by the host's own poller.
 func (m *Manager) finishRemoval(h *host) {
+	h.editing.Lock()
+	defer h.editing.Unlock()
 	if !h.record().Draining {
 		return
 	}
 	if _, n := m.placer.on(h.name); n > 0 {
 		return
+	}
+	if v := h.view.Load(); v.err == nil && len(v.nodes) > 0 {
+		return // what nobody knows there is being stopped
 	}
 	if err := m.save(Change{DeleteHosts: []string{h.name}}); err != nil {
 		m.cfg.Logger.Warn("remove host", "host", h.name, "error", err)

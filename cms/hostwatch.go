@@ -24,6 +24,7 @@ func (m *Manager) hostObserved(h *host) {
 		m.events.emit(Event{Type: EventHostReachable, Host: h.name, Message: fmt.Sprintf("host %s answers again", h.name)})
 	}
 	if v.err != nil {
+		m.finishRemoval(h)
 		return
 	}
 	for _, l := range m.loops() {
@@ -80,6 +81,12 @@ func (m *Manager) stopNode(ctx context.Context, hostName string, id pod.NodeID, 
 	h := m.host(hostName)
 	if h == nil {
 		return nil // the host was removed, and its nodes with it
+	}
+	if h.lost() {
+		m.cfg.Logger.Warn("give up a node on a host that is being removed and does not answer", "pod", id.Pod, "node", id.Name, "host", hostName)
+		m.events.emit(Event{Type: EventProblem, Pod: id.Pod, Node: id.Name, Host: hostName,
+			Message: fmt.Sprintf("node %s was left on host %s, which is being removed and does not answer; it may still run there", id.Name, hostName)})
+		return nil
 	}
 	rt, err := h.get()
 	if err != nil {

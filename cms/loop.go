@@ -46,6 +46,8 @@ type loop struct {
 	policy   elastic.Policy
 	boots    []time.Duration // the last starts, decision to first answer
 	retry    retry           // after failed starts
+	deaths   retry           // after nodes that died young
+	crowded  time.Time       // until when no host is asked for room again
 	applied  map[string][]balancer.Server
 	applying bool
 	unset    map[string]bool  // fronts that the balancer may not have as they are here
@@ -59,7 +61,7 @@ type loop struct {
 	lastMove *Tick
 	tickSeq  uint64
 	removed  time.Time // when a node was removed from the record last
-	orphans  map[string]bool
+	orphans  map[pod.NodeID]*orphan
 	leaving  int // nodes that the balancer poller was told are draining
 	finished bool
 	alarm    *time.Timer // wakes the loop for a retry or a deadline
@@ -77,7 +79,9 @@ type nodeRun struct {
 	drained  time.Time          // when the balancer had confirmed that it drains; zero before
 	idle     bool               // nothing is in flight, or the deadline is over
 	cleaned  bool               // nothing is left of a failed node
+	startTry retry              // after a start whose outcome could not be saved
 	stopTry  retry
+	stopErr  error // why it could not be stopped
 	inFlight metrics.Value
 	memory   metrics.Value
 }
@@ -103,14 +107,19 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		builder:  elastic.NewBuilder(),
 		applied:  map[string][]balancer.Server{},
 		problems: map[string]string{},
-		orphans:  map[string]bool{},
+		orphans:  map[pod.NodeID]*orphan{},
 		unset:    map[string]bool{},
 		surplus:  map[string]Front{},
 		starts:   make(chan struct{}, m.cfg.StartParallel),
 	}
-	for _, n := range rec.Nodes {
+	l.rec.Nodes = slices.Clone(rec.Nodes)
+	for i := range l.rec.Nodes {
+		n := &l.rec.Nodes[i]
 		l.nodes[n.Name] = &nodeRun{ordered: time.Now()}
-		if n.State.Live() {
+		if latest := time.Now().Add(rec.Spec.Drain); n.State == pod.StateDraining && n.DrainBy.After(latest) {
+			n.DrainBy = latest // the clock was set back meanwhile
+		}
+		if n.State.Live() || n.State == pod.StateFailed && n.Host != "" {
 			m.placer.hold(l.id(n.Name), n.Host, rec.Spec.Limits)
 		}
 	}

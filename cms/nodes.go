@@ -203,8 +203,7 @@ func (m *Manager) RemoveNode(ctx context.Context, podName, name string) (NodeSta
 		}
 		gone = l.nodeStatus(rec)
 		gone.State = pod.StateGone
-		l.forget(name, time.Now())
-		return nil
+		return l.forget(name, time.Now())
 	})
 	if err != nil {
 		return NodeStatus{}, err

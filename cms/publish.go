@@ -1,6 +1,7 @@
 package cms
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -33,6 +34,12 @@ func (l *loop) publish() {
 		s.Nodes = append(s.Nodes, l.nodeStatus(&l.rec.Nodes[i]))
 	}
 	slices.SortStableFunc(s.Nodes, func(a, b NodeStatus) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	for i := range l.rec.Nodes {
+		rec := &l.rec.Nodes[i]
+		if run := l.nodes[rec.Name]; run.stopErr != nil {
+			s.Problems = append(s.Problems, fmt.Sprintf("node %s cannot be stopped and removed yet: %v", rec.Name, run.stopErr))
+		}
+	}
 	for _, kind := range slices.Sorted(maps.Keys(l.problems)) {
 		s.Problems = append(s.Problems, l.problems[kind])
 	}

@@ -101,6 +101,7 @@ func (l *loop) stop(ctx context.Context, rec NodeRecord, grace time.Duration) {
 		return func() {
 			run.busy = false
 			now := time.Now()
+			run.stopErr = err
 			if err != nil {
 				run.stopTry.failed(now)
 				if ctx.Err() == nil {
@@ -108,23 +109,25 @@ func (l *loop) stop(ctx context.Context, rec NodeRecord, grace time.Duration) {
 				}
 				return
 			}
-			l.forget(rec.Name, now)
+			_ = l.forget(rec.Name, now)
 		}
 	})
 }
 
-// forget removes a node that is no more from the record.
-func (l *loop) forget(name string, now time.Time) {
+// forget removes a node that is no more from the record. What cannot be saved
+// is tried again.
+func (l *loop) forget(name string, now time.Time) error {
 	err := l.commit(func(r *PodRecord) error {
 		r.Nodes = slices.DeleteFunc(r.Nodes, func(n NodeRecord) bool { return n.Name == name })
 		return nil
 	})
 	if err != nil {
 		l.nodes[name].stopTry.failed(now)
-		return
+		return err
 	}
 	l.m.placer.release(l.id(name))
 	l.removed = now
 	delete(l.nodes, name)
 	l.m.events.emit(Event{Type: EventNodeGone, Pod: l.name, Node: name, Message: fmt.Sprintf("node %s is gone", name)})
+	return nil
 }

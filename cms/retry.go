@@ -14,16 +14,22 @@ const (
 // with jitter. The zero retry may be tried at once.
 type retry struct {
 	failures int
+	last     time.Time // the last failure that counted
 	next     time.Time
 }
 
-// failed records a failure.
+// failed records a failure. One that comes while the last is waited for began
+// before it, and is counted as the same.
 func (r *retry) failed(now time.Time) {
+	if now.Before(r.next) {
+		return
+	}
 	pause := lastRetry
 	if r.failures < 10 {
 		pause = min(firstRetry<<r.failures, lastRetry)
 	}
 	r.failures++
+	r.last = now
 	r.next = now.Add(pause/2 + rand.N(pause/2))
 }
 

@@ -11,9 +11,12 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// stale says whether a node should be replaced: it runs an older revision, or
-// its host is being removed.
+// stale says whether a node should be replaced: it runs an older revision, the
+// pod may not use its host any more, or that is being removed.
 func (l *loop) stale(n *NodeRecord) bool {
+	if hosts := l.rec.Spec.Hosts; len(hosts) > 0 && !slices.Contains(hosts, n.Host) {
+		return true
+	}
 	if h := l.m.host(n.Host); h != nil && h.record().Draining {
 		return true
 	}
@@ -35,17 +38,22 @@ func (l *loop) scale(ctx context.Context, now time.Time) {
 		starting := l.rec.count(pod.StateStarting)
 		switch {
 		case live > want && starting > 0:
-			target = live // the replacement is on its way
+			target = min(live, want+1) // the replacement is on its way
 		case live == want && want < l.rec.Spec.MaxNodes:
 			target = want + 1
 		case live == want && starting == 0:
 			target = want - 1 // no room for a surge: one goes first
 		}
 	}
+	if live >= target && l.rec.count(pod.StateStarting) == 0 {
+		delete(l.problems, "start") // nothing is to be started
+		delete(l.problems, "deaths")
+	}
 	switch {
 	case live < target:
 		l.grow(ctx, now, target-live)
 	case live > target:
+		delete(l.problems, "room")
 		l.shrink(ctx, now, live-target)
 	default:
 		delete(l.problems, "room")
@@ -55,7 +63,11 @@ func (l *loop) scale(ctx context.Context, now time.Time) {
 // grow launches n nodes: registered ones first where elasticity is on. After
 // failures it tries one at a time.
 func (l *loop) grow(ctx context.Context, now time.Time, n int) {
-	if !l.retry.ready(now) {
+	if !l.deaths.ready(now) {
+		l.problems["deaths"] = fmt.Sprintf("nodes end within %s of being ready, so others are started ever more seldom", youngDeath)
+		return
+	}
+	if !l.retry.ready(now) || now.Before(l.crowded) {
 		return
 	}
 	if l.retry.failures > 0 {
@@ -76,7 +88,7 @@ func (l *loop) grow(ctx context.Context, now time.Time, n int) {
 				l.log.Error("launch a node", "error", err)
 			}
 			l.problems["room"] = fmt.Sprintf("cannot start a node: %v", err)
-			l.retry.next = now.Add(l.m.cfg.Tick)
+			l.crowded = now.Add(l.m.cfg.Tick)
 			return
 		}
 	}

@@ -25,7 +25,7 @@ func (l *loop) resumeStarts(ctx context.Context) {
 	for i := range l.rec.Nodes {
 		rec := l.rec.Nodes[i]
 		run := l.nodes[rec.Name]
-		if rec.State != pod.StateStarting || run.busy {
+		if rec.State != pod.StateStarting || run.busy || !run.startTry.ready(time.Now()) {
 			continue
 		}
 		nctx, cancel := context.WithCancel(ctx)
@@ -128,7 +128,9 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 		l.retry.failed(now)
 		l.problems["start"] = fmt.Sprintf("node %s could not be started: %s; the next try is in %s",
 			name, startErr, time.Until(l.retry.next).Round(100*time.Millisecond))
-		l.fail(name, startErr.Error())
+		if !l.fail(name, startErr.Error()) {
+			run.startTry.failed(now)
+		}
 		return
 	}
 	err := l.commit(func(r *PodRecord) error {
@@ -138,6 +140,7 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 		return n.become(pod.StateOnline, "")
 	})
 	if err != nil {
+		run.startTry.failed(now)
 		return // still starting, and resumed: starting is idempotent
 	}
 	l.retry.reset()

@@ -25,22 +25,51 @@ func (l *loop) sweep(ctx context.Context, now time.Time) {
 		failed++
 		switch {
 		case run.cleaned && (failed > keptFailed || l.rec.Deleting):
-			l.forget(rec.Name, now)
+			_ = l.forget(rec.Name, now)
 		case !run.cleaned && !l.serving(rec.Name) && run.stopTry.ready(now):
 			l.clean(ctx, rec)
 		}
 	}
 	for _, h := range l.m.hostList() {
 		v := h.view.Load()
-		if v == nil || v.err != nil || !v.begun.After(l.removed) {
+		if v == nil || v.err != nil {
 			continue
 		}
 		for id := range v.nodes {
-			if id.Pod == l.name && l.rec.node(id.Name) == nil && !l.orphans[id.Name] {
-				l.stopOrphan(ctx, h.name, id)
+			if id.Pod == l.name && l.unwanted(h.name, id.Name, v.begun) {
+				l.stopOrphan(ctx, h.name, id, now)
 			}
 		}
 	}
+	for id, o := range l.orphans {
+		if h := l.m.host(o.host); !o.busy && (h == nil || h.lacks(id)) {
+			delete(l.orphans, id)
+		}
+	}
+	if len(l.orphans) == 0 {
+		delete(l.problems, "orphan")
+	}
+}
+
+// unwanted says whether nothing of the node should be on the host.
+func (l *loop) unwanted(host, name string, seen time.Time) bool {
+	if !seen.After(l.removed) {
+		return false
+	}
+	rec := l.rec.node(name)
+	if rec == nil {
+		return true
+	}
+	run := l.nodes[name]
+	switch {
+	case run.busy:
+		return false
+	case rec.State == pod.StateNew || rec.Host != host:
+		return true
+	case rec.State == pod.StateFailed:
+		return run.cleaned && seen.After(run.settled)
+	}
+	return false
 }
 
 // clean removes what a failed node left on its host; its record stays.
@@ -56,29 +85,51 @@ func (l *loop) clean(ctx context.Context, rec NodeRecord) {
 	l.action(func() func() {
 		err := l.m.stopNode(ctx, rec.Host, id, grace)
 		return func() {
-			run.busy = false
+			run.busy, run.stopErr = false, err
 			if err != nil {
 				run.stopTry.failed(time.Now())
 				return
 			}
-			run.cleaned = true
+			run.cleaned, run.settled = true, time.Now()
 			l.m.placer.release(id)
 		}
 	})
 }
 
-// stopOrphan ends a node of this pod that is in no record: it was being removed
-// when an earlier manager ended.
-func (l *loop) stopOrphan(ctx context.Context, host string, id pod.NodeID) {
-	l.orphans[id.Name] = true
+// orphan is what is on a host and in no record.
+type orphan struct {
+	host string
+	busy bool
+	try  retry
+}
+
+// stopOrphan ends a node of this pod that should not be there: it was being
+// removed when an earlier manager ended, or came up after its start had failed.
+func (l *loop) stopOrphan(ctx context.Context, host string, id pod.NodeID, now time.Time) {
+	o := l.orphans[id]
+	if o == nil {
+		o = &orphan{host: host}
+		l.orphans[id] = o
+	}
+	if o.busy || !o.try.ready(now) {
+		return
+	}
+	o.busy = true
 	l.log.Warn("stop a node that no record knows", "node", id.Name, "host", host)
 	grace := l.rec.Spec.Grace
 	l.action(func() func() {
 		err := l.m.stopNode(ctx, host, id, grace)
 		return func() {
-			delete(l.orphans, id.Name)
-			if err == nil {
-				l.removed = time.Now()
+			o.busy = false
+			if err != nil {
+				o.try.failed(time.Now())
+				l.problems["orphan"] = fmt.Sprintf("node %s runs on host %s and should not, but cannot be stopped: %v", id.Name, host, err)
+				return
+			}
+			delete(l.orphans, id)
+			l.removed = time.Now()
+			if run := l.nodes[id.Name]; run != nil {
+				run.settled = l.removed
 			}
 		}
 	})
@@ -91,7 +142,7 @@ func (l *loop) finish(ctx context.Context, now time.Time) {
 	}
 	for _, rec := range slices.Clone(l.rec.Nodes) {
 		if rec.State == pod.StateNew {
-			l.forget(rec.Name, now)
+			_ = l.forget(rec.Name, now)
 		}
 	}
 	if len(l.rec.Nodes) > 0 || !l.serveTry.ready(now) || !l.tryEdit() {
