@@ -99,7 +99,7 @@ func start(t *testing.T, s *stack, flags ...string) *server {
 	}
 	t.Cleanup(func() {
 		srv.stopNodes()
-		if t.Failed() {
+		if t.Failed() || os.Getenv("E2E_LOG") != "" {
 			t.Logf("server's log:\n%s", srv.logText())
 		}
 		_ = os.RemoveAll(dir)
