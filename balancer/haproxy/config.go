@@ -28,7 +28,8 @@ type Config struct {
 	// Binary is HAProxy's program; default "haproxy", looked up in PATH.
 	Binary string
 	// MaxConn is the most connections that HAProxy holds at a time. 0: what the
-	// limit of open files (ulimit -n) allows, at most 20,000.
+	// limit of open files (ulimit -n) allows, at most 20,000. Many servers take
+	// from what it allows.
 	MaxConn int
 	// Threads is how many threads HAProxy runs; 0: its own default, one per CPU.
 	Threads int
@@ -90,7 +91,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxConn < 0 || c.Threads < 0 || c.SampleEvery < 0 || c.HardStopAfter < 0 || c.StartTimeout < 0 {
 		return c, errors.New("haproxy: MaxConn, Threads, SampleEvery, HardStopAfter and StartTimeout are not negative")
 	}
-	fits := fittingMaxConn()
+	fits := fittingMaxConn(1, 0)
 	if c.MaxConn > fits {
 		return c, fmt.Errorf("haproxy: MaxConn %d needs more open files than the limit allows; use at most %d, or raise ulimit -n", c.MaxConn, fits)
 	}
@@ -104,15 +105,17 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// fittingMaxConn is how many connections the limit of open files allows:
-// HAProxy needs two files each, and some for listeners, checks and pipes.
-func fittingMaxConn() int {
+// fittingMaxConn is how many connections the limit of open files allows beside
+// fronts and servers: HAProxy needs two files for each, one or two for a
+// server's checks, a few for a front's listeners, and some for itself. It
+// refuses to start when they do not fit.
+func fittingMaxConn(fronts, servers int) int {
 	var lim syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
-		return 400
+		lim.Max = 1024
 	}
 	files := int(min(lim.Max, 1<<20))
-	return max((files-min(1000, files/2))/2, 10)
+	return max((files-min(500, files/4)-8*fronts-2*servers)/2, 10)
 }
 
 // plainPath says whether a path can stand in HAProxy's configuration as it is.

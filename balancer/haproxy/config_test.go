@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/balancer/balancertest"
 )
 
 func TestConfigIsRefused(t *testing.T) {
@@ -84,6 +86,25 @@ func TestRender(t *testing.T) {
 	f.Retries, f.RetryNonIdempotent = 2, true
 	text = c.render("id", 4, map[string]*front{"web": {Front: f}})
 	assert.NotContains(t, text, "disable-l7-retry")
+}
+
+// HAProxy refuses to start, and to reload, when connections and servers do not
+// fit into the limit of open files together.
+func TestMaxConnLeavesRoomForServers(t *testing.T) {
+	few, many := fittingMaxConn(1, 0), fittingMaxConn(1, 1000)
+	assert.Equal(t, few-1000, many)
+	assert.Positive(t, fittingMaxConn(1000, 1<<30))
+	b := openBalancer(t)
+	f := balancer.Front{Name: "web", Listen: balancertest.FreeAddr(t)}
+	setFront(t, b, f)
+	var servers []balancer.Server
+	for i := range 600 {
+		servers = append(servers, balancer.Server{Name: fmt.Sprintf("n-%d", i), Addr: "127.0.0.1:9"})
+	}
+	apply(t, b, "web", servers...)
+	f.MaxConn = 3
+	setFront(t, b, f)
+	assert.Len(t, observe(t, b, "web").Servers, 600)
 }
 
 func TestDamagedStateIsRefused(t *testing.T) {

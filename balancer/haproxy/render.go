@@ -29,7 +29,11 @@ func (c Config) render(id string, number int, fronts map[string]*front) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("global")
 	line("  description %q", description(id, number))
-	line("  maxconn %d", c.MaxConn)
+	servers := 0
+	for _, fr := range fronts {
+		servers += len(fr.servers)
+	}
+	line("  maxconn %d", min(c.MaxConn, fittingMaxConn(len(fronts), servers)))
 	if c.Threads > 0 {
 		line("  nbthread %d", c.Threads)
 	}
