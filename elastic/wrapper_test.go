@@ -257,7 +257,7 @@ func TestWrappersValidate(t *testing.T) {
 }
 
 // refusing is a policy whose Validate returns an error of its own.
-type refusing struct{ wish }
+type refusing struct{}
 
 func (refusing) Decide(o elastic.Observation) elastic.Decision {
 	return elastic.Hold(o.Want, elastic.RuleNote, "")

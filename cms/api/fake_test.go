@@ -109,11 +109,6 @@ func (f *fake) change(name string, do func(*cms.PodStatus)) {
 	f.changed = make(chan struct{})
 }
 
-func (f *fake) called() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.calls)
-}
 
 func (f *fake) find(op, name string) (*cms.PodStatus, error) {
 	if p, ok := f.pods[name]; ok {

@@ -104,7 +104,8 @@ func testLogsFollow(s *suite) {
 	assert.Equal(s, "serving", sc.Text())
 	s.ask(n, "/print", "n", "2", "text", "more")
 	within("new lines are followed", func() {
-		assert.True(s, sc.Scan() && sc.Scan())
+		assert.True(s, sc.Scan(), "the first line")
+		assert.True(s, sc.Scan(), "the second line")
 		assert.Equal(s, "more 2", sc.Text())
 	})
 	within("a closed reader ends", func() {
