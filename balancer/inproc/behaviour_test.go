@@ -286,7 +286,9 @@ func TestStaleConnections(t *testing.T) {
 // TestAnswerBeforeTheBody is of a server that does not want to read it all.
 func TestAnswerBeforeTheBody(t *testing.T) {
 	b := newBed(t, Config{}, nil)
-	b.apply(httpServer(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too much", http.StatusRequestEntityTooLarge) }))
+	b.apply(httpServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
+	}))
 	conn := b.dial()
 	conn.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
 	stop := make(chan struct{})

@@ -109,7 +109,6 @@ func (f *fake) change(name string, do func(*cms.PodStatus)) {
 	f.changed = make(chan struct{})
 }
 
-
 func (f *fake) find(op, name string) (*cms.PodStatus, error) {
 	if p, ok := f.pods[name]; ok {
 		return p, nil

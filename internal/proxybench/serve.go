@@ -106,7 +106,8 @@ func bare(l net.Listener, body string) {
 // pool is a httputil.BufferPool.
 type pool struct{ sync.Pool }
 
-func (p *pool) Get() []byte  { return p.Pool.Get().([]byte) }
+func (p *pool) Get() []byte { return p.Pool.Get().([]byte) }
+
 //lint:ignore SA6002 the interface wants a slice
 func (p *pool) Put(b []byte) { p.Pool.Put(b) }
 
