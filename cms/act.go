@@ -119,6 +119,7 @@ func (l *loop) setAlarm(now time.Time) {
 		due(o.try.next)
 	}
 	due(l.serveTry.next)
+	due(l.endTry.next)
 	due(l.frontTry.next)
 	for i := range l.rec.Nodes {
 		rec := &l.rec.Nodes[i]

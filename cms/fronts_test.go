@@ -193,3 +193,23 @@ func TestUpdateCutsNothingOfDrainingNodes(t *testing.T) {
 		assert.Zero(t, w.balancer.Cut())
 	})
 }
+
+func TestPodWithoutFronts(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		s := spec()
+		s.Fronts = nil
+		_, err := w.CreatePod(t.Context(), s)
+		require.NoError(t, err)
+		w.launch()
+		w.launch()
+		w.converge()
+		w.restart()
+		p := w.converge()
+		assert.Len(t, p.Nodes, 2)
+		begun := time.Now()
+		_, err = w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		w.converge()
+		assert.Less(t, time.Since(begun), time.Second, "there are no requests to wait for")
+	})
+}

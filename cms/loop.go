@@ -55,6 +55,7 @@ type loop struct {
 	frontTry retry            // of removing these
 	servedAt time.Time        // when the balancer answered last
 	serveTry retry
+	endTry   retry             // of removing the last of the pod
 	problems map[string]string // kind → sentence
 	sample   metrics.Sample
 	lastTick *Tick

@@ -118,11 +118,12 @@ func (m *Manager) Run(ctx context.Context) error {
 	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
 
-	m.mu.Lock()
 	for _, rec := range state.Pods {
-		m.startLoop(newLoop(m, rec, unset))
+		l := newLoop(m, rec, unset)
+		m.mu.Lock()
+		m.startLoop(l)
+		m.mu.Unlock()
 	}
-	m.mu.Unlock()
 	close(m.ready)
 	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", time.Since(m.epoch))
 	<-ctx.Done()

@@ -181,13 +181,15 @@ func (m *Manager) Launch(ctx context.Context, podName string) (NodeStatus, error
 // not replaced. It answers with the node in its new state, returns [ErrNotFound],
 // or [ErrConflict] while elasticity is on.
 func (m *Manager) RemoveNode(ctx context.Context, podName, name string) (NodeStatus, error) {
-	var gone NodeStatus
-	s, err := m.command(ctx, podName, func(l *loop) error {
+	// Taken inside the loop: a moment later the node may be gone.
+	var n NodeStatus
+	_, err := m.command(ctx, podName, func(l *loop) error {
 		rec := l.rec.node(name)
 		if rec == nil {
 			return fmt.Errorf("node %q of pod %q: %w", name, podName, ErrNotFound)
 		}
 		if rec.State == pod.StateDraining {
+			n = l.nodeStatus(rec)
 			return nil
 		}
 		if rec.State != pod.StateFailed {
@@ -196,22 +198,23 @@ func (m *Manager) RemoveNode(ctx context.Context, podName, name string) (NodeSta
 			}
 		}
 		if rec.State.Live() {
-			return l.drain(name, time.Now(), 1, "removed")
+			if err := l.drain(name, time.Now(), 1, "removed"); err != nil {
+				return err
+			}
+			n = l.nodeStatus(l.rec.node(name))
+			return nil
 		}
 		if l.nodes[name].busy {
 			return fmt.Errorf("%w: node %s is being cleaned up; try again", ErrConflict, name)
 		}
-		gone = l.nodeStatus(rec)
-		gone.State = pod.StateGone
+		n = l.nodeStatus(rec)
+		n.State = pod.StateGone
 		return l.forget(name, time.Now())
 	})
 	if err != nil {
 		return NodeStatus{}, err
 	}
-	if gone.Name != "" {
-		return gone, nil
-	}
-	return s.node(name)
+	return n, nil
 }
 
 // Node returns one node. It returns [ErrNotFound].

@@ -62,6 +62,7 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	if err := m.claim(spec, true); err != nil {
 		return PodStatus{}, err
 	}
+	l := newLoop(m, rec, nil)
 	made, err := m.setFronts(ctx, spec.Fronts)
 	if err == nil {
 		err = m.save(Change{PutPods: []PodRecord{rec}})
@@ -85,7 +86,6 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		m.mu.Unlock()
 		return PodStatus{}, fmt.Errorf("create pod %s: %w", spec.Name, err)
 	}
-	l := newLoop(m, rec, nil)
 	m.startLoop(l)
 	m.mu.Unlock()
 	m.events.emit(Event{Type: EventPodCreated, Pod: spec.Name, Message: fmt.Sprintf("pod %s was created", spec.Name)})

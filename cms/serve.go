@@ -68,6 +68,8 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 		}
 	}
 	if len(changes) == 0 {
+		l.serveTry.reset()
+		delete(l.problems, "balancer")
 		return
 	}
 	l.applying = true

@@ -145,7 +145,7 @@ func (l *loop) finish(ctx context.Context, now time.Time) {
 			_ = l.forget(rec.Name, now)
 		}
 	}
-	if len(l.rec.Nodes) > 0 || !l.serveTry.ready(now) || !l.tryEdit() {
+	if len(l.rec.Nodes) > 0 || !l.endTry.ready(now) || !l.tryEdit() {
 		return
 	}
 	l.applying = true
@@ -155,7 +155,7 @@ func (l *loop) finish(ctx context.Context, now time.Time) {
 		return func() {
 			l.applying = false
 			if err != nil {
-				l.serveTry.failed(time.Now())
+				l.endTry.failed(time.Now())
 				l.problems["delete"] = fmt.Sprintf("cannot be deleted yet: %v", err)
 				l.edited()
 				return

@@ -1,0 +1,435 @@
+package cms_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/balancer/balancertest"
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/podtest"
+)
+
+// TestModel does random things to a cluster, breaks it in random ways, restarts
+// its manager at random moments; then it mends everything, waits, and checks
+// that what is stored, shown, placed, running and served is one and the same.
+// A failure prints its seed: repeat it with -rapid.seed.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		seen := &model{r: r}
+		steps := rapid.SliceOfN(rapid.Custom(drawStep), 1, 60).Draw(r, "steps")
+		synctest.Test(t, func(t *testing.T) {
+			seen.t = t
+			seen.run(steps)
+		})
+		if seen.fault != "" {
+			r.Fatalf("%s\n%s", seen.fault, strings.Join(seen.log, "\n"))
+		}
+	})
+}
+
+// step is one thing that happens; what a, b and c mean depends on it.
+type step struct {
+	op      string
+	a, b, c int
+	pause   time.Duration // after it
+}
+
+func (s step) String() string { return fmt.Sprintf("%s %d %d %d, %s", s.op, s.a, s.b, s.c, s.pause) }
+
+var modelOps = []string{
+	"create", "create", "update", "revise", "delete", "register", "launch", "launch", "remove", "pause", "resume",
+	"elastic", "elastic", "manual", "addhost", "cordon", "removehost",
+	"exit", "vanish", "failstarts", "unreachable", "slow", "balancer", "slowbalancer", "store", "slowstore", "restart", "restart",
+	"load", "load", "inflight", "idle", "lostfront", "occupied", "mend",
+}
+
+func drawStep(r *rapid.T) step {
+	return step{
+		op: rapid.SampledFrom(modelOps).Draw(r, "op"),
+		a:  rapid.IntRange(0, 9).Draw(r, "a"), b: rapid.IntRange(0, 9).Draw(r, "b"), c: rapid.IntRange(0, 9).Draw(r, "c"),
+		pause: rapid.SampledFrom([]time.Duration{0, time.Millisecond, 70 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second, 20 * time.Second, 2 * time.Minute}).Draw(r, "pause"),
+	}
+}
+
+var (
+	modelPods  = []string{"p0", "p1", "p2"}
+	modelHosts = []string{"a", "b", "c"}
+)
+
+type model struct {
+	r     *rapid.T
+	t     *testing.T
+	w     *world
+	log   []string
+	fault string
+	// mayCut says that a node may have ended with requests: it died, or its
+	// deadline passed.
+	mayCut bool
+}
+
+func (m *model) failf(format string, args ...any) {
+	if m.fault == "" {
+		m.fault = fmt.Sprintf(format, args...)
+	}
+}
+
+func (m *model) run(steps []step) {
+	w := &world{t: m.t, hosts: map[string]*podtest.FakeHost{}, balancer: balancertest.NewFake(), store: cmstest.NewStore()}
+	m.w = w
+	for _, name := range modelHosts {
+		h := podtest.NewFakeHost()
+		h.Capacity = pod.Resources{CPU: 1, Memory: 1 << 30}
+		h.SetStartDelay(100 * time.Millisecond)
+		w.hosts[name] = h
+	}
+	w.config.Hosts = []pod.Host{{Name: "a", Runtime: "fake"}}
+	w.config.OpenRuntime = func(_ context.Context, h pod.Host, c pod.Cluster) (pod.Runtime, error) {
+		return w.hosts[h.Name].Open(c), nil
+	}
+	w.start()
+	defer func() { w.end() }()
+	for _, s := range steps {
+		err := m.do(s)
+		m.log = append(m.log, fmt.Sprintf("%v: %v", s, err))
+		time.Sleep(s.pause)
+	}
+	m.mend()
+	m.settle()
+	m.check()
+	m.checkIdle()
+}
+
+func modelSpec(name string, a, b, c int) cms.PodSpec {
+	s := spec()
+	s.Name = name
+	s.MaxNodes = 3 + a%4
+	s.Workload.Env = map[string]string{"VERSION": fmt.Sprint(b % 2)}
+	s.Drain, s.Grace = 15*time.Second, 2*time.Second
+	front := s.Fronts[0]
+	s.Fronts = nil
+	index := slices.Index(modelPods, name)
+	for i := range c % 3 {
+		front.Name, front.Listen = fmt.Sprintf("%s-%d", name, i), fmt.Sprintf("127.0.0.1:%d", 6000+10*index+i+3*(b%2))
+		if c == 5 { // a name and an address that another pod may have
+			front.Name, front.Listen = fmt.Sprintf("shared-%d", i), fmt.Sprintf("127.0.0.1:%d", 6900+i)
+		}
+		s.Fronts = append(s.Fronts, front)
+	}
+	if a > 7 {
+		s.Hosts = []string{"a"}
+	}
+	return s
+}
+
+// do does a step. Commands may well be refused; only the end counts.
+func (m *model) do(s step) error {
+	w, ctx := m.w, m.t.Context()
+	name, hostName := modelPods[s.a%3], modelHosts[s.a%3]
+	h := w.hosts[hostName]
+	cctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var err error
+	switch s.op {
+	case "create":
+		_, err = w.CreatePod(cctx, modelSpec(name, s.b, s.c, s.b+s.c))
+	case "update":
+		_, err = w.UpdatePod(cctx, modelSpec(name, s.b, s.c, s.b+s.c))
+	case "revise":
+		var p cms.PodStatus
+		if p, err = w.Pod(name); err == nil {
+			next := p.Spec.Clone()
+			next.Workload.Env = map[string]string{"VERSION": fmt.Sprint(s.b)}
+			_, err = w.UpdatePod(cctx, next)
+		}
+	case "delete":
+		if s.b < 4 {
+			_, err = w.DeletePod(cctx, name)
+		}
+	case "register":
+		_, err = w.RegisterNode(cctx, name, "")
+	case "launch":
+		for range 1 + s.b%3 {
+			_, err = w.RegisterNode(cctx, name, "")
+			if err == nil {
+				_, err = w.Launch(cctx, name)
+			}
+		}
+	case "remove":
+		if p, e := w.Pod(name); e == nil && len(p.Nodes) > 0 {
+			_, err = w.RemoveNode(cctx, name, p.Nodes[s.b%len(p.Nodes)].Name)
+		}
+	case "pause":
+		_, err = w.Pause(cctx, name)
+	case "resume":
+		_, err = w.Resume(cctx, name)
+	case "elastic":
+		_, err = w.SetElasticity(cctx, name, cms.Elasticity{Enabled: true, Min: 1 + s.b%3, Max: 1 + s.b%3 + s.c%3, Policy: json.RawMessage(cms.DefaultPolicy)})
+	case "manual":
+		_, err = w.SetElasticity(cctx, name, cms.Elasticity{})
+	case "addhost":
+		_, err = w.AddHost(cctx, pod.Host{Name: hostName, Runtime: "fake"})
+	case "cordon":
+		_, err = w.CordonHost(cctx, hostName, s.b%2 == 0)
+	case "removehost":
+		_, err = w.RemoveHost(cctx, hostName, s.b%2 == 0)
+	case "exit", "vanish":
+		if nodes := h.Nodes(); len(nodes) > 0 {
+			m.mayCut = true
+			if n := nodes[s.b%len(nodes)]; s.op == "exit" {
+				h.Exit(n.ID, pod.Exit{Code: s.c})
+			} else {
+				h.Vanish(n.ID)
+			}
+		}
+	case "failstarts":
+		h.FailStarts(s.b, pod.ErrImage)
+	case "unreachable":
+		h.SetUnreachable(s.b%2 == 0)
+	case "slow":
+		h.SetStartDelay(time.Duration(s.b) * 700 * time.Millisecond)
+		h.SetStopDelay(time.Duration(s.c) * 700 * time.Millisecond)
+	case "balancer":
+		w.balancer.Fail([]balancertest.Method{balancertest.Apply, balancertest.Observe, balancertest.SetFront, balancertest.RemoveFront}[s.b%4], balancer.ErrUnavailable)
+	case "slowbalancer":
+		w.balancer.Delay([]balancertest.Method{balancertest.Apply, balancertest.Observe, balancertest.SetFront}[s.b%3], time.Duration(s.c)*time.Second)
+	case "store":
+		w.store.OnSave(func(context.Context, cms.Change) error { return errors.New("disk full") })
+	case "slowstore":
+		w.store.OnSave(func(context.Context, cms.Change) error {
+			time.Sleep(time.Duration(s.b) * 300 * time.Millisecond)
+			return nil
+		})
+	case "restart":
+		begun := time.Now()
+		w.end()
+		if took := time.Since(begun); took > 45*time.Second {
+			m.failf("the manager took %s to end", took)
+		}
+		w.restartMayFail()
+	case "load":
+		w.load(float64(s.b) / 9)
+	case "inflight":
+		for _, id := range m.served() {
+			w.balancer.SetInFlight(id.Pod, id.Name, s.b%3)
+		}
+	case "idle":
+		m.idle()
+	case "lostfront":
+		if p, e := w.Pod(name); e == nil && len(p.Spec.Fronts) > 0 {
+			m.mayCut = true
+			err = w.balancer.RemoveFront(ctx, p.Spec.Fronts[0].Name)
+		}
+	case "occupied":
+		w.balancer.Occupy("127.0.0.1:6900", s.b%2 == 0)
+	case "mend":
+		m.mend()
+	}
+	return err
+}
+
+// restartMayFail starts a manager, which a broken store may refuse.
+func (w *world) restartMayFail() {
+	onSave := w.store
+	onSave.OnSave(nil)
+	w.restart()
+}
+
+// served returns every server of every front, with the front as its pod.
+func (m *model) served() []pod.NodeID {
+	var out []pod.NodeID
+	for _, f := range m.fronts() {
+		for _, s := range m.w.balancer.Servers(f) {
+			out = append(out, pod.NodeID{Pod: f, Name: s.Name})
+		}
+	}
+	return out
+}
+
+// fronts returns the names that fronts may have and that are there.
+func (m *model) fronts() []string {
+	var out []string
+	for _, f := range []string{"p0-0", "p0-1", "p1-0", "p1-1", "p2-0", "p2-1", "shared-0", "shared-1"} {
+		if _, ok := m.w.balancer.Front(f); ok {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (m *model) idle() {
+	for _, id := range m.served() {
+		m.w.balancer.SetInFlight(id.Pod, id.Name, 0)
+	}
+}
+
+// mend ends every fault.
+func (m *model) mend() {
+	for _, h := range m.w.hosts {
+		h.SetUnreachable(false)
+		h.FailStarts(0, nil)
+		h.SetStartDelay(100 * time.Millisecond)
+		h.SetStopDelay(0)
+	}
+	for _, method := range []balancertest.Method{balancertest.Apply, balancertest.Observe, balancertest.SetFront, balancertest.RemoveFront} {
+		m.w.balancer.Fail(method, nil)
+		m.w.balancer.Delay(method, 0)
+	}
+	m.w.balancer.Occupy("127.0.0.1:6900", false)
+	m.w.store.OnSave(nil)
+	m.idle()
+}
+
+// settle waits until everything has come to rest, with a load that asks for
+// nothing.
+func (m *model) settle() {
+	for range 40 {
+		m.w.load(0.5)
+		time.Sleep(5 * time.Second)
+	}
+}
+
+// check is the one invariant: everybody tells the same.
+func (m *model) check() {
+	w := m.w
+	stored := w.store.State()
+	shown := w.Pods()
+	if len(stored.Pods) != len(shown) {
+		m.failf("%d pods stored, %d shown", len(stored.Pods), len(shown))
+		return
+	}
+	fronts := map[string]bool{}
+	shouldRun := map[string]map[pod.NodeID]bool{}
+	held := map[string]pod.Resources{}
+	for i, p := range shown {
+		rec, name := stored.Pods[i], p.Spec.Name
+		if p.State == cms.PodDeleting {
+			m.failf("pod %s is still there: %v", name, p.Problems)
+		}
+		if rec.Want != p.Want || len(rec.Nodes) != len(p.Nodes) || rec.Spec.Name != name {
+			m.failf("pod %s: stored %+v, shown %+v", name, rec, p)
+			return
+		}
+		e := p.Elasticity
+		if e.Enabled && p.State == cms.PodActive && (p.Want < e.Min || p.Want > e.Max) {
+			m.failf("pod %s wants %d, outside of %d..%d", name, p.Want, e.Min, e.Max)
+		}
+		if p.Want > p.Spec.MaxNodes {
+			m.failf("pod %s wants %d of at most %d", name, p.Want, p.Spec.MaxNodes)
+		}
+		crowded := slices.ContainsFunc(p.Problems, func(s string) bool { return strings.Contains(s, "no room") })
+		if !p.Converged && !crowded || len(p.Problems) > 0 && !crowded {
+			m.failf("pod %s has not converged: %v\n%+v", name, p.Problems, p)
+		}
+		for _, n := range p.Nodes {
+			switch n.State {
+			case pod.StateOnline:
+				if shouldRun[n.Host] == nil {
+					shouldRun[n.Host] = map[pod.NodeID]bool{}
+				}
+				shouldRun[n.Host][pod.NodeID{Pod: name, Name: n.Name}] = true
+				r := held[n.Host]
+				held[n.Host] = pod.Resources{CPU: r.CPU + p.Spec.Limits.CPU, Memory: r.Memory + p.Spec.Limits.Memory}
+			case pod.StateNew, pod.StateFailed:
+			default:
+				m.failf("node %s/%s is still %s", name, n.Name, n.State)
+			}
+		}
+		for _, f := range p.Spec.Fronts {
+			fronts[f.Name] = true
+			there, _ := w.balancer.Front(f.Name)
+			if there.Listen != f.Listen {
+				m.failf("front %s listens on %q, not %s", f.Name, there.Listen, f.Listen)
+			}
+			state := balancer.Ready
+			if p.State == cms.PodPaused {
+				state = balancer.Drain
+			}
+			var have []string
+			for _, s := range w.balancer.Servers(f.Name) {
+				if s.WithDefaults().State == state {
+					have = append(have, s.Name)
+				}
+			}
+			slices.Sort(have)
+			if want := names(p, pod.StateOnline); !slices.Equal(have, want) {
+				m.failf("front %s has %v, not %v", f.Name, have, want)
+			}
+		}
+	}
+	for _, f := range m.fronts() {
+		if !fronts[f] {
+			m.failf("front %s is nobody's", f)
+		}
+	}
+	for name, h := range w.hosts {
+		for _, n := range h.Nodes() {
+			if n.Phase != pod.PhaseRunning || !shouldRun[name][n.ID] {
+				m.failf("node %s is %s on host %s and should not be", n.ID, n.Phase, name)
+			}
+			delete(shouldRun[name], n.ID)
+		}
+		if len(shouldRun[name]) > 0 {
+			m.failf("%v do not run on host %s", slices.Collect(maps.Keys(shouldRun[name])), name)
+		}
+		if s, err := w.Host(name); err == nil && (s.Reserved.Memory != held[name].Memory || s.Draining && s.Nodes == 0) {
+			m.failf("host %s: reserved %+v, held %+v, draining %t", name, s.Reserved, held[name], s.Draining)
+		}
+	}
+	if !m.mayCut && w.balancer.Cut() > 0 && !m.cutWasTold() {
+		m.failf("%d requests were cut", w.balancer.Cut())
+	}
+}
+
+// cutWasTold says whether a deadline, or an update that removed a front, cut
+// requests.
+func (m *model) cutWasTold() bool {
+	for _, l := range m.log {
+		if strings.HasPrefix(l, "inflight") {
+			return true
+		}
+	}
+	return false
+}
+
+// checkIdle: a world in which nothing happens is left alone.
+func (m *model) checkIdle() {
+	w := m.w
+	for _, p := range w.Pods() {
+		if len(p.Problems) > 0 {
+			return // it goes on trying
+		}
+	}
+	saves, applies := w.store.Saves(), w.balancer.Count(balancertest.Apply)
+	before := map[string]int{}
+	for name, h := range w.hosts {
+		before[name] = len(h.Calls("start", "stop"))
+	}
+	for range 10 {
+		w.load(0.5)
+		time.Sleep(time.Second)
+	}
+	if n := w.store.Saves() - saves; n > 0 {
+		m.failf("%d saves while nothing happened", n)
+	}
+	if n := w.balancer.Count(balancertest.Apply) - applies; n > 0 {
+		m.failf("%d applies while nothing happened", n)
+	}
+	for name, h := range w.hosts {
+		if n := len(h.Calls("start", "stop")) - before[name]; n > 0 {
+			m.failf("%d starts and stops on host %s while nothing happened", n, name)
+		}
+	}
+}
