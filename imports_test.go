@@ -36,15 +36,16 @@ var mayImport = map[string][]string{
 	"balancer/balancertest": {
 		"balancer",
 	},
-	"cms":           {"pod", "balancer", "elastic", "metrics"},
-	"cms/cmstest":   {"cms", "pod", "balancer", "elastic", "metrics"},
-	"cms/boltstore": {"cms", "pod", "balancer", "elastic", "metrics"},
-	"cms/job":       {"pod", "metrics"},
-	"cms/api":       {"cms", "cms/job", "cms/wire", "pod", "balancer", "elastic", "metrics"},
-	"cms/client":    {"cms/wire"},
-	"examples":      {"*"},
-	"internal":      {},
-	"internal/e2e":  {"*"},
+	"cms":                 {"pod", "balancer", "elastic", "metrics"},
+	"cms/cmstest":         {"cms", "pod", "balancer", "elastic", "metrics"},
+	"cms/boltstore":       {"cms", "pod", "balancer", "elastic", "metrics"},
+	"cms/job":             {"pod", "metrics"},
+	"cms/api":             {"cms", "cms/job", "cms/wire", "pod", "balancer", "elastic", "metrics"},
+	"cms/client":          {"cms/wire"},
+	"examples":            {"*"},
+	"internal":            {},
+	"internal/proxybench": {"balancer", "balancer/inproc"},
+	"internal/e2e":        {"*"},
 }
 
 type listed struct {
