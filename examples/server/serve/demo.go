@@ -142,6 +142,7 @@ func (d *demo) play(ctx context.Context) error {
 		elasticPod, d.wave.low, d.wave.high, d.wave.low, d.wave.length().Seconds()))
 	d.show.line("")
 	result, most, err := d.load(ctx)
+	d.show.clear()
 	if err != nil {
 		return err
 	}
@@ -258,7 +259,7 @@ func (d *demo) next() {
 		cloud + " why " + elasticPod,
 		cloud + " request " + elasticPod + " --rate 40 --for 30s",
 		cloud + " elasticity enable heavy 1 4",
-		"open " + url + "/docs",
+		url + "/docs in a browser",
 	} {
 		d.show.line("  " + line)
 	}
