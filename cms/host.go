@@ -37,8 +37,8 @@ type host struct {
 	view  atomic.Pointer[hostView]
 	told  atomic.Pointer[hostView] // the view that observed was called with last
 	kicks chan struct{}            // asks for an observation now
-	// editing is held while the record is changed, durably.
-	editing sync.Mutex
+	// editing is a token: who holds it may change the record, durably.
+	editing chan struct{}
 	strays  claims
 	stop    context.CancelFunc
 	done    chan struct{} // closed when run has returned

@@ -71,6 +71,7 @@ func (m *Manager) newHost(rec HostRecord) *host {
 		observed: m.hostObserved,
 		rec:      rec,
 		kicks:    make(chan struct{}, 1),
+		editing:  make(chan struct{}, 1),
 		done:     make(chan struct{}),
 	}
 }
@@ -230,8 +231,8 @@ func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
 	if h == nil {
 		return nil, fmt.Errorf("host %q: %w", name, ErrNotFound)
 	}
-	h.editing.Lock()
-	defer h.editing.Unlock()
+	h.editing <- struct{}{}
+	defer func() { <-h.editing }()
 	if m.host(name) != h {
 		return nil, fmt.Errorf("host %q: %w", name, ErrNotFound) // removed meanwhile
 	}
@@ -247,10 +248,14 @@ func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
 // finishRemoval removes a draining host once nothing of ours is on it, or seems
 // to be where it does not answer. It is called by the host's own poller.
 func (m *Manager) finishRemoval(h *host) {
-	h.editing.Lock()
-	defer h.editing.Unlock()
 	if !h.record().Draining {
 		return
+	}
+	select {
+	case h.editing <- struct{}{}:
+		defer func() { <-h.editing }()
+	default:
+		return // somebody changes it; the next observation comes soon
 	}
 	if _, n := m.placer.on(h.name); n > 0 {
 		return
