@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -21,8 +20,9 @@ import (
 )
 
 // BenchmarkThroughput runs wrk against HAProxy, in pairs: with a manager that
-// observes and applies once a second, and with none. It reports requests a
-// second of both and the median of the pairs' ratios.
+// observes and applies once a second in a process of its own, and with none. It
+// reports requests a second of both, the median of the pairs' ratios, and the
+// manager's CPU time in five seconds.
 func BenchmarkThroughput(b *testing.B) {
 	dir := testDir(b)
 	lb := reopenBalancer(b, dir)
@@ -40,29 +40,28 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 	apply(b, lb, "web", servers...)
 	require.NoError(b, lb.Close())
-
-	var ratios, with, without []float64
-	for b.Loop() {
-		lb := reopenBalancer(b, dir)
-		ctx, cancel := context.WithCancel(b.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for tick := time.Tick(time.Second); ctx.Err() == nil; {
-				_, _ = lb.Observe(ctx)
-				_ = lb.Apply(ctx, "web", servers)
-				select {
-				case <-ctx.Done():
-				case <-tick:
-				}
-			}
-		})
-		x := wrk(b, f.Listen)
-		cancel()
-		wg.Wait()
-		require.NoError(b, lb.Close())
-		y := wrk(b, f.Listen)
-		with, without, ratios = append(with, x), append(without, y), append(ratios, x/y)
+	managed := func() (rate, cpu float64) {
+		cmd, _ := manager(b, dir, scene{Front: f, Servers: servers, Every: time.Second})
+		rate = wrk(b, f.Listen)
+		require.NoError(b, cmd.Process.Kill())
+		_ = cmd.Wait()
+		return rate, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	}
+
+	var ratios, with, without, cpus []float64
+	for b.Loop() {
+		var x, y, cpu float64
+		if len(with)%2 == 0 {
+			x, cpu = managed()
+			y = wrk(b, f.Listen)
+		} else {
+			y = wrk(b, f.Listen)
+			x, cpu = managed()
+		}
+		with, without = append(with, x), append(without, y)
+		ratios, cpus = append(ratios, x/y), append(cpus, cpu)
+	}
+	b.ReportMetric(median(cpus), "manager-cpu-s")
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(with), "managed-req/s")
 	b.ReportMetric(median(without), "alone-req/s")
@@ -101,41 +100,36 @@ func crowd(b *testing.B, n int) (*Balancer, balancer.Front, []balancer.Server) {
 	return lb, f, servers
 }
 
-func BenchmarkApplyNothing(b *testing.B) {
-	lb, _, servers := crowd(b, 10)
+// timed runs the benchmark and reports the median of what op takes; prepare is
+// not counted and may be nil.
+func timed(b *testing.B, prepare, op func()) {
+	var ms []float64
 	for b.Loop() {
-		require.NoError(b, lb.Apply(b.Context(), "web", servers))
+		if prepare != nil {
+			prepare()
+		}
+		start := time.Now()
+		op()
+		ms = append(ms, float64(time.Since(start).Microseconds())/1000)
 	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(ms), "median-ms")
 }
 
-func BenchmarkApplyAddOne(b *testing.B) {
+func BenchmarkApply(b *testing.B) {
 	lb, _, servers := crowd(b, 11)
-	for b.Loop() {
-		b.StopTimer()
-		require.NoError(b, lb.Apply(b.Context(), "web", servers[:10]))
-		b.StartTimer()
-		require.NoError(b, lb.Apply(b.Context(), "web", servers))
-	}
-}
-
-func BenchmarkApplyRemoveOne(b *testing.B) {
-	lb, _, servers := crowd(b, 11)
-	for b.Loop() {
-		b.StopTimer()
-		require.NoError(b, lb.Apply(b.Context(), "web", servers))
-		b.StartTimer()
-		require.NoError(b, lb.Apply(b.Context(), "web", servers[:10]))
-	}
+	ten := func() { apply(b, lb, "web", servers[:10]...) }
+	eleven := func() { apply(b, lb, "web", servers...) }
+	b.Run("no change", func(b *testing.B) { timed(b, nil, eleven) })
+	b.Run("add one", func(b *testing.B) { timed(b, ten, eleven) })
+	b.Run("remove one", func(b *testing.B) { timed(b, eleven, ten) })
 }
 
 func BenchmarkObserve(b *testing.B) {
 	for _, n := range []int{1, 100} {
 		b.Run(fmt.Sprintf("servers=%d", n), func(b *testing.B) {
 			lb, _, _ := crowd(b, n)
-			for b.Loop() {
-				_, err := lb.Observe(b.Context())
-				require.NoError(b, err)
-			}
+			timed(b, nil, func() { observe(b, lb, "web") })
 		})
 	}
 }
@@ -144,10 +138,10 @@ func BenchmarkSetFront(b *testing.B) {
 	for _, n := range []int{10, 1000} {
 		b.Run(fmt.Sprintf("servers=%d", n), func(b *testing.B) {
 			lb, f, _ := crowd(b, n)
-			for i := 0; b.Loop(); i++ {
-				f.Timeouts.Client = time.Minute + time.Duration(i)*time.Millisecond
-				require.NoError(b, lb.SetFront(b.Context(), f))
-			}
+			timed(b, nil, func() {
+				f.Timeouts.Client += time.Second
+				setFront(b, lb, f)
+			})
 		})
 	}
 }

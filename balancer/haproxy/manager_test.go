@@ -23,6 +23,7 @@ import (
 type scene struct {
 	Front   balancer.Front
 	Servers []balancer.Server
+	Every   time.Duration // between observations
 }
 
 // helperManager is the test program in another role: it manages an HAProxy in
@@ -48,12 +49,13 @@ func helperManager(dir string) {
 	fmt.Println("ready", b.PID())
 	for {
 		_, _ = b.Observe(ctx)
-		time.Sleep(10 * time.Millisecond)
+		_ = b.Apply(ctx, s.Front.Name, s.Servers)
+		time.Sleep(max(s.Every, 10*time.Millisecond))
 	}
 }
 
 // manager starts a helper process that manages an HAProxy in dir.
-func manager(t *testing.T, dir string, s scene) (cmd *exec.Cmd, haproxy int) {
+func manager(t testing.TB, dir string, s scene) (cmd *exec.Cmd, haproxy int) {
 	t.Helper()
 	data, err := json.Marshal(s)
 	require.NoError(t, err)
