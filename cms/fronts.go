@@ -70,20 +70,17 @@ func (m *Manager) releaseClaims(name string) {
 	}
 }
 
-// setFronts makes fronts be there and returns those that it made, also on an
-// error.
-func (m *Manager) setFronts(ctx context.Context, fronts []Front) ([]Front, error) {
-	var made []Front
+// setFronts makes fronts be there; on an error, some of them.
+func (m *Manager) setFronts(ctx context.Context, fronts []Front) error {
 	for _, f := range fronts {
 		if err := m.cfg.Balancer.SetFront(ctx, f.Front); err != nil {
 			if errors.Is(err, balancer.ErrAddressInUse) {
-				return made, fmt.Errorf("%w: another program listens on %s; choose another address for front %s, or end that program", ErrConflict, f.Listen, f.Name)
+				return fmt.Errorf("%w: another program listens on %s; choose another address for front %s, or end that program", ErrConflict, f.Listen, f.Name)
 			}
-			return made, fmt.Errorf("front %s: %w", f.Name, err)
+			return fmt.Errorf("front %s: %w", f.Name, err)
 		}
-		made = append(made, f)
 	}
-	return made, nil
+	return nil
 }
 
 // removeFronts removes fronts and returns those that may still be there.
@@ -101,26 +98,64 @@ func (m *Manager) removeFronts(ctx context.Context, fronts []Front) (left []Fron
 func (m *Manager) restore(l *loop, old PodSpec, changed []Front) {
 	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout)
 	defer cancel()
+	var left []Front
 	for _, f := range changed {
 		i := slices.IndexFunc(old.Fronts, func(o Front) bool { return o.Name == f.Name })
 		if i < 0 {
-			m.removeFronts(ctx, []Front{f})
+			left = append(left, m.removeFronts(ctx, []Front{f})...)
 		} else if err := m.cfg.Balancer.SetFront(ctx, old.Fronts[i].Front); err != nil {
 			m.cfg.Logger.Warn("restore a front", "front", f.Name, "error", err)
+			_ = l.do(context.WithoutCancel(ctx), func() error { l.unset[f.Name] = true; return nil }) // or the next manager sets it
 		}
 	}
-	m.reclaim(l.name, old.Fronts)
+	m.abandon(l.name, old.Fronts, left)
 }
 
 // reclaim makes the claims of a pod be those of these fronts.
-func (m *Manager) reclaim(name string, fronts []Front) {
+func (m *Manager) reclaim(name string, fronts []Front) { m.abandon(name, fronts, nil) }
+
+// abandon makes the claims of a pod be those of its fronts, and removes others
+// that it had and that could not be removed yet, however long that takes; nobody
+// may have their names and addresses meanwhile.
+func (m *Manager) abandon(name string, fronts, left []Front) {
+	claim := func(owner string, f Front) {
+		m.claims["name "+f.Name] = owner
+		m.claims["listen "+f.Listen] = owner
+	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.releaseClaims(name)
 	for _, f := range fronts {
-		m.claims["name "+f.Name] = name
-		m.claims["listen "+f.Listen] = name
+		claim(name, f)
 	}
+	for _, f := range left {
+		claim("front "+f.Name, f) // no pod has such a name
+	}
+	m.mu.Unlock()
+	for _, f := range left {
+		m.spawn(func(ctx context.Context) { m.discard(ctx, f) })
+	}
+}
+
+// discard removes a front that no pod has, and gives back what it claimed.
+func (m *Manager) discard(ctx context.Context, f Front) {
+	var pause retry
+	for {
+		pause.failed(time.Now())
+		select {
+		case <-ctx.Done():
+			return // the next manager removes it
+		case <-time.After(time.Until(pause.next)):
+		}
+		rctx, cancel := context.WithTimeout(ctx, applyTimeout)
+		left := m.removeFronts(rctx, []Front{f})
+		cancel()
+		if len(left) == 0 {
+			break
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.releaseClaims("front " + f.Name)
 }
 
 // without returns the fronts in a that are not, just so, in b.
@@ -232,8 +267,9 @@ func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) map[strin
 			stray = true
 			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
 			rctx, cancel := context.WithTimeout(ctx, applyTimeout)
-			m.removeFronts(rctx, []Front{{Front: balancer.Front{Name: f.Name}}})
+			left := m.removeFronts(rctx, []Front{{Front: balancer.Front{Name: f.Name, Listen: f.Listen}}})
 			cancel()
+			m.abandon("", nil, left)
 		}
 	}
 	for _, p := range pods {

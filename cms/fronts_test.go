@@ -213,3 +213,23 @@ func TestPodWithoutFronts(t *testing.T) {
 		assert.Less(t, time.Since(begun), time.Second, "there are no requests to wait for")
 	})
 }
+
+func TestFrontOfAPodThatWasNotMadeIsRemovedInTheEnd(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.store.OnSave(func(context.Context, cms.Change) error { return errors.New("disk full") })
+		w.balancer.Fail(balancertest.RemoveFront, balancer.ErrUnavailable)
+		_, err := w.CreatePod(t.Context(), spec())
+		require.ErrorContains(t, err, "disk full")
+		w.store.OnSave(nil)
+		other := spec()
+		other.Name = "other"
+		_, err = w.CreatePod(t.Context(), other)
+		require.ErrorIs(t, err, cms.ErrConflict, "its address is still taken")
+		w.balancer.Fail(balancertest.RemoveFront, nil)
+		time.Sleep(10 * time.Second)
+		_, there := w.balancer.Front("web")
+		assert.False(t, there)
+		_, err = w.CreatePod(t.Context(), other)
+		require.NoError(t, err)
+	})
+}

@@ -63,7 +63,7 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	l := newLoop(m, rec, nil)
-	made, err := m.setFronts(ctx, spec.Fronts)
+	err := m.setFronts(ctx, spec.Fronts)
 	if err == nil {
 		err = m.save(Change{PutPods: []PodRecord{rec}})
 	}
@@ -80,10 +80,7 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		m.mu.Unlock()
 		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
 		defer cancel()
-		m.removeFronts(rctx, made)
-		m.mu.Lock()
-		m.releaseClaims(spec.Name)
-		m.mu.Unlock()
+		m.abandon(spec.Name, nil, m.removeFronts(rctx, spec.Fronts))
 		return PodStatus{}, fmt.Errorf("create pod %s: %w", spec.Name, err)
 	}
 	m.startLoop(l)
@@ -129,7 +126,7 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	changed, gone := without(spec.Fronts, old.Fronts), removed(old.Fronts, spec.Fronts)
-	if _, err = m.setFronts(ctx, changed); err == nil {
+	if err = m.setFronts(ctx, changed); err == nil {
 		err = l.do(ctx, func() error { return l.update(spec, changed, gone) })
 	}
 	if err != nil {
