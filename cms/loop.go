@@ -140,7 +140,7 @@ func (l *loop) id(node string) pod.NodeID { return pod.NodeID{Pod: l.name, Name:
 // record holds.
 func (l *loop) setPolicy() {
 	delete(l.problems, "policy")
-	policy, err := l.m.cfg.Policies.Parse(l.rec.Elasticity.WithDefaults(l.rec.Spec.MaxNodes).Policy)
+	policy, err := l.m.cfg.Policies.Parse(l.rec.Elasticity.For(l.rec.Spec.Spec).Policy)
 	if err != nil {
 		// A policy of a kind that this program does not have any more.
 		l.policy = nil

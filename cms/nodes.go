@@ -48,8 +48,8 @@ func (m *Manager) SetElasticity(ctx context.Context, name string, e Elasticity) 
 		if l.rec.Deleting {
 			return fmt.Errorf("%w: pod %s is being deleted", ErrConflict, name)
 		}
-		e = e.WithDefaults(l.rec.Spec.MaxNodes)
-		if err := e.Validate(l.rec.Spec.MaxNodes, m.cfg.Policies); err != nil {
+		e = e.For(l.rec.Spec.Spec)
+		if err := e.ValidateFor(l.rec.Spec.Spec, m.cfg.Policies); err != nil {
 			return err
 		}
 		samePolicy := string(e.Policy) == string(l.rec.Elasticity.Policy)

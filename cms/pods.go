@@ -55,7 +55,7 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	spec = spec.Clone().WithDefaults()
-	rec := PodRecord{Spec: spec, CreatedAt: time.Now().UTC(), Elasticity: Elasticity{}.WithDefaults(spec.MaxNodes)}
+	rec := PodRecord{Spec: spec, CreatedAt: time.Now().UTC(), Elasticity: Elasticity{}.For(spec.Spec)}
 	if err := m.check(); err != nil {
 		return PodStatus{}, err
 	}

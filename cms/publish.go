@@ -14,7 +14,7 @@ import (
 func (l *loop) publish() {
 	s := &PodStatus{
 		Spec:       l.rec.Spec,
-		Elasticity: l.rec.Elasticity.WithDefaults(l.rec.Spec.MaxNodes),
+		Elasticity: l.rec.Elasticity.For(l.rec.Spec.Spec),
 		State:      PodActive,
 		CreatedAt:  l.rec.CreatedAt,
 		Want:       l.rec.Want,

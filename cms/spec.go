@@ -87,7 +87,8 @@ const (
 // Elasticity is whether and how a pod grows and shrinks by itself.
 type Elasticity struct {
 	Enabled bool
-	// Min and Max bound the number of nodes: 1 <= Min <= Max <= MaxNodes.
+	// Min and Max bound the number of nodes: 1 <= Min <= Max <= MaxNodes,
+	// and for a pod for jobs 0 <= Min.
 	Min, Max int
 	Mode     Mode
 	// Policy is the policy's JSON, as [elastic.Registry.Parse] takes it.
@@ -97,14 +98,20 @@ type Elasticity struct {
 // DefaultPolicy is the policy of a pod whose user chose none.
 const DefaultPolicy = `{"kind":"threshold","lower":0.3,"upper":0.7}`
 
-// WithDefaults returns the elasticity with unset fields filled in for a pod of
-// at most maxNodes nodes.
+// WithDefaults returns the elasticity with unset fields filled in for a service
+// pod of at most maxNodes nodes.
 func (e Elasticity) WithDefaults(maxNodes int) Elasticity {
+	return e.For(pod.Spec{Kind: pod.KindService, MaxNodes: maxNodes})
+}
+
+// For returns the elasticity with unset fields filled in for a pod. A pod for
+// jobs may have no node at all: its Min stays 0 where it is.
+func (e Elasticity) For(s pod.Spec) Elasticity {
 	if e.Min == 0 {
-		e.Min = 1
+		e.Min = leastMin(s)
 	}
 	if e.Max == 0 {
-		e.Max = maxNodes
+		e.Max = s.MaxNodes
 	}
 	if e.Mode == "" {
 		e.Mode = ModeAct
@@ -116,11 +123,30 @@ func (e Elasticity) WithDefaults(maxNodes int) Elasticity {
 	return e
 }
 
-// Validate returns every fault as [Faults], or nil.
+// leastMin is the least number of nodes to which a pod may shrink: jobs wait in
+// a queue while there is no node, requests cannot.
+func leastMin(s pod.Spec) int {
+	if s.Kind == pod.KindJob {
+		return 0
+	}
+	return 1
+}
+
+// Validate returns every fault for a service pod as [Faults], or nil.
 func (e Elasticity) Validate(maxNodes int, policies *elastic.Registry) error {
+	return e.ValidateFor(pod.Spec{Kind: pod.KindService, MaxNodes: maxNodes}, policies)
+}
+
+// ValidateFor returns every fault for a pod as [Faults], or nil.
+func (e Elasticity) ValidateFor(s pod.Spec, policies *elastic.Registry) error {
 	var f Faults
-	if e.Min < 1 {
-		f.Add("min", "use at least 1: requests cannot wait while there is no node", "%d is too small", e.Min)
+	maxNodes := s.MaxNodes
+	if least := leastMin(s); e.Min < least {
+		allowed := "use at least 0"
+		if least > 0 {
+			allowed = "use at least 1: requests cannot wait while there is no node"
+		}
+		f.Add("min", allowed, "%d is too small", e.Min)
 	}
 	if e.Max < e.Min {
 		f.Add("max", "use at least min ("+strconv.Itoa(e.Min)+")", "%d is below min", e.Max)
