@@ -424,3 +424,41 @@ func TestSlowStoreHoldsUpOnePodOnly(t *testing.T) {
 		assert.InDelta(t, before[0].Seq+8, after[0].Seq, 1)
 	})
 }
+
+// A pod that fills its hosts is changed all the same: one node goes first. One
+// whose new nodes would not fit at all keeps what it has.
+func TestRolloutOnAFullHost(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.hosts["a"].Capacity = pod.Resources{CPU: 2, Memory: 350 << 20}
+		w.restart()
+		w.pod(3)
+		next := spec()
+		next.Workload.Env = map[string]string{"VERSION": "2"}
+		_, err := w.UpdatePod(t.Context(), next)
+		require.NoError(t, err)
+		fewest := 3
+		for range 400 {
+			fewest = min(fewest, len(w.servers(balancer.Ready)))
+			time.Sleep(50 * time.Millisecond)
+		}
+		s := w.converge()
+		assert.Equal(t, 2, fewest)
+		for _, n := range s.Nodes {
+			assert.Equal(t, s.Revision, n.Revision)
+		}
+		assert.Zero(t, w.balancer.Cut())
+		w.assertConsistent()
+
+		next.Limits.Memory = 200 << 20
+		_, err = w.UpdatePod(t.Context(), next)
+		require.NoError(t, err)
+		for range 60 {
+			require.Len(t, w.servers(balancer.Ready), 3)
+			time.Sleep(time.Second)
+		}
+		s, err = w.Pod("web")
+		require.NoError(t, err)
+		require.NotEmpty(t, s.Problems)
+		assert.Contains(t, s.Problems[0], "50MiB of 350MiB memory free")
+	})
+}

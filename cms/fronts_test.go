@@ -233,3 +233,22 @@ func TestFrontOfAPodThatWasNotMadeIsRemovedInTheEnd(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+func TestFrontThatCannotBeSetIsNotMissedOnceItShouldBeGone(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		w.balancer.Fail(balancertest.SetFront, balancer.ErrUnavailable)
+		w.restart()
+		time.Sleep(5 * time.Second)
+		p, err := w.Pod("web")
+		require.NoError(t, err)
+		assert.False(t, p.Converged)
+		assert.NotEmpty(t, p.Problems)
+		next := spec()
+		next.Fronts = nil
+		_, err = w.UpdatePod(t.Context(), next)
+		require.NoError(t, err)
+		w.balancer.Fail(balancertest.SetFront, nil)
+		w.wait("at rest", func(s cms.PodStatus) bool { return s.Converged && len(s.Problems) == 0 })
+	})
+}

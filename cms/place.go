@@ -102,6 +102,25 @@ func (p *placer) room(l pod.Limits, hosts []candidate, most int) (n int, why str
 	return n, p.why(l, hosts)
 }
 
+// instead says whether a node of these limits would fit once the node id had
+// gone.
+func (p *placer) instead(id pod.NodeID, l pod.Limits, hosts []candidate) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, ok := p.reserved[id]
+	if !ok {
+		return false
+	}
+	return slices.ContainsFunc(hosts, func(h candidate) bool {
+		used, _ := p.used(h.name)
+		if h.name == r.host {
+			used.CPU -= r.res.CPU
+			used.Memory -= r.res.Memory
+		}
+		return h.refused == "" && fits(h.capacity, used, l) > 0
+	})
+}
+
 // on returns what is reserved on a host, and by how many nodes.
 func (p *placer) on(host string) (pod.Resources, int) {
 	p.mu.Lock()

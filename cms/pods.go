@@ -169,6 +169,7 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 	}
 	for _, f := range gone {
 		l.surplus[f.Name] = f
+		delete(l.unset, f.Name)
 	}
 	if l.revision != before {
 		l.retry.reset() // what failed may be mended

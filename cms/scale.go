@@ -40,6 +40,9 @@ func (l *loop) scale(ctx context.Context, now time.Time) {
 		case live > want && starting > 0:
 			target = min(live, want+1) // the replacement is on its way
 		case live == want && want < l.rec.Spec.MaxNodes:
+			if l.giveWay(now) {
+				return
+			}
 			target = want + 1
 		case live == want && starting == 0:
 			target = want - 1 // no room for a surge: one goes first
@@ -58,6 +61,30 @@ func (l *loop) scale(ctx context.Context, now time.Time) {
 	default:
 		delete(l.problems, "room")
 	}
+}
+
+// giveWay drains a stale node whose replacement only fits where it is itself,
+// and says whether it did. Without it a pod that fills its hosts could never be
+// changed.
+func (l *loop) giveWay(now time.Time) bool {
+	if l.rec.count(pod.StateStarting, pod.StateDraining) > 0 || !l.retry.ready(now) || !l.deaths.ready(now) {
+		return false
+	}
+	hosts := l.m.candidates(l.rec.Spec.Spec)
+	if n, _ := l.m.placer.room(l.rec.Spec.Limits, hosts, 1); n > 0 {
+		return false
+	}
+	for _, rec := range l.rec.Nodes {
+		if rec.State != pod.StateOnline || !l.stale(&rec) || !l.m.placer.instead(l.id(rec.Name), l.rec.Spec.Limits, hosts) {
+			continue
+		}
+		if err := l.drain(rec.Name, now, 0, "gives way to its replacement: there is no room for both"); err != nil {
+			l.log.Error("drain a node", "node", rec.Name, "error", err)
+			return false
+		}
+		return true
+	}
+	return false
 }
 
 // grow launches n nodes: registered ones first where elasticity is on. After
