@@ -39,12 +39,12 @@ type cluster struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	host := podtest.NewFakeHost()
+	hosts := map[string]*podtest.FakeHost{"local": podtest.NewFakeHost(), "spare": podtest.NewFakeHost(), "third": podtest.NewFakeHost()}
 	m, err := cms.New(cms.Config{
 		Store: cmstest.NewStore(), Balancer: balancertest.NewFake(), Tick: 50 * time.Millisecond,
 		Hosts: []pod.Host{{Name: "local", Runtime: "fake"}, {Name: "spare", Runtime: "fake"}},
 		OpenRuntime: func(_ context.Context, h pod.Host, c pod.Cluster) (pod.Runtime, error) {
-			return host.Open(c), nil
+			return hosts[h.Name].Open(c), nil
 		},
 		DefaultPods: []cms.PodSpec{{Spec: pod.Spec{Name: "light", Workload: pod.Workload{Command: []string{"serve"}}}}},
 	})
