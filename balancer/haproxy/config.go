@@ -34,8 +34,9 @@ type Config struct {
 	// Threads is how many threads HAProxy runs; 0: its own default, one per CPU.
 	Threads int
 	// SampleEvery bounds the cost of measuring response times: of a front that
-	// gets more than 1,000 requests a second, one in this many is measured; of
-	// others, all. Default 10; 1 measures all.
+	// gets more than 500 requests a second, one in this many is measured; above
+	// this many times 500 a second, one in its square, and so on. Of others, all
+	// are. Default 5; 1 measures all; at most 1000.
 	SampleEvery int
 	// HardStopAfter bounds how long requests that were in flight at a reload may
 	// go on in HAProxy's old worker; default 30 minutes.
@@ -96,7 +97,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("haproxy: MaxConn %d needs more open files than the limit allows; use at most %d, or raise ulimit -n", c.MaxConn, fits)
 	}
 	c.MaxConn = cmp.Or(c.MaxConn, min(fits, 20_000))
-	c.SampleEvery = cmp.Or(c.SampleEvery, 10)
+	c.SampleEvery = min(cmp.Or(c.SampleEvery, 5), 1000)
 	c.HardStopAfter = cmp.Or(c.HardStopAfter, 30*time.Minute)
 	c.StartTimeout = cmp.Or(c.StartTimeout, 10*time.Second)
 	if c.Logger == nil {

@@ -58,7 +58,7 @@ func TestLongDirectoryGetsShortSockets(t *testing.T) {
 }
 
 func TestRender(t *testing.T) {
-	c := Config{Dir: "/d", SocketDir: "/s", MaxConn: 100, SampleEvery: 10, HardStopAfter: time.Minute}
+	c := Config{Dir: "/d", SocketDir: "/s", MaxConn: 100, SampleEvery: 5, HardStopAfter: time.Minute}
 	f := balancer.Front{Name: "web", Listen: "[::ffff:127.0.0.1]:80", CheckPath: "/healthz", MaxConn: 9}.WithDefaults()
 	text := c.render("id", 4, map[string]*front{"web": {Front: f, servers: map[string]server{
 		"a": {Server: balancer.Server{Name: "a", Addr: "[::1]:80", Weight: 5, State: balancer.Ready}, id: 7},
@@ -70,6 +70,8 @@ func TestRender(t *testing.T) {
 		"http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE }",
 		"http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host elastipod",
 		"use_backend web.relay if { stopping }",
+		"acl busy2 fe_req_rate gt 2500",
+		"http-request set-var(txn.every) int(25) if busy2 !busy3 !{ rand(25) gt 0 }",
 	} {
 		assert.Contains(t, text, "  "+line+"\n")
 	}
@@ -78,6 +80,8 @@ func TestRender(t *testing.T) {
 	assert.Contains(t, text, " maxconn 9\n")
 	assert.NotContains(t, text, "hash-type")
 
+	c.SampleEvery = 1
+	assert.NotContains(t, c.render("id", 4, map[string]*front{"web": {Front: f}}), "busy", "1 measures all")
 	f.Retries, f.Algorithm = -1, balancer.Source
 	text = c.render("id", 4, map[string]*front{"web": {Front: f}})
 	assert.Contains(t, text, "  retries 0\n")

@@ -16,10 +16,6 @@ import (
 // requests on to the new one. No front's name has a dot.
 const relaySuffix = ".relay"
 
-// busyRate is the rate of requests a second from which response times are
-// sampled.
-const busyRate = 1000
-
 const defaultsName = "elastipod"
 
 // render writes the whole configuration. Everything in it was validated or is
@@ -76,11 +72,7 @@ func (c Config) renderFront(line func(string, ...any), fr *front) {
 	line("  http-request set-header X-Forwarded-Host %%[req.hdr(host)]")
 	// What the old worker hands on is measured and counted by the new one.
 	line("  http-request set-log-level silent if { stopping }")
-	if c.SampleEvery > 1 {
-		line("  acl busy fe_req_rate gt %d", busyRate)
-		line("  http-request set-var(txn.every) int(%d) if busy !{ rand(%d) gt 0 }", c.SampleEvery, c.SampleEvery)
-		line("  http-request set-log-level silent if busy !{ var(txn.every) -m found }")
-	}
+	c.renderSampling(line)
 	line("  use_backend %s if { stopping }", f.Name+relaySuffix)
 	line("  default_backend %s", f.Name)
 
@@ -119,6 +111,33 @@ func (c Config) renderFront(line func(string, ...any), fr *front) {
 	line("  timeout server %s", millis(relayTimeout(t)))
 	line("  retries 3")
 	line("  server new unix@%s send-proxy-v2", c.relaySocket(f.Name))
+}
+
+// busyRate is the rate of requests a second from which response times are
+// sampled.
+const busyRate = 500
+
+// renderSampling silences all but one of so many requests, the more there are.
+// Those that remain say how many they stand for.
+func (c Config) renderSampling(line func(string, ...any)) {
+	if c.SampleEvery <= 1 {
+		return
+	}
+	const tiers, limit = 4, 1 << 20
+	rate, every := busyRate, c.SampleEvery
+	for i := 1; i <= tiers; i++ {
+		line("  acl busy%d fe_req_rate gt %d", i, rate)
+		rate = min(rate*c.SampleEvery, limit*busyRate)
+	}
+	for i := 1; i <= tiers; i++ {
+		calmer := ""
+		if i < tiers {
+			calmer = fmt.Sprintf(" !busy%d", i+1)
+		}
+		line("  http-request set-var(txn.every) int(%d) if busy%d%s !{ rand(%d) gt 0 }", every, i, calmer, every)
+		every = min(every*c.SampleEvery, limit)
+	}
+	line("  http-request set-log-level silent if busy1 !{ var(txn.every) -m found }")
 }
 
 // relayTimeout lets the new worker be the one that gives up, after it waited

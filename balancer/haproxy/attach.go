@@ -1,0 +1,71 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/elastipod/elastipod/balancer"
+)
+
+// attach finds the HAProxy that was left running.
+func (b *Balancer) attach(ctx context.Context) error {
+	for _, f := range b.st.Current.Fronts {
+		b.fronts[f.Name] = &front{Front: f, incarnation: b.incarnate(0), servers: map[string]server{}}
+	}
+	var found info
+	patient, cancel := context.WithTimeout(ctx, awaitWorker)
+	defer cancel()
+	err := poll(patient, func() (bool, error) {
+		var err error
+		found, err = b.cfg.showInfo(patient)
+		return err == nil || !b.st.Master.alive(), nil
+	})
+	if err != nil || found.pid == 0 || found.id != b.st.ID {
+		return nil // none, or one that does not answer: the next change deals with it
+	}
+	procs, err := b.cfg.showProc(ctx)
+	if err != nil {
+		return fmt.Errorf("haproxy: a worker runs, but its master does not answer: %w", err)
+	}
+	b.st.Master.PID = procs.master
+	if b.st.Master.Start, _, err = procStat(procs.master); err != nil {
+		return fmt.Errorf("haproxy: master process %d: %w", procs.master, err)
+	}
+	b.st.Sockets = b.cfg.SocketDir
+	if b.st.Next != nil && b.st.Next.Number == found.number {
+		b.st.Current = *b.st.Next
+		b.fronts = map[string]*front{}
+		for _, f := range b.st.Current.Fronts {
+			b.fronts[f.Name] = &front{Front: f, incarnation: b.incarnate(0), servers: map[string]server{}}
+		}
+	}
+	b.log.InfoContext(ctx, "haproxy: found again", "pid", procs.master, "configuration", found.number)
+	return b.adopt(ctx)
+}
+
+// adopt takes over the servers that HAProxy has.
+func (b *Balancer) adopt(ctx context.Context) error {
+	s, err := b.cfg.openSession(ctx)
+	if err != nil {
+		return fmt.Errorf("haproxy: %w", err)
+	}
+	defer s.close()
+	all, err := readServers(ctx, s, "")
+	if err != nil {
+		return err
+	}
+	for name, fr := range b.fronts {
+		for srv, r := range all[name] {
+			a := server{
+				Server:      balancer.Server{Name: srv, Addr: r.addr, Weight: r.weight, State: balancer.Ready},
+				incarnation: b.incarnate(0), id: r.id,
+			}
+			if r.drain || r.maint || r.weight == 0 {
+				a.State = balancer.Drain
+			}
+			a.Server = a.WithDefaults()
+			fr.servers[srv] = a
+		}
+	}
+	return b.cfg.saveState(b.st)
+}
