@@ -95,16 +95,23 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	f.StringVar(&a.token, "token", "", "token for the server (environment: CLOUD_TOKEN, which other users of the machine cannot see)")
 	f.StringVar(&a.tokenFile, "token-file", "", "file that holds the token")
 	f.BoolVar(&a.insecure, "insecure", false, "send the token to another machine without TLS, too")
-	f.StringVarP(&a.output, "output", "o", "table", `how to print: "table" or "json"`)
+	f.StringVarP(&a.output, "output", "o", "table", `how to print: "table" or "json", and "yaml" for get`)
 	f.BoolVar(&a.wait, "wait", true, "wait until what was asked for has happened")
 	f.BoolVar(&a.noWait, "no-wait", false, "return as soon as the server has taken it on")
 	f.DurationVar(&a.timeout, "timeout", 5*time.Minute, "how long to wait")
-	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		formats := []string{"table", "json"}
+		if _, yaml := cmd.Annotations[takesYAML]; yaml {
+			formats = append(formats, "yaml")
+		}
+		return formats, cobra.ShellCompDirectiveNoFileComp
+	}))
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) }
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 
 	root.AddCommand(
 		a.initCommand(), a.podCommand(), a.nodeCommand(),
+		a.getCommand(), a.applyCommand(), a.diffCommand(),
 		a.registerCommand(), a.rmCommand(),
 		a.launchCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.elasticityCommand(), a.requestCommand(), a.whyCommand(),
@@ -120,7 +127,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 
 // checkFlags looks at the flags that every command has.
 func (a *app) checkFlags(cmd *cobra.Command) error {
-	if a.output != "table" && a.output != "json" {
+	switch _, yaml := cmd.Annotations[takesYAML]; {
+	case a.output == "table" || a.output == "json" || a.output == "yaml" && yaml:
+	case yaml:
+		return usagef(`-o %q is unknown; use "table", "json" or "yaml"`, a.output)
+	default:
 		return usagef(`-o %q is unknown; use "table" or "json"`, a.output)
 	}
 	c, err := client.New(client.Config{Server: a.server})
@@ -142,6 +153,14 @@ func (a *app) checkFlags(cmd *cobra.Command) error {
 		return usagef("--timeout %s: use a duration above 0", a.timeout)
 	}
 	return nil
+}
+
+// takesYAML annotates commands that can print YAML too.
+const takesYAML = "yaml"
+
+func withYAML(cmd *cobra.Command) *cobra.Command {
+	cmd.Annotations = map[string]string{takesYAML: ""}
+	return cmd
 }
 
 func (a *app) json() bool { return a.output == "json" }

@@ -37,7 +37,7 @@ func (a *app) elasticityEnableCommand() *cobra.Command {
 policy. It waits until MIN nodes are online, unless --no-wait is given. Registered nodes are launched
 before others are made. With --dry-run decisions are only recorded, for "cloud why".`,
 		Example: `  cloud elasticity enable light 1 6
-  cloud elasticity enable light 2 20 --policy '{"kind":"target","metric":"cpu","target":0.6}'
+  cloud elasticity enable light 2 20 --policy '{"kind":"target","metric":"cpu","value":0.6}'
   cloud elasticity enable light 1 6 --dry-run`,
 		Args:              names("POD", "MIN", "MAX"),
 		ValidArgsFunction: a.complete(podNames),

@@ -25,7 +25,7 @@ func (a *app) explain(ctx context.Context, err error) string {
 	case errors.As(err, new(*net.DNSError)), unreachable(err):
 		return fmt.Sprintf("cannot reach %s: %s; name another server with --server or CLOUD_SERVER", a.server, innermost(err))
 	}
-	return err.Error()
+	return joined(err)
 }
 
 func unreachable(err error) bool {

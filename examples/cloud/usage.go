@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -47,13 +46,5 @@ func oneLine(s string) string {
 
 // joined renders an error; those of [errors.Join] are parted by a bar.
 func joined(err error) string {
-	var many interface{ Unwrap() []error }
-	if !errors.As(err, &many) {
-		return err.Error()
-	}
-	texts := make([]string, 0, 4)
-	for _, e := range many.Unwrap() {
-		texts = append(texts, e.Error())
-	}
-	return strings.Join(texts, " | ")
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " | ")
 }
