@@ -163,6 +163,10 @@ func (m *Manager) AddHost(ctx context.Context, spec pod.Host) (HostStatus, error
 		h.close()
 		return HostStatus{}, fmt.Errorf("%w: host %s was not added: %w", ErrConflict, spec.Name, v.err)
 	}
+	if twin := m.twin(h); twin != "" {
+		h.close()
+		return HostStatus{}, fmt.Errorf("%w: host %s was not added: it is the machine that is here as host %s", ErrConflict, spec.Name, twin)
+	}
 	if err := m.save(Change{PutHosts: []HostRecord{{Host: spec}}}); err != nil {
 		h.close()
 		return HostStatus{}, fmt.Errorf("save host %s: %w", spec.Name, err)
@@ -182,6 +186,24 @@ func (m *Manager) AddHost(ctx context.Context, spec pod.Host) (HostStatus, error
 	m.events.emit(Event{Type: EventHostAdded, Host: spec.Name, Message: fmt.Sprintf("host %s was added", spec.Name)})
 	m.wakeAll()
 	return m.hostStatus(h), nil
+}
+
+// twin returns the name of the host that shows the same nodes: the same machine
+// under another name. Each node would seem to be in the wrong place on one.
+func (m *Manager) twin(h *host) string {
+	nodes := h.view.Load().nodes
+	for _, other := range m.hostList() {
+		v := other.view.Load()
+		if v == nil {
+			continue
+		}
+		for id, n := range v.nodes {
+			if same, ok := nodes[id]; ok && same.Handle == n.Handle {
+				return other.name
+			}
+		}
+	}
+	return ""
 }
 
 // CordonHost makes a host take no new nodes, or take them again. It returns

@@ -253,3 +253,25 @@ func TestHundredPodsKeepTheirTick(t *testing.T) {
 		}
 	})
 }
+
+// One machine under two names does no harm: its nodes are not taken for strays
+// of the other, and adding the second name at run time is refused.
+func TestOneMachineUnderTwoNames(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(3)
+		w.hosts["b"] = w.hosts["a"]
+		_, err := w.AddHost(t.Context(), pod.Host{Name: "b", Runtime: "fake"})
+		require.ErrorIs(t, err, cms.ErrConflict)
+		assert.ErrorContains(t, err, "host a")
+
+		w.config.Hosts = append(w.config.Hosts, pod.Host{Name: "b", Runtime: "fake"})
+		w.restart()
+		time.Sleep(30 * time.Second)
+		s := w.converge()
+		assert.Equal(t, []string{"n1", "n2", "n3"}, names(s, pod.StateOnline))
+		w.launch()
+		time.Sleep(10 * time.Second)
+		assert.Len(t, names(w.converge(), pod.StateOnline), 4)
+		assert.Len(t, w.hosts["a"].Calls("stop"), 0)
+	})
+}

@@ -83,7 +83,6 @@ type nodeRun struct {
 	startTry retry              // after a start whose outcome could not be saved
 	stopTry  retry
 	stopErr  error // why it could not be stopped
-	inFlight metrics.Value
 	memory   metrics.Value
 }
 

@@ -36,7 +36,7 @@ func (l *loop) sweep(ctx context.Context, now time.Time) {
 			continue
 		}
 		for id := range v.nodes {
-			if id.Pod == l.name && l.unwanted(h.name, id.Name, v.begun) {
+			if id.Pod == l.name && l.unwanted(h.name, v.nodes[id], v.begun) {
 				l.stopOrphan(ctx, h.name, id, now)
 			}
 		}
@@ -52,20 +52,22 @@ func (l *loop) sweep(ctx context.Context, now time.Time) {
 }
 
 // unwanted says whether nothing of the node should be on the host.
-func (l *loop) unwanted(host, name string, seen time.Time) bool {
+func (l *loop) unwanted(host string, n pod.Node, seen time.Time) bool {
 	if !seen.After(l.removed) {
 		return false
 	}
-	rec := l.rec.node(name)
+	rec := l.rec.node(n.ID.Name)
 	if rec == nil {
 		return true
 	}
-	run := l.nodes[name]
+	run := l.nodes[rec.Name]
 	switch {
 	case run.busy:
 		return false
-	case rec.State == pod.StateNew || rec.Host != host:
+	case rec.State == pod.StateNew:
 		return true
+	case rec.Host != host:
+		return n.Handle != rec.Handle // else one machine goes by two names
 	case rec.State == pod.StateFailed:
 		return run.cleaned && seen.After(run.settled)
 	}
