@@ -111,7 +111,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 
 	root.AddCommand(
 		a.initCommand(), a.podCommand(), a.nodeCommand(),
-		a.getCommand(), a.applyCommand(), a.diffCommand(),
+		a.getCommand(), a.applyCommand(), a.diffCommand(), a.waitCommand(),
 		a.registerCommand(), a.rmCommand(),
 		a.launchCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.elasticityCommand(), a.requestCommand(), a.whyCommand(),

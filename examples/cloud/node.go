@@ -244,28 +244,38 @@ func (a *app) logsCommand() *cobra.Command {
 	var follow bool
 	var tail int
 	cmd := &cobra.Command{
-		Use:   "logs POD NODE",
-		Short: "Print the output of a node",
-		Long: `Print what a node wrote to its standard output and error. With -f it goes on until the node ends or
-you interrupt it.`,
-		Example: `  cloud logs light light-1
+		Use:   "logs POD [NODE]",
+		Short: "Print the output of a pod or a node",
+		Long: `Print what a node wrote to its standard output and error, or what all nodes of a pod did, each line with
+its node's name. With -f it goes on until the node or the pod is gone or you interrupt it, with the nodes
+that are started meanwhile. With -o json each line is an object with node and line.`,
+		Example: `  cloud logs -f light
+  cloud logs light light-1
   cloud logs -f --tail 20 light light-1`,
-		Args:              names("POD", "NODE"),
+		Args:              names("POD", "[NODE]"),
 		ValidArgsFunction: a.complete(podNames, nodeNames),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the node ends")
-	cmd.Flags().IntVar(&tail, "tail", 0, "print this many lines at most; 0 is all that is kept")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
+	cmd.Flags().IntVar(&tail, "tail", 0, "print this many lines of a node at most; 0 is all that is kept")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if tail < 0 {
 			return usagef("--tail %d: use 1 or more", tail)
 		}
 		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			logs, err := c.Logs(ctx, args[0], args[1], client.LogOptions{Tail: tail, Follow: follow})
+			o := client.LogOptions{Tail: tail, Follow: follow}
+			if len(args) == 1 {
+				return a.printPodLogs(ctx, c, args[0], o)
+			}
+			logs, err := c.Logs(ctx, args[0], args[1], o)
 			if err != nil {
 				return err
 			}
 			defer logs.Close()
-			err = a.copyText(logs)
+			if a.json() {
+				err = (&podLogs{a: a}).copyLines(args[1], logs)
+			} else {
+				err = a.copyText(logs)
+			}
 			if follow && errors.Is(err, context.Canceled) {
 				return nil // that is how one ends it
 			}
