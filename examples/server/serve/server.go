@@ -13,6 +13,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
+	"github.com/elastipod/elastipod/examples/server/dashboard"
 	"github.com/elastipod/elastipod/metrics/prom"
 )
 
@@ -63,8 +64,13 @@ func (sv *server) wire() (err error) {
 	}); err != nil {
 		return err
 	}
+	page, err := dashboard.New(dashboard.Config{Cluster: sv.cluster, Version: version(), Tokens: len(sv.tokens) > 0})
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", frontPage(sv.cluster, len(sv.tokens) > 0))
+	mux.Handle("GET /{$}", frontPage(sv.cluster, page))
+	mux.Handle("GET "+dashboard.Prefix, page)
 	mux.Handle("/", sv.api.Handler())
 	sv.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(sv.log.Handler(), slog.LevelDebug)}
 	sv.api.Bound(sv.http)

@@ -1,0 +1,254 @@
+// What the page knows of the cluster. It is read once, and then follows the
+// server's events; everything on the page is drawn from here.
+import { get, lines, open, podPath } from './api.js';
+
+const KEPT_EVENTS = 1000;
+const KEPT_SAMPLES = 2000;
+const PAINT = 250; // ms between two drawings, at least
+const SILENCE = 20000; // ms after which a connection counts as lost; the server says something each 15 s
+
+export const state = {
+  loaded: false,
+  cluster: null,
+  pods: new Map(),
+  hosts: [],
+  events: [],
+  samples: new Map(), // of each pod, oldest first
+  connection: { state: 'connecting', seen: 0, retryAt: 0, error: '' },
+};
+
+const listeners = new Set();
+let changed = new Set();
+let painting = 0;
+let lastID = '';
+let running = null;
+let readAt = 0; // server's time, before which no event is news
+
+/** follow calls f with what changed ("pods", "pod:NAME", "events", …) until the function it returns is called. */
+export function follow(f) {
+  listeners.add(f);
+  return () => listeners.delete(f);
+}
+
+/** touch says that something changed; it is drawn soon, together with other changes. */
+export function touch(...what) {
+  for (const w of what) changed.add(w);
+  if (painting) return;
+  painting = setTimeout(() => requestAnimationFrame(paint), PAINT);
+}
+
+function paint() {
+  painting = 0;
+  const now = changed;
+  changed = new Set();
+  for (const f of listeners) f(now);
+}
+
+/** start begins to follow the server; stop ends it. */
+export function start() {
+  stop();
+  running = new AbortController();
+  lastID = '';
+  run(running.signal);
+}
+
+export function stop() {
+  running?.abort();
+  running = null;
+  Object.assign(state, { loaded: false, cluster: null, hosts: [], events: [] });
+  state.pods.clear();
+  state.samples.clear();
+}
+
+/** retryNow does not wait for the next try. */
+export function retryNow() {
+  wake?.();
+}
+let wake = null;
+
+async function run(signal) {
+  let delay = 500;
+  every(signal, 1000, () => state.connection.state !== 'live' && touch('connection'));
+  every(signal, 5000, () => state.connection.state === 'live' && !document.hidden && refreshRest(signal));
+  while (!signal.aborted) {
+    const began = Date.now();
+    try {
+      await stream(signal);
+      state.connection.error = 'the stream ended';
+    } catch (err) {
+      if (signal.aborted || err.status === 401) return;
+      state.connection.error = err.status ? err.message : 'the server cannot be reached';
+    }
+    if (signal.aborted) return;
+    if (Date.now() - began > 10000 || state.connection.state === 'live') delay = 500;
+    state.connection.state = 'lost';
+    const wait = delay * (0.8 + Math.random() * 0.4);
+    state.connection.retryAt = Date.now() + wait;
+    touch('connection');
+    await new Promise((done) => {
+      wake = done;
+      setTimeout(done, wait);
+    });
+    delay = Math.min(delay * 2, 10000);
+  }
+}
+
+function every(signal, ms, f) {
+  const id = setInterval(f, ms);
+  signal.addEventListener('abort', () => clearInterval(id));
+}
+
+/** stream reads events until the connection ends or falls silent. */
+async function stream(signal) {
+  const cut = new AbortController();
+  const end = () => cut.abort();
+  signal.addEventListener('abort', end);
+  const began = Date.now();
+  const watch = setInterval(() => Date.now() - Math.max(began, state.connection.seen) > SILENCE && end(), 1000);
+  const seen = () => { state.connection.seen = Date.now(); };
+  try {
+    const answer = await open('GET', `/v1/events?ticks=true&after=${lastID || 0}`, undefined, cut.signal);
+    seen();
+    readAt = Date.parse(answer.headers.get('Date')) - 1000;
+    await refresh(cut.signal);
+    state.connection.state = 'live';
+    touch('connection');
+    let data = '';
+    for await (const line of lines(answer, seen)) {
+      if (line.startsWith('data: ')) data = line.slice(6);
+      else if (line.startsWith('id: ')) lastID = line.slice(4);
+      else if (line === '' && data !== '') {
+        take(JSON.parse(data));
+        data = '';
+      }
+    }
+  } finally {
+    clearInterval(watch);
+    signal.removeEventListener('abort', end);
+    end();
+  }
+}
+
+/** refresh reads everything anew. */
+export async function refresh(signal) {
+  const [cluster, pods, hosts] = await Promise.all([get('/v1/cluster', signal), get('/v1/pods', signal), get('/v1/hosts', signal)]);
+  state.cluster = cluster;
+  state.hosts = hosts.items;
+  const names = new Set(pods.items.map((p) => p.name));
+  for (const name of [...state.pods.keys()]) if (!names.has(name)) forget(name);
+  for (const p of pods.items) put(p);
+  state.loaded = true;
+  touch('cluster', 'hosts', 'pods');
+}
+
+/** refreshRest reads what no event tells of. */
+async function refreshRest(signal) {
+  try {
+    const [cluster, hosts] = await Promise.all([get('/v1/cluster', signal), get('/v1/hosts', signal)]);
+    state.cluster = cluster;
+    state.hosts = hosts.items;
+    touch('cluster', 'hosts');
+  } catch {
+    // the stream tells when the server is away
+  }
+}
+
+function put(p) {
+  if (!state.pods.has(p.name)) touch('pods');
+  state.pods.set(p.name, p);
+  if (p.status.sample) addSample(p.name, p.status.sample);
+  touch(`pod:${p.name}`);
+}
+
+function forget(name) {
+  state.pods.delete(name);
+  state.samples.delete(name);
+  touch('pods', `pod:${name}`);
+}
+
+function addSample(name, sample) {
+  let list = state.samples.get(name);
+  if (!list) state.samples.set(name, (list = []));
+  const at = Date.parse(sample.at);
+  if (list.length > 0 && list.at(-1).t >= at) return;
+  list.push({ ...sample, t: at });
+  if (list.length > KEPT_SAMPLES * 1.1) list.splice(0, list.length - KEPT_SAMPLES);
+}
+
+/** loadSamples reads what was measured before the page was opened. since is a duration. */
+export async function loadSamples(name, since, signal) {
+  const { items } = await get(`${podPath(name)}/metrics?since=${since}`, signal);
+  const older = items.map((x) => ({ ...x, t: Date.parse(x.at) }));
+  const newer = state.samples.get(name) ?? [];
+  const last = older.at(-1)?.t ?? 0;
+  const merged = [...older, ...newer.filter((x) => x.t > last)];
+  state.samples.set(name, merged.slice(-KEPT_SAMPLES * 4));
+  touch(`pod:${name}`);
+}
+
+const stale = new Set();
+let reading = 0;
+
+/** reread reads a pod anew, soon, and together with others that changed. */
+export function reread(name) {
+  stale.add(name);
+  if (reading) return;
+  reading = setTimeout(async () => {
+    reading = 0;
+    const names = [...stale];
+    stale.clear();
+    const signal = running?.signal;
+    if (!signal) return;
+    try {
+      if (names.length > 4) await refresh(signal);
+      else await Promise.all([...names.map((n) => readPod(n, signal)), refreshRest(signal)]);
+    } catch {
+      // the next event, or the next connection, tells it anew
+    }
+  }, 120);
+}
+
+async function readPod(name, signal) {
+  if (name === '') return;
+  try {
+    put(await get(podPath(name), signal));
+  } catch (err) {
+    if (err.status === 404) forget(name);
+    else throw err;
+  }
+}
+
+/** take is told of each event. */
+function take(e) {
+  if (e.type === 'tick') {
+    const p = state.pods.get(e.pod);
+    if (!p) return;
+    applyTick(p, e.tick);
+    touch(`pod:${e.pod}`, `tick:${e.pod}`);
+    document.dispatchEvent(new CustomEvent('tick', { detail: e }));
+    return;
+  }
+  if (e.type === 'reset') {
+    refresh(running.signal).catch(() => {});
+    return;
+  }
+  state.events.push(e);
+  if (state.events.length > KEPT_EVENTS * 1.1) state.events.splice(0, state.events.length - KEPT_EVENTS);
+  touch('events', `events:${e.pod}`);
+  if (Date.parse(e.at) < readAt) return; // known already
+  const p = state.pods.get(e.pod);
+  if (e.type === 'pod.deleted') {
+    if (p && Date.parse(p.status.created_at) <= Date.parse(e.at)) forget(e.pod);
+    reread('');
+  } else if (!e.pod || p || e.type === 'pod.created') reread(e.pod ?? '');
+}
+
+function applyTick(p, tick) {
+  const st = p.status;
+  st.want = tick.want;
+  st.reason = tick.reason;
+  st.sample = tick.sample;
+  st.nodes = tick.sample.nodes;
+  if (tick.before !== tick.want) st.last_change = tick;
+  addSample(p.name, tick.sample);
+}
