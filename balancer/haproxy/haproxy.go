@@ -166,11 +166,17 @@ func (b *Balancer) begin(ctx context.Context, slot chan struct{}) (context.Conte
 // fail wraps an error with what was done. An HAProxy that does not answer is
 // balancer.ErrUnavailable; a call that Close ended, balancer.ErrClosed.
 func fail(ctx context.Context, what, object string, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), balancer.ErrClosed) {
+		err = balancer.ErrClosed
+	}
+	return refuse(what, object, err)
+}
+
+// refuse is fail for a call that did not begin.
+func refuse(what, object string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case ctx != nil && errors.Is(context.Cause(ctx), balancer.ErrClosed):
-		err = balancer.ErrClosed
 	case errors.Is(err, errNoAnswer):
 		err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
 	}
@@ -184,12 +190,12 @@ func fail(ctx context.Context, what, object string, err error) error {
 // costs a reload of HAProxy, tens of milliseconds.
 func (b *Balancer) SetFront(ctx context.Context, f balancer.Front) error {
 	if err := f.Validate(); err != nil {
-		return fail(nil, "set front", fmt.Sprintf("%.60q", f.Name), err)
+		return refuse("set front", fmt.Sprintf("%.60q", f.Name), err)
 	}
 	f = f.WithDefaults()
 	ctx, done, err := b.begin(ctx, b.writing)
 	if err != nil {
-		return fail(nil, "set front", f.Name, err)
+		return refuse("set front", f.Name, err)
 	}
 	defer done()
 	return fail(ctx, "set front", f.Name, b.setFront(ctx, f))
@@ -234,7 +240,7 @@ func (b *Balancer) setFront(ctx context.Context, f balancer.Front) error {
 func (b *Balancer) RemoveFront(ctx context.Context, name string) error {
 	ctx, done, err := b.begin(ctx, b.writing)
 	if err != nil {
-		return fail(nil, "remove front", fmt.Sprintf("%.60q", name), err)
+		return refuse("remove front", fmt.Sprintf("%.60q", name), err)
 	}
 	defer done()
 	fronts := b.snapshot()
@@ -268,7 +274,7 @@ func (b *Balancer) Close() error {
 	for _, s := range b.held {
 		s.close()
 	}
-	return errors.Join(b.lat.close(), b.lock.Close())
+	return errors.Join(b.lat.close(), unlockDir(b.lock))
 }
 
 // Shutdown ends HAProxy: it takes no more connections at once, and what it does
@@ -278,7 +284,7 @@ func (b *Balancer) Close() error {
 func (b *Balancer) Shutdown(ctx context.Context) error {
 	callCtx, done, err := b.begin(ctx, b.writing)
 	if err != nil {
-		return fail(nil, "shut down", "", err)
+		return refuse("shut down", "", err)
 	}
 	defer done()
 	return fail(callCtx, "shut down", "", b.shutdown(callCtx))

@@ -18,7 +18,7 @@ import (
 func (b *Balancer) Observe(ctx context.Context) (balancer.Stats, error) {
 	ctx, done, err := b.begin(ctx, b.reading)
 	if err != nil {
-		return balancer.Stats{}, fail(nil, "observe", "", err)
+		return balancer.Stats{}, refuse("observe", "", err)
 	}
 	defer done()
 	// Fronts first, and then what HAProxy says: a front or server that comes in

@@ -19,18 +19,18 @@ import (
 func (b *Balancer) Apply(ctx context.Context, name string, want []balancer.Server) error {
 	byName, err := validServers(want)
 	if err != nil {
-		return fail(nil, "apply servers of front", fmt.Sprintf("%.60q", name), err)
+		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), err)
 	}
 	ctx, done, err := b.begin(ctx, b.writing)
 	if err != nil {
-		return fail(nil, "apply servers of front", fmt.Sprintf("%.60q", name), err)
+		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), err)
 	}
 	defer done()
 	b.mu.Lock()
 	_, ok := b.fronts[name]
 	b.mu.Unlock()
 	if !ok {
-		return fail(nil, "apply servers of front", fmt.Sprintf("%.60q", name), balancer.ErrNoFront)
+		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), balancer.ErrNoFront)
 	}
 	err = b.apply(ctx, name, byName)
 	if errors.Is(err, errNoAnswer) {

@@ -98,3 +98,10 @@ func (c Config) lockDir() (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlockDir lets others have the directory at once. Closing the file alone would
+// not: a process that this program starts at the same moment has it open too,
+// until it executes its own program.
+func unlockDir(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
