@@ -13,6 +13,7 @@ type screen struct {
 	fd       int
 	terminal bool
 	colours  bool
+	columns  int // 0: ask the terminal
 }
 
 func newScreen(w io.Writer) screen {
@@ -26,8 +27,8 @@ func newScreen(w io.Writer) screen {
 
 // width is the number of columns, 0 where there is no bound.
 func (s screen) width() int {
-	if !s.terminal {
-		return 0
+	if !s.terminal || s.columns > 0 {
+		return s.columns
 	}
 	w, _, err := term.GetSize(s.fd)
 	if err != nil {
