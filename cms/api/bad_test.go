@@ -129,7 +129,7 @@ var bad = []struct {
 	{"wait without unit", "DELETE", "/v1/pods/web?wait=30", "", nil, 422, "wait", []string{"30s"}},
 	{"wait too long", "POST", "/v1/pods/web/pause?wait=1h", "", nil, 422, "wait", []string{"10m"}},
 	{"negative wait", "POST", "/v1/pods/web/launch?wait=-1s", "", nil, 422, "wait", []string{"30s"}},
-	{"unknown parameter", "GET", "/v1/pods?lmit=3", "", nil, 422, "lmit", []string{"leave it out"}},
+	{"unknown parameter", "GET", "/v1/pods?lmit=3", "", nil, 422, "lmit", []string{"lmit: is not a query parameter here; leave it out"}},
 	{"limit", "GET", "/v1/pods?limit=0", "", nil, 422, "limit", []string{"1"}},
 	{"limit is a word", "GET", "/v1/pods?limit=many", "", nil, 422, "limit", []string{"many", "integer"}},
 
@@ -162,7 +162,7 @@ var bad = []struct {
 
 	// History and events.
 	{"since", "GET", "/v1/pods/web/metrics?since=yesterday", "", nil, 422, "since", []string{"5m"}},
-	{"decisions' limit", "GET", "/v1/pods/web/decisions?limit=-5", "", nil, 422, "limit", []string{"1"}},
+	{"decisions' limit", "GET", "/v1/pods/web/decisions?limit=-5", "", nil, 422, "limit", []string{`"-5" is no good query parameter; use number >= 1`}},
 	{"metrics of no pod", "GET", "/v1/pods/nix/metrics", "", nil, 404, "", []string{"no pod"}},
 	{"type of event", "GET", "/v1/events?types=pod.scale", "", nil, 422, "types", []string{`did you mean "pod.scaled"?`}},
 	{"last event", "GET", "/v1/events", "", []string{"Last-Event-ID", "abc"}, 422, "Last-Event-ID", []string{"a number"}},

@@ -110,11 +110,11 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 		return p
 	case errors.As(err, &faults):
 		return invalid(faults)
-	case errors.Is(err, cms.ErrNotFound), errors.Is(err, pod.ErrNotFound):
-		return newProblem(http.StatusNotFound, "%s", err.Error())
 	case errors.Is(err, cms.ErrExists), errors.Is(err, cms.ErrConflict), errors.Is(err, pod.ErrForeign),
 		errors.Is(err, pod.ErrUnsupported), errors.Is(err, balancer.ErrAddressInUse):
-		return newProblem(http.StatusConflict, "%s", err.Error())
+		return newProblem(http.StatusConflict, "%s", err.Error()) // also where it wraps that something is gone
+	case errors.Is(err, cms.ErrNotFound), errors.Is(err, pod.ErrNotFound):
+		return newProblem(http.StatusNotFound, "%s", err.Error())
 	case errors.Is(err, pod.ErrImage):
 		return newProblem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, cms.ErrNotRunning):
@@ -152,14 +152,15 @@ func parameterProblem(m *huma.ErrorModel) *problem {
 	var f cms.Faults
 	for _, e := range m.Errors {
 		place, name, _ := strings.Cut(e.Location, ".")
-		allowed := ""
-		switch {
-		case e.Message == "unknown query parameter":
-			allowed = "leave it out"
-		case place == "query":
-			allowed = e.Message
+		if e.Message == "unknown query parameter" {
+			f.Add(name, "leave it out", "is not a query parameter here")
+			continue
 		}
-		f.Add(name, allowed, "%s parameter %.80q: %s", place, fmt.Sprint(e.Value), e.Message)
+		allowed := e.Message
+		if right, ok := strings.CutPrefix(e.Message, "expected "); ok {
+			allowed = "use " + right
+		}
+		f.Add(name, allowed, "%.80q is no good %s parameter", fmt.Sprint(e.Value), place)
 	}
 	p := invalid(f)
 	p.status = m.Status

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -198,6 +199,12 @@ func TestLogs(t *testing.T) {
 	f.logs = func(context.Context) (io.ReadCloser, error) { return nil, pod.ErrUnsupported }
 	_, r = get("/v1/pods/web/nodes/web-1/logs")
 	assert.Equal(t, 409, r.StatusCode)
+
+	f.logs = func(context.Context) (io.ReadCloser, error) {
+		return nil, fmt.Errorf("%w: nothing is left of the output: %w", cms.ErrConflict, pod.ErrNotFound)
+	}
+	_, r = get("/v1/pods/web/nodes/web-1/logs")
+	assert.Equal(t, 409, r.StatusCode, "the node is there, its output is not")
 }
 
 type broken struct{}
