@@ -18,7 +18,10 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: ## the demo: processes and the built-in balancer, nothing to install
-	$(GO) run ./examples/server --demo
+	@mkdir -p $(OUT)
+	@echo "building the server; the first time takes a minute or two"
+	@$(GO) build -o $(OUT)/server ./examples/server
+	@exec $(OUT)/server --demo # not "go run", which fails where Ctrl-C ends the server well
 
 build: ## the server and the cloud command, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/ ./examples/server ./examples/cloud

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/elastipod/elastipod/cms"
@@ -88,6 +89,10 @@ func (p Program) demo(ctx context.Context, s settings, f flags) error {
 		defer os.RemoveAll(dir)
 		s.data = dir
 	}
+	if !f.given["listen"] {
+		s.listen = freeOr(s.listen)
+	}
+	s.freeFronts = true
 	s.tick = 500 * time.Millisecond
 	d := demo{
 		show: newScreen(p.Stdout, p.getenv("NO_COLOR") == ""),
@@ -99,19 +104,24 @@ func (p Program) demo(ctx context.Context, s settings, f flags) error {
 	return d.run(ctx, s, p, s.logger(p.Stderr))
 }
 
+// freeOr returns the address, or one with a free port where another program
+// listens on it: a first look must not fail on that.
+func freeOr(address string) string {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(address)
+		l, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return address // whoever uses it says what is wrong with it
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func (d *demo) run(ctx context.Context, s settings, p Program, log *slog.Logger) (err error) {
 	if d.sv, err = open(s, p, log); err != nil {
 		return err
-	}
-	for _, pod := range d.sv.stack.config(p).DefaultPods {
-		for _, front := range pod.Fronts {
-			l, err := net.Listen("tcp", front.Listen)
-			if err != nil {
-				return errors.Join(fmt.Errorf("%s, the front of pod %s, is taken by another program; end that one and try again", front.Listen, pod.Name),
-					d.sv.stack.close(ctx, false), d.sv.listener.Close())
-			}
-			l.Close()
-		}
 	}
 	defer d.show.clear()
 	return d.sv.run(ctx, func(ctx context.Context) error {

@@ -85,17 +85,25 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-func TestDemoSaysWhichPortIsTaken(t *testing.T) {
+func TestDemoMovesAwayFromTakenPorts(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close()
-	s := settings{listen: "127.0.0.1:0", stack: stackEmbedded, cluster: "x", data: t.TempDir(), hosts: nil}
-	st := &stack{settings: s, link: "/bin/true"}
-	s.defaultPods = st.demoPods()[:1]
-	s.defaultPods[0].Fronts[0].Listen = l.Addr().String()
-	d := demo{show: newScreen(&bytes.Buffer{}, false)}
-	err = d.run(t.Context(), s, Program{}.withDefaults(), slog.New(slog.DiscardHandler))
-	require.ErrorContains(t, err, l.Addr().String()+", the front of pod light, is taken by another program; end that one and try again")
+	taken := l.Addr().String()
+	moved := freeOr(taken)
+	assert.Regexp(t, `^127\.0\.0\.1:[1-9]\d*$`, moved)
+	assert.NotEqual(t, taken, moved)
+
+	s := settings{stack: stackEmbedded, freeFronts: true}
+	s.defaultPods = (&stack{settings: s, link: "/bin/true"}).demoPods()[:1]
+	s.defaultPods[0].Fronts[0].Listen = taken
+	front := func() string {
+		return (&stack{settings: s}).config(Program{}).DefaultPods[0].Fronts[0].Listen
+	}
+	assert.NotEqual(t, taken, front())
+
+	require.NoError(t, l.Close())
+	assert.Equal(t, taken, freeOr(taken))
+	assert.Equal(t, "nonsense", freeOr("nonsense"), "whoever uses it says what is wrong with it")
 }
 
 func TestWave(t *testing.T) {

@@ -43,6 +43,7 @@ type settings struct {
 	hosts       []pod.Host
 	pods        []podSettings
 	defaultPods []cms.PodSpec // nil: light, medium and heavy
+	freeFronts  bool          // fronts of default pods move where their address is taken
 
 	haproxy haproxySettings
 	process processSettings

@@ -144,6 +144,13 @@ func (st *stack) config(p Program) cms.Config {
 	if defaults == nil {
 		defaults = st.demoPods()
 	}
+	if st.freeFronts {
+		for _, p := range defaults {
+			for i := range p.Fronts {
+				p.Fronts[i].Listen = freeOr(p.Fronts[i].Listen)
+			}
+		}
+	}
 	return cms.Config{
 		Name: st.cluster, Store: st.store, Balancer: st.balancer, OpenRuntime: st.openRuntime,
 		Hosts: st.hosts, DefaultPods: defaults, Policies: p.Policies,
