@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -53,6 +54,20 @@ func (c *Client) Healthy(ctx context.Context) error {
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := do[wire.Health](ctx, c, request{method: http.MethodGet, path: "/readyz"})
 	return err
+}
+
+// Clock returns the time of the server's clock, to the second.
+func (c *Client) Clock(ctx context.Context) (time.Time, error) {
+	res, err := c.send(ctx, request{method: http.MethodGet, path: "/healthz"})
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	t, err := http.ParseTime(res.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s does not say what time it is: %w", c.base, err)
+	}
+	return t, nil
 }
 
 // Balancer returns every front and server with statistics.

@@ -114,7 +114,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		a.getCommand(), a.applyCommand(), a.diffCommand(), a.waitCommand(),
 		a.registerCommand(), a.rmCommand(),
 		a.launchCommand(), a.pauseCommand(), a.resumeCommand(),
-		a.elasticityCommand(), a.requestCommand(), a.whyCommand(), a.topCommand(),
+		a.elasticityCommand(), a.requestCommand(), a.whyCommand(), a.topCommand(), a.doctorCommand(),
 		a.eventsCommand(), a.logsCommand(), a.hostCommand(), a.balancerCommand(),
 		a.completionCommand(), a.versionCommand(),
 	)

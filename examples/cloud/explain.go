@@ -103,6 +103,9 @@ func (a *app) explainMissing(ctx context.Context, path string) string {
 			if err != nil {
 				return ""
 			}
+			if slices.Contains(nodes, parts[3]) {
+				return "" // something of the node is missing, and the server says what
+			}
 			return noSuch("node", parts[3], nodes, "in pod "+parts[1]).Error()
 		}
 	case "hosts":
