@@ -100,7 +100,7 @@ function podCard(p, watch) {
   const reason = h('p', { class: 'reason' });
   const age = h('span', { class: 'age' });
   const el = h('li', { class: 'card pod' },
-    h('div', { class: 'card-head' }, h('h3', {}, h('a', { href: `#/pods/${p.name}`, class: 'cover' }, p.name)), mark.el),
+    h('div', { class: 'card-head' }, h('h2', {}, h('a', { href: `#/pods/${p.name}`, class: 'cover' }, p.name)), mark.el),
     nodes.el,
     spark.el,
     h('dl', { class: 'stats' }, ...Object.values(figures).map((x) => x.el)),
@@ -205,6 +205,6 @@ function empty() {
       toast(err.message, 'error');
     }
   }
-  return h('div', { class: 'empty', hidden: true }, h('h3', {}, 'No pods yet'),
+  return h('div', { class: 'empty', hidden: true }, h('h2', {}, 'No pods yet'),
     h('p', {}, 'A pod is a group of identical nodes that grows and shrinks with demand.'), mayChange() ? init : '');
 }
