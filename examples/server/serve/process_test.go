@@ -298,6 +298,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}()
 	time.Sleep(300 * time.Millisecond)
 	p.ask(syscall.SIGTERM)
+	p.ask(os.Interrupt) // at the same time, as timeout(1) signals a process and its group
 	select {
 	case <-p.ended:
 		t.Fatalf("the server did not wait for the request:\n%s", p.output())

@@ -123,8 +123,12 @@ func (p Program) getenv(name string) string {
 	return ""
 }
 
-// untilSignal runs f until it ends. The first signal ends its context, the
-// second one ends the waiting.
+// oneSignal is how long signals count as one: a runner may signal the process
+// and its group, and impatience takes longer.
+const oneSignal = 500 * time.Millisecond
+
+// untilSignal runs f until it ends. The first signal ends its context, a later
+// one ends the waiting.
 func (p Program) untilSignal(ctx context.Context, f func(context.Context) error) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
@@ -133,7 +137,8 @@ func (p Program) untilSignal(ctx context.Context, f func(context.Context) error)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f(ctx) }()
-	for n := 0; ; {
+	var first time.Time
+	for {
 		select {
 		case err := <-done:
 			if err != nil {
@@ -143,7 +148,9 @@ func (p Program) untilSignal(ctx context.Context, f func(context.Context) error)
 			return ExitOK
 		case <-signals:
 			cancel()
-			if n++; n == 2 {
+			if first.IsZero() {
+				first = time.Now()
+			} else if time.Since(first) > oneSignal {
 				fmt.Fprintln(p.Stderr, "server: a second signal: ending at once")
 				return ExitFailed
 			}
