@@ -2,7 +2,8 @@ package cms
 
 import "time"
 
-// Event is something that happened in the cluster.
+// Event is something that happened in the cluster. A manager keeps the last ones
+// in memory only; after a restart it begins with none, and goes on with the ids.
 type Event struct {
 	// ID grows with each event, also over restarts of the manager; 0 for ticks,
 	// which are not kept.

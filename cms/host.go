@@ -243,11 +243,11 @@ func (h *host) candidate() candidate {
 	case errors.Is(v.err, pod.ErrForeign):
 		c.refused = "belongs to another manager"
 	case v.err != nil:
-		c.refused = "unreachable"
+		c.refused = fmt.Sprintf("unreachable (%.200s)", errors.Unwrap(v.err))
 	case rec.Draining:
 		c.refused = "is being removed"
 	case rec.Host.Cordoned:
-		c.refused = "cordoned"
+		c.refused = "cordoned: it takes no new nodes"
 	}
 	if v != nil {
 		c.capacity = v.host.Capacity

@@ -145,7 +145,7 @@ func (l *loop) manual(what string) error {
 	case l.rec.Deleting:
 		return fmt.Errorf("%w: pod %s is being deleted", ErrConflict, l.name)
 	case l.rec.Elasticity.Enabled:
-		return fmt.Errorf("%w: elasticity of pod %s is on, so you cannot %s by hand; disable it first", ErrConflict, l.name, what)
+		return fmt.Errorf("%w: elasticity of pod %s is on, so you cannot %s by hand; disable it first (PATCH its elasticity with enabled false, or cloud elasticity disable %s)", ErrConflict, l.name, what, l.name)
 	case l.m.halting.Load():
 		return fmt.Errorf("%w: the manager is stopping all nodes", ErrConflict)
 	}

@@ -12,7 +12,7 @@ var (
 	// ErrNotFound says that a node does not exist on the host.
 	ErrNotFound = errors.New("pod: not found")
 	// ErrImage says that an image is neither on the host nor can be pulled.
-	ErrImage = errors.New("pod: image not available")
+	ErrImage = errors.New("pod: image or program not available")
 	// ErrUnreachable says that the host did not answer; nothing is known of its
 	// nodes, which may well be running.
 	ErrUnreachable = errors.New("pod: host unreachable")

@@ -26,6 +26,9 @@ func (r *Runtime) fail(ctx context.Context, err error, op, object string) error 
 		err = errClosed
 	}
 	if unanswered(err) && !errors.Is(err, pod.ErrUnreachable) {
+		if r.host.Address == "" {
+			err = fmt.Errorf("%w (the host has no address, so the default socket is used; set one, or start the engine)", err)
+		}
 		return fmt.Errorf("%s on host %s: %w: %w", op, r.host.Name, pod.ErrUnreachable, err)
 	}
 	return fmt.Errorf("%s on host %s: %w", op, r.host.Name, err)

@@ -113,10 +113,13 @@ func (d *demoImage) ensure(ctx context.Context, h pod.Host, progress func(pod.Pr
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if progress != nil {
-		progress(pod.Progress{Message: "looking for " + d.ref + ", or building it"})
+	content := func(w io.Writer) error { // asked for only where the engine lacks it
+		if progress != nil {
+			progress(pod.Progress{Message: "building " + d.ref})
+		}
+		return d.content(w)
 	}
-	return docker.BuildImage(ctx, h, d.ref, d.content, demoAlias+":latest")
+	return docker.BuildImage(ctx, h, d.ref, content, demoAlias+":latest")
 }
 
 // content writes the build's input: the Dockerfile and the program.
