@@ -231,7 +231,7 @@ func (m *Manager) RemoveHost(_ context.Context, name string, drain bool) (HostSt
 		return HostStatus{}, fmt.Errorf("host %q: %w", name, ErrNotFound)
 	}
 	if slices.ContainsFunc(m.cfg.Hosts, func(c pod.Host) bool { return c.Name == name }) {
-		return HostStatus{}, fmt.Errorf("%w: host %s is in the configuration that the manager was started with; remove it there, or cordon it", ErrConflict, name)
+		return HostStatus{}, fmt.Errorf("%w: host %s is in the configuration file or the defaults that the manager was started with; remove it there, or cordon it", ErrConflict, name)
 	}
 	if _, n := m.placer.on(name); n > 0 && !drain {
 		return HostStatus{}, fmt.Errorf("%w: host %s has %d nodes; remove it with drain, which moves them first", ErrConflict, name, n)
