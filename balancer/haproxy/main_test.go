@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +38,8 @@ func testDir(t testing.TB) string {
 			assert.NoError(t, b.Shutdown(ctx))
 			assert.Zero(t, b.PID())
 			assert.NoError(t, b.Close())
+		} else if st, err := (Config{Dir: dir}).loadState(); err == nil {
+			assert.NoError(t, st.Master.signal(syscall.SIGKILL), "leave no HAProxy behind")
 		}
 		if t.Failed() {
 			out, _ := os.ReadFile(filepath.Join(dir, outputFile))

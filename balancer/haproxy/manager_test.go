@@ -65,6 +65,10 @@ func manager(t testing.TB, dir string, s scene) (cmd *exec.Cmd, haproxy int) {
 	require.NoError(t, err)
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { // also when the test failed before it killed it
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	_, err = fmt.Sscanf(line, "ready %d", &haproxy)
