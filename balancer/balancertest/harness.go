@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,8 +39,13 @@ type Harness struct {
 // on a small machine fits many times over.
 const callTimeout = 20 * time.Second
 
-// FreeAddr returns an address on loopback on which nothing listens. Its port is
-// below those that the system gives to outgoing connections.
+// given are the addresses that FreeAddr returned: tests that run side by side
+// would else get the same one now and then, before either listens.
+var given sync.Map
+
+// FreeAddr returns an address on loopback on which nothing listens, and each
+// only once in a program. Its port is below those that the system gives to
+// outgoing connections.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
@@ -49,6 +55,9 @@ func FreeAddr(t testing.TB) string {
 			continue
 		}
 		require.NoError(t, l.Close())
+		if _, before := given.LoadOrStore(addr, true); before {
+			continue
+		}
 		return addr
 	}
 	t.Fatal("no free port on 127.0.0.1 between 10000 and 32000")
