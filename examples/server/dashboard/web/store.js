@@ -20,6 +20,7 @@ export const state = {
 const listeners = new Set();
 let changed = new Set();
 let painting = 0;
+let painted = 0; // when it was drawn last
 let lastID = '';
 let running = null;
 let readAt = 0; // server's time, before which no event is news
@@ -34,11 +35,12 @@ export function follow(f) {
 export function touch(...what) {
   for (const w of what) changed.add(w);
   if (painting) return;
-  painting = setTimeout(() => requestAnimationFrame(paint), PAINT);
+  painting = setTimeout(() => requestAnimationFrame(paint), Math.max(0, painted + PAINT - performance.now()));
 }
 
 function paint() {
   painting = 0;
+  painted = performance.now();
   const now = changed;
   changed = new Set();
   for (const f of listeners) f(now);
