@@ -150,6 +150,7 @@ func TestManyPods(t *testing.T) {
 	require.NoError(t, err)
 	b.until(`document.querySelectorAll('.card.pod').length === 100`)
 	b.sees(".node-text", "20 nodes online of at most 20")
+	assert.Equal(t, float64(100), eval[float64](b, `[...document.querySelectorAll('.node-text')].filter(x => x.textContent.startsWith('20 nodes online')).length`), "cards out of sight are written too")
 	paint := eval[float64](b, `performance.getEntriesByName('first-contentful-paint')[0].startTime`)
 	assert.Less(t, paint, float64(1000), "ms to the first paint")
 

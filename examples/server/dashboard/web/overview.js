@@ -107,7 +107,8 @@ function podCard(p, watch) {
     h('div', { class: 'last' }, reason, age));
   let pod = p;
   let seen = false;
-  let missed = true;
+  let missed = false;
+  let first = true;
   function draw() {
     const st = pod.status;
     const sample = st.sample;
@@ -131,11 +132,12 @@ function podCard(p, watch) {
   });
   return {
     el,
-    age: showAge,
+    age() { if (missed) draw(); else showAge(); }, // those out of sight are read by screen readers too
     update(now) {
       pod = now;
-      missed = true;
-      if (seen) draw();
+      if (seen || first) draw();
+      else missed = true;
+      first = false;
     },
     end: () => watch.remove(el),
   };
