@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/elastipod/elastipod/cms/client"
 )
@@ -29,6 +30,7 @@ type app struct {
 	now func() time.Time
 
 	server    string
+	context   string
 	token     string
 	tokenFile string
 	insecure  bool
@@ -36,6 +38,9 @@ type app struct {
 	wait      bool
 	noWait    bool
 	timeout   time.Duration
+
+	resolved bool          // server is the one that is meant
+	from     serverContext // the context that it is of
 
 	running bool      // the arguments were right
 	began   time.Time // since then
@@ -91,7 +96,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	f := root.PersistentFlags()
-	f.StringVar(&a.server, "server", envOr("CLOUD_SERVER", client.DefaultServer), "URL of the server (environment: CLOUD_SERVER)")
+	f.StringVar(&a.server, "server", "", "URL of the server (environment: CLOUD_SERVER; default: the context in use, or "+client.DefaultServer+")")
+	f.StringVar(&a.context, "context", "", "context to use (environment: CLOUD_CONTEXT; see \"cloud context\")")
 	f.StringVar(&a.token, "token", "", "token for the server (environment: CLOUD_TOKEN, which other users of the machine cannot see)")
 	f.StringVar(&a.tokenFile, "token-file", "", "file that holds the token")
 	f.BoolVar(&a.insecure, "insecure", false, "send the token to another machine without TLS, too")
@@ -106,8 +112,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		}
 		return formats, cobra.ShellCompDirectiveNoFileComp
 	}))
+	must(root.RegisterFlagCompletionFunc("context", func(cmd *cobra.Command, _ []string, given string) ([]string, cobra.ShellCompDirective) {
+		return completeContexts(cmd, nil, given)
+	}))
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) }
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{nearFlag(cmd, err)} })
 
 	root.AddCommand(
 		a.initCommand(), a.podCommand(), a.nodeCommand(),
@@ -116,7 +125,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		a.launchCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.elasticityCommand(), a.requestCommand(), a.whyCommand(), a.topCommand(), a.doctorCommand(),
 		a.eventsCommand(), a.logsCommand(), a.hostCommand(), a.balancerCommand(),
-		a.completionCommand(), a.versionCommand(),
+		a.contextCommand(), a.completionCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
@@ -134,12 +143,17 @@ func (a *app) checkFlags(cmd *cobra.Command) error {
 	default:
 		return usagef(`-o %q is unknown; use "table" or "json"`, a.output)
 	}
-	c, err := client.New(client.Config{Server: a.server})
-	if err != nil {
-		return usagef("--server %q is not a server's address; use one such as %s", a.server, client.DefaultServer)
-	}
-	a.server = c.Server()
 	flags := cmd.Flags()
+	if flags.Changed("server") {
+		c, err := client.New(client.Config{Server: a.server})
+		if err != nil {
+			return usagef("--server %q is not a server's address; use one such as %s", a.server, client.DefaultServer)
+		}
+		a.server = c.Server()
+	}
+	if a.server != "" && a.context != "" {
+		return usagef("--server and --context: give one of them")
+	}
 	if flags.Changed("token") && flags.Changed("token-file") {
 		return usagef("--token and --token-file: give one of them")
 	}
@@ -165,23 +179,11 @@ func withYAML(cmd *cobra.Command) *cobra.Command {
 
 func (a *app) json() bool { return a.output == "json" }
 
-// secret returns the token, or "".
-func (a *app) secret() (string, error) {
-	switch {
-	case a.token != "":
-		return a.token, nil
-	case a.tokenFile != "":
-		data, err := os.ReadFile(a.tokenFile)
-		if err != nil {
-			return "", fmt.Errorf("token: %w", err)
-		}
-		return strings.TrimSpace(string(data)), nil
-	}
-	return os.Getenv("CLOUD_TOKEN"), nil
-}
-
 // client returns the client of the server.
 func (a *app) client() (*client.Client, error) {
+	if err := a.resolve(); err != nil {
+		return nil, err
+	}
 	token, err := a.secret()
 	if err != nil {
 		return nil, err
@@ -234,6 +236,20 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 		return usagef("%s has no command %q; did you mean %q?", cmd.CommandPath(), args[0], near)
 	}
 	return usagef("%s has no command %q; there are %s", cmd.CommandPath(), args[0], quoted(known))
+}
+
+// nearFlag adds to "unknown flag" which one may have been meant.
+func nearFlag(cmd *cobra.Command, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return err
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if near := nearest(name, known); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return err
 }
 
 func envOr(name, otherwise string) string {

@@ -125,9 +125,10 @@ func noSuch(kind, name string, known []string, where string) error {
 		text += " " + where
 	}
 	create := map[string]string{
-		"pod":  `; create the default ones with "cloud init", or your own with "cloud pod register"`,
-		"node": `; register one with "cloud register"`,
-		"host": `; add it with "cloud host add"`,
+		"pod":     `; create the default ones with "cloud init", or your own with "cloud pod register"`,
+		"node":    `; register one with "cloud register"`,
+		"host":    `; add it with "cloud host add"`,
+		"context": `; add one with "cloud context add"`,
 	}
 	near := nearest(name, known)
 	switch {

@@ -74,6 +74,7 @@ func TestOnATerminal(t *testing.T) {
 	}
 	do("init")
 	do("elasticity", "enable", "light", "2", "4")
+	require.Eventually(t, func() bool { return len(s.manager.Balancer().Stats.Fronts) == 3 }, 10*time.Second, 10*time.Millisecond)
 
 	t.Run("tables fit, in colour", func(t *testing.T) {
 		for _, args := range [][]string{{"pod", "ls"}, {"node", "ls", "light"}, {"host", "ls"}, {"balancer"}} {
