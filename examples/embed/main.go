@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -26,7 +27,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := run(ctx, filepath.Join(os.TempDir(), "embed"), "127.0.0.1:5080", func(m *cms.Manager) {
+	dir, err := os.MkdirTemp("", "embed")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "embed:", err)
+		os.Exit(1)
+	}
+	defer os.RemoveAll(dir)
+	err = run(ctx, dir, "127.0.0.1:5080", func(m *cms.Manager) {
 		fmt.Println("http://127.0.0.1:5080 is answered by 1 to 4 processes; Ctrl-C ends them")
 		<-ctx.Done()
 	})
@@ -37,79 +44,78 @@ func main() {
 }
 
 // run keeps an elastic pool of one to four workers behind a front, one for every
-// two requests in flight, while use runs.
-func run(ctx context.Context, dir, front string, use func(*cms.Manager)) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	store, err := boltstore.Open(filepath.Join(dir, "pool.db"))
-	if err != nil {
-		return err
-	}
+// two requests in flight, while use runs. This is all that a program needs.
+func run(ctx context.Context, dir, front string, use func(*cms.Manager)) (err error) {
+	defer caught(&err)
+	self := must(os.Executable())
+	store := must(boltstore.Open(filepath.Join(dir, "pool.db")))
 	defer store.Close()
-	proxy, err := inproc.New(inproc.Config{})
-	if err != nil {
-		return err
-	}
+	proxy := must(inproc.New(inproc.Config{}))
 	defer proxy.Close()
-	pool, err := cms.New(cms.Config{
+	m := must(cms.New(cms.Config{
 		Store: store, Balancer: proxy, Tick: 200 * time.Millisecond,
 		Hosts: []pod.Host{{Name: "here", Runtime: "process"}},
 		OpenRuntime: func(_ context.Context, _ pod.Host, c pod.Cluster) (pod.Runtime, error) {
 			return process.New(process.Config{Cluster: c, Dir: filepath.Join(dir, "nodes"), Supervisor: []string{self, "supervise"}})
 		},
-	})
-	if err != nil {
-		return err
-	}
-	manage, stop := context.WithCancel(context.WithoutCancel(ctx))
-	managed := make(chan error, 1)
-	go func() { managed <- pool.Run(manage) }()
-	select {
-	case err := <-managed:
-		stop()
-		return err
-	case <-pool.Ready():
-	}
-	err = fill(ctx, pool, self, front)
-	if err == nil {
-		use(pool)
-	}
-	end, cancel := context.WithTimeout(manage, time.Minute)
-	defer cancel()
-	if haltErr := pool.Halt(end); err == nil {
-		err = haltErr
-	}
-	stop()
-	<-managed
-	return err
-}
-
-// fill makes the pool and waits for its first worker.
-func fill(ctx context.Context, m *cms.Manager, self, front string) error {
-	_, err := m.Pod("pool")
-	if err != nil {
-		_, err = m.CreatePod(ctx, cms.PodSpec{
+	}))
+	defer start(m)()
+	if _, err := m.Pod("pool"); errors.Is(err, cms.ErrNotFound) {
+		must(m.CreatePod(ctx, cms.PodSpec{
 			Spec: pod.Spec{Name: "pool", Workload: pod.Workload{
 				Command: []string{self, "worker"}, Ports: map[string]int{"http": 8080}, Probe: pod.Probe{Path: "/"},
 			}},
 			Fronts: []cms.Front{{Front: balancer.Front{Listen: front}}},
-		})
+		}))
 	}
-	if err == nil {
-		_, err = m.SetElasticity(ctx, "pool", cms.Elasticity{
-			Enabled: true, Min: 1, Max: 4, Mode: cms.ModeAct,
-			Policy: json.RawMessage(`{"kind":"target","metric":"in_flight","value":2}`),
-		})
+	must(m.SetElasticity(ctx, "pool", cms.Elasticity{Enabled: true, Min: 1, Max: 4,
+		Policy: json.RawMessage(`{"kind":"target","metric":"in_flight","value":2}`)}))
+	must(m.WaitPod(ctx, "pool", func(s cms.PodStatus) bool { return s.Converged && s.Want > 0 }))
+	use(m)
+	return nil
+}
+
+// start runs the manager; what it returns stops the workers, then the manager.
+func start(m *cms.Manager) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	select {
+	case err := <-ended:
+		cancel()
+		panic(failure{err})
+	case <-m.Ready():
 	}
-	if err == nil {
-		_, err = m.WaitPod(ctx, "pool", func(s cms.PodStatus) bool { return s.Converged && s.Want > 0 })
+	return func() {
+		halting, done := context.WithTimeout(ctx, time.Minute)
+		defer done()
+		err := m.Halt(halting)
+		cancel()
+		if err = errors.Join(err, <-ended); err != nil {
+			fmt.Fprintln(os.Stderr, "embed:", err)
+		}
 	}
-	return err
+}
+
+// failure is an error on its way to the end of run.
+type failure struct{ error }
+
+// must returns v, or ends run with err.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(failure{err})
+	}
+	return v
+}
+
+func caught(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case failure:
+		*err = p.error
+	default:
+		panic(p)
+	}
 }
 
 // child is what the process runtime starts.
