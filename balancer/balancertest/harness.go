@@ -2,10 +2,12 @@ package balancertest
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,11 +52,14 @@ func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(22_000)))
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
+		// Not by listening: a program that is started at the same moment would
+		// have the listener too, until it executes.
+		if c, err := net.DialTimeout("tcp", addr, time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
+			if err == nil {
+				_ = c.Close()
+			}
 			continue
 		}
-		require.NoError(t, l.Close())
 		if _, before := given.LoadOrStore(addr, true); before {
 			continue
 		}

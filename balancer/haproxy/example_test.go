@@ -24,10 +24,10 @@ func Example() {
 	defer b.Close()
 	ctx := context.Background()
 	// The first front starts HAProxy, which outlives this program …
-	if err := b.SetFront(ctx, balancer.Front{Name: "web", Listen: "127.0.0.1:17280"}); err != nil {
+	if err := b.SetFront(ctx, balancer.Front{Name: "web", Listen: "127.0.0.1:9472"}); err != nil {
 		fmt.Println(err)
 	}
-	if err := b.Apply(ctx, "web", []balancer.Server{{Name: "n1", Addr: "127.0.0.1:17281"}}); err != nil {
+	if err := b.Apply(ctx, "web", []balancer.Server{{Name: "n1", Addr: "127.0.0.1:9473"}}); err != nil {
 		fmt.Println(err)
 	}
 	stats, err := b.Observe(ctx)
@@ -39,6 +39,6 @@ func Example() {
 	fmt.Println(web.Listen, web.Servers[0].Name, web.Servers[0].State)
 	fmt.Println(b.Shutdown(ctx)) // … until it is told to end
 	// Output:
-	// 127.0.0.1:17280 n1 ready
+	// 127.0.0.1:9472 n1 ready
 	// <nil>
 }

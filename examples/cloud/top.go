@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"slices"
 	"time"
@@ -107,19 +106,19 @@ func (a *app) printSnapshot(m *topModel) error {
 // runTop shows m until the person leaves or ctx ends.
 func (a *app) runTop(ctx context.Context, c *client.Client, m *topModel, in *os.File) error {
 	f := &topFeed{c: c, requests: m.requests, stale: make(chan struct{}, 1)}
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(a.out.Writer), tea.WithoutSignalHandler())
+	p := tea.NewProgram(m, tea.WithInput(in), tea.WithOutput(a.out.Writer), tea.WithoutSignalHandler())
 	feeding, stop := context.WithCancel(ctx)
 	fed := make(chan struct{})
 	go func() {
 		defer close(fed)
 		f.run(feeding, p.Send)
 	}()
+	// Not tea.WithContext: that kills the program, which then closes the terminal
+	// under its own reader.
+	defer context.AfterFunc(ctx, p.Quit)()
 	_, err := p.Run()
 	stop()
 	<-fed
-	if ctx.Err() != nil && errors.Is(err, tea.ErrProgramKilled) {
-		return nil // that is how one ends it
-	}
 	return err
 }
 

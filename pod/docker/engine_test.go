@@ -229,7 +229,6 @@ func TestSecretsAreFilesForTheNodesUserOnly(t *testing.T) {
 		{pod.SecurityDefault, "", "0"}, {pod.SecurityDefault, "1001:1001", "1001"},
 		{pod.SecurityStrict, "", "0"}, {pod.SecurityStrict, "1001", "1001"},
 	} {
-		before := volumes(b)
 		n := b.start(request(fmt.Sprintf("n%d", i), "look /run/secrets /conf", func(r *pod.StartRequest) {
 			r.Workload.Security, r.Workload.User = c.security, c.user
 			r.Workload.Secrets = []pod.Secret{
@@ -243,9 +242,17 @@ func TestSecretsAreFilesForTheNodesUserOnly(t *testing.T) {
 		_, raw, err := b.api.ContainerInspectWithRaw(t.Context(), n.Handle, true)
 		require.NoError(t, err)
 		assert.NotContains(t, string(raw), "hunter")
+		c, err := b.api.ContainerInspect(t.Context(), n.Handle)
+		require.NoError(t, err)
+		var own []string // other tests have volumes on this engine too
+		for _, m := range c.Mounts {
+			own = append(own, m.Name)
+		}
+		assert.Subset(t, volumes(b), own)
+		assert.NotEmpty(t, own)
 		require.NoError(t, b.rt.Stop(t.Context(), n.ID, 0))
 		for _, v := range volumes(b) {
-			assert.Contains(t, before, v, "secrets go with the node")
+			assert.NotContains(t, own, v, "secrets go with the node")
 		}
 	}
 }
