@@ -97,9 +97,12 @@ func (a *app) apply(ctx context.Context, c *client.Client, plan []change, _ []st
 			return err
 		}
 	}
-	err := a.carryOut(ctx, c, toDo(plan))
+	before, err := c.Pods(ctx)
 	if err == nil {
-		err = a.awaitPlan(ctx, c, plan)
+		err = a.carryOut(ctx, c, toDo(plan))
+	}
+	if err == nil {
+		err = a.awaitPlan(ctx, c, plan, before)
 	}
 	if !a.json() {
 		return err
@@ -157,14 +160,16 @@ func write(ctx context.Context, c *client.Client, ch change, first client.Wait) 
 }
 
 // awaitPlan waits until each pod of the plan has converged, also where nothing had
-// to be done about it, and says so.
-func (a *app) awaitPlan(ctx context.Context, c *client.Client, plan []change) error {
+// to be done about it, and says so. Before holds the pods as they were.
+func (a *app) awaitPlan(ctx context.Context, c *client.Client, plan []change, before []wire.Pod) error {
 	pods := map[string]int{}
+	changed := map[string]bool{}
 	for _, ch := range plan {
 		if ch.Kind == "host" {
 			continue
 		}
 		pods[ch.Name] = max(pods[ch.Name], 0)
+		changed[ch.Name] = changed[ch.Name] || ch.Action != "none"
 		if e := ch.manifest.Elasticity; e != nil && e.Enabled && e.Mode != "dry-run" {
 			pods[ch.Name] = int(e.Min)
 		}
@@ -174,7 +179,13 @@ func (a *app) awaitPlan(ctx context.Context, c *client.Client, plan []change) er
 	}
 	for _, name := range slices.Sorted(maps.Keys(pods)) {
 		said := ""
-		p, err := a.awaitPod(ctx, c, wire.Pod{Name: name}, "waiting for pod "+name, func(s wire.PodStatus) bool {
+		var old []string // problems that a change may have mended
+		for _, p := range before {
+			if p.Name == name && changed[name] {
+				old = status(p).Problems
+			}
+		}
+		p, err := a.awaitPod(ctx, c, wire.Pod{Name: name}, "waiting for pod "+name, watchStarts(c, old), func(s wire.PodStatus) bool {
 			// A terminal shows the same in place.
 			if now := countsText(s); now != said && !s.Converged && !a.json() && !a.err.terminal {
 				said = now

@@ -34,8 +34,9 @@ func (a *app) elasticityEnableCommand() *cobra.Command {
 		Use:   "enable POD MIN MAX",
 		Short: "Let a pod have MIN to MAX nodes, by demand",
 		Long: `Enable elasticity of a pod: it is brought inside the bounds at once, and then grows and shrinks by its
-policy. It waits until MIN nodes are online, unless --no-wait is given. Registered nodes are launched
-before others are made. With --dry-run decisions are only recorded, for "cloud why".`,
+policy. It waits until MIN nodes are online, unless --no-wait is given, and gives up when an image or
+a program is missing. Registered nodes are launched before others are made. With --dry-run decisions are
+only recorded, for "cloud why".`,
 		Example: `  cloud elasticity enable light 1 6
   cloud elasticity enable light 2 20 --policy '{"kind":"target","metric":"cpu","value":0.6}'
   cloud elasticity enable light 1 6 --dry-run`,
@@ -67,13 +68,17 @@ before others are made. With --dry-run decisions are only recorded, for "cloud w
 			patch["policy"] = json.RawMessage(policy)
 		}
 		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
+			p, err := c.Pod(ctx, args[0])
+			if err != nil {
+				return err
+			}
 			e, err := c.PatchElasticity(ctx, args[0], patch, 0)
 			if err != nil {
 				return err
 			}
 			if !dryRun {
-				p := wire.Pod{Name: args[0]}
-				if _, err := a.awaitPod(ctx, c, p, "bringing pod "+p.Name+" inside its bounds", func(s wire.PodStatus) bool {
+				watch := watchStarts(c, status(p).Problems)
+				if _, err := a.awaitPod(ctx, c, p, "bringing pod "+p.Name+" inside its bounds", watch, func(s wire.PodStatus) bool {
 					return s.State == "paused" || s.Nodes.Online >= int(bounds[0])
 				}); err != nil {
 					return err

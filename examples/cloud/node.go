@@ -117,7 +117,10 @@ elasticity is enabled: then the pod starts and stops its nodes by itself.`,
 					return step{}, err
 				}
 				n = now
-				if n.State == "failed" {
+				switch {
+				case n.State == "failed" && hopeless(n.Reason):
+					return step{}, fmt.Errorf("node %s of pod %s failed: %s; %s", n.Name, n.Pod, n.Reason, mend(n.Pod))
+				case n.State == "failed":
 					return step{}, fmt.Errorf("node %s of pod %s failed: %s; see \"cloud logs %s %s\"", n.Name, n.Pod, n.Reason, n.Pod, n.Name)
 				}
 				return step{done: n.State == "online", note: n.Reason}, nil
@@ -211,7 +214,7 @@ func (a *app) switching(doing, state string, do func(*client.Client, context.Con
 		if err != nil {
 			return err
 		}
-		p, err = a.awaitPod(ctx, c, p, doing+" pod "+p.Name, func(s wire.PodStatus) bool { return s.State == state && s.Converged })
+		p, err = a.awaitPod(ctx, c, p, doing+" pod "+p.Name, nil, func(s wire.PodStatus) bool { return s.State == state && s.Converged })
 		switch {
 		case err != nil:
 			return err
@@ -222,8 +225,9 @@ func (a *app) switching(doing, state string, do func(*client.Client, context.Con
 	})
 }
 
-// awaitPod waits until done says so of the pod's status, and returns the pod.
-func (a *app) awaitPod(ctx context.Context, c *client.Client, p wire.Pod, what string, done func(wire.PodStatus) bool) (wire.Pod, error) {
+// awaitPod waits until done says so of the pod's status, or, with a watch, until it
+// sees that this cannot be, and returns the pod.
+func (a *app) awaitPod(ctx context.Context, c *client.Client, p wire.Pod, what string, watch *starts, done func(wire.PodStatus) bool) (wire.Pod, error) {
 	err := a.await(ctx, what, func(ctx context.Context) (step, error) {
 		now, err := c.Pod(ctx, p.Name)
 		if err != nil {
@@ -231,11 +235,19 @@ func (a *app) awaitPod(ctx context.Context, c *client.Client, p wire.Pod, what s
 		}
 		p = now
 		s := status(p)
+		if done(s) {
+			return step{done: true}, nil
+		}
+		if watch != nil {
+			if err := watch.failed(ctx, p); err != nil {
+				return step{}, err
+			}
+		}
 		note := countsText(s)
 		if len(s.Problems) > 0 {
 			note += "; " + s.Problems[0]
 		}
-		return step{done: done(s), note: note}, nil
+		return step{note: note}, nil
 	})
 	return p, err
 }

@@ -32,6 +32,9 @@ func TestScripts(t *testing.T) {
 			env.Defer(s.close)
 			env.Values["server"] = s
 			env.Setenv("TZ", "UTC")
+			// Built with the race detector, each command would sleep for a second
+			// at its end, in case that others still run.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("TERM", "xterm")
 			env.Setenv("CLOUD_SERVER", s.URL)
 			env.Setenv("FRONT", s.front)

@@ -93,14 +93,18 @@ func (a *app) printWhy(p wire.Pod, ticks, past []wire.Tick, all bool) error {
 	}
 	fmt.Fprintln(a.out)
 	a.printTick("now", ticks[0])
+	fmt.Fprintln(a.out)
 	if len(past) == 0 {
-		return a.line("\nNothing has changed the number of nodes yet.")
+		if s.Want > 0 { // by hand, which is no decision
+			return a.line("No decision has changed the number of nodes; \"cloud events --pod %s\" has what was done by hand.", p.Name)
+		}
+		return a.line("Nothing has changed the number of nodes yet.")
 	}
 	title := "The last changes"
 	if all {
 		title = "The decisions before"
 	}
-	fmt.Fprintf(a.out, "\n%s, newest first:\n", title)
+	fmt.Fprintf(a.out, "%s, newest first:\n", title)
 	for _, t := range past {
 		a.printTick(a.clock(t.At)+" ("+a.age(t.At)+" ago)", t)
 	}
