@@ -125,7 +125,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		a.launchCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.elasticityCommand(), a.requestCommand(), a.whyCommand(), a.topCommand(), a.doctorCommand(),
 		a.eventsCommand(), a.logsCommand(), a.hostCommand(), a.balancerCommand(),
-		a.contextCommand(), a.completionCommand(), a.versionCommand(),
+		a.contextCommand(), a.completionCommand(), a.versionCommand(), a.docsCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {

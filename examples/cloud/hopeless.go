@@ -54,6 +54,7 @@ func (w *starts) failed(ctx context.Context, p wire.Pod) error {
 			return err
 		}
 		if w.tries >= usableHosts(p, hosts) {
+			problem, _, _ = strings.Cut(problem, "; the next try") // it is long over when somebody has read this
 			return fmt.Errorf("pod %s: %s; %s: the server goes on trying", p.Name, problem, mend(p.Name))
 		}
 	}
