@@ -1,14 +1,11 @@
 package api
 
 import (
-	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,6 +44,8 @@ type Config struct {
 	// Heartbeat is the time between two signs of life on a quiet stream of
 	// events. Default 15 s.
 	Heartbeat time.Duration
+	// Reload reads the server's configuration anew. Default: 501.
+	Reload ReloadFunc
 }
 
 // Token is a secret that a client sends as "Authorization: Bearer SECRET".
@@ -160,18 +159,11 @@ type API struct {
 	schemas huma.Registry
 	doc     func() []byte // the OpenAPI document, made when it is first asked for
 	served  []string      // every pattern that has a handler
-	tokens  []tokenHash
-	origins *http.CrossOriginProtection
+	access  atomic.Pointer[access]
 
 	subscribe func(after uint64, buffer int) subscription
 
 	streams streams
-}
-
-type tokenHash struct {
-	name   string
-	role   Role
-	secret [sha256.Size]byte
 }
 
 // New returns an API. It starts nothing. An error holds every fault of the
@@ -181,17 +173,14 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	a := &API{cfg: c, m: c.Manager, log: c.Logger, origins: http.NewCrossOriginProtection()}
-	for _, o := range c.AllowedOrigins {
-		if err := a.origins.AddTrustedOrigin(o); err != nil {
-			return nil, fmt.Errorf("api: AllowedOrigins: %w; use origins such as \"https://ops.example.com\"", err)
-		}
+	a := &API{cfg: c, m: c.Manager, log: c.Logger}
+	access, err := newAccess(Access{c.Tokens, c.AllowedHosts, c.AllowedOrigins})
+	if err != nil {
+		return nil, err
 	}
-	for _, t := range c.Tokens {
-		a.tokens = append(a.tokens, tokenHash{t.Name, t.Role, sha256.Sum256([]byte(t.Secret))})
-	}
+	a.access.Store(access)
 	a.subscribe = func(after uint64, buffer int) subscription { return a.m.Subscribe(after, buffer) }
-	a.streams.init()
+	a.streams.init(func(t tokenHash) bool { return a.access.Load().admits(t) })
 	a.handler = a.routes()
 	return a, nil
 }
@@ -222,43 +211,4 @@ func (a *API) Bound(s *http.Server) {
 func (a *API) Close() error {
 	a.streams.close()
 	return nil
-}
-
-// streams counts what runs until its client goes, so that Close can end it.
-type streams struct {
-	mu     sync.Mutex
-	closed bool
-	ctx    context.Context
-	cancel context.CancelFunc
-	all    sync.WaitGroup
-}
-
-func (s *streams) init() { s.ctx, s.cancel = context.WithCancel(context.Background()) }
-
-var errClosing = errors.New("the server is shutting down")
-
-// begin returns a context that also ends when the API closes, and a function to
-// call at the end of the stream.
-func (s *streams) begin(parent context.Context) (context.Context, func(), error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, nil, errClosing
-	}
-	s.all.Add(1)
-	ctx, cancel := context.WithCancelCause(parent)
-	stop := context.AfterFunc(s.ctx, func() { cancel(errClosing) })
-	return ctx, func() {
-		stop()
-		cancel(nil)
-		s.all.Done()
-	}, nil
-}
-
-func (s *streams) close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.cancel()
-	s.all.Wait()
 }

@@ -129,7 +129,7 @@ func (a *API) sendEvents(ctx context.Context, w http.ResponseWriter, after uint6
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // of nginx, which would hold events back
-	out := newStream(w)
+	out := newParts(w)
 	defer out.end()
 	position := after // what the client should resume after
 	told := after

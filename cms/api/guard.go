@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -27,12 +26,16 @@ func (a *API) guard(mux *http.ServeMux, routes []string) http.Handler {
 			p.write(w, r)
 			return
 		}
-		if err := a.origins.Check(r); err != nil {
+		if err := a.access.Load().origins.Check(r); err != nil {
 			newProblem(http.StatusForbidden, "the request comes from a page of another origin (%.80q); "+
 				"send it from a program, or add the origin to the server's allowed origins", r.Header.Get("Origin")).write(w, r)
 			return
 		}
 		h, pattern := mux.Handler(r)
+		if pattern == "" && r.URL.Path == "/docs/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			http.Redirect(w, r, "/docs", http.StatusMovedPermanently)
+			return
+		}
 		if pattern == "" {
 			noRoute(h, r, routes).write(w, r)
 			return
@@ -56,7 +59,8 @@ func (a *API) recoverFrom(w http.ResponseWriter, r *http.Request) {
 // checkHost keeps a page in a browser on this machine from reaching the API
 // under a name of its own that it points at 127.0.0.1 (DNS rebinding).
 func (a *API) checkHost(r *http.Request) *problem {
-	if !toLoopback(r) || slices.Contains(a.cfg.AllowedHosts, "*") {
+	hosts := a.access.Load().hosts
+	if !toLoopback(r) || slices.Contains(hosts, "*") {
 		return nil
 	}
 	host := r.Host
@@ -70,7 +74,7 @@ func (a *API) checkHost(r *http.Request) *problem {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
 		return nil
 	}
-	if slices.ContainsFunc(a.cfg.AllowedHosts, func(allowed string) bool { return strings.EqualFold(allowed, host) }) {
+	if slices.ContainsFunc(hosts, func(allowed string) bool { return strings.EqualFold(allowed, host) }) {
 		return nil
 	}
 	return newProblem(http.StatusMisdirectedRequest, "the Host %.80q is not a name of this server; use localhost or 127.0.0.1, "+
@@ -123,23 +127,15 @@ func (d *discard) Header() http.Header {
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-type tokenKey struct{}
-
-// callerOf returns the name of the token that a request came with; "" where
-// the API has no tokens.
-func callerOf(ctx context.Context) string {
-	name, _ := ctx.Value(tokenKey{}).(string)
-	return name
-}
-
 // authorize lets requests of at least the role through.
 func (a *API) authorize(role Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		if len(a.tokens) == 0 {
+		access := a.access.Load()
+		if len(access.tokens) == 0 {
 			next(ctx)
 			return
 		}
-		token, p := a.authenticate(ctx.Header("Authorization"))
+		token, p := access.authenticate(ctx.Header("Authorization"))
 		if p == nil && token.role.rank() < role.rank() {
 			p = newProblem(http.StatusForbidden, "the token %q has the role %s; this needs the role %s", token.name, token.role, role)
 		}
@@ -148,11 +144,11 @@ func (a *API) authorize(role Role) func(huma.Context, func(huma.Context)) {
 			p.write(w, r)
 			return
 		}
-		next(huma.WithValue(ctx, tokenKey{}, token.name))
+		next(huma.WithValue(ctx, tokenKey{}, token))
 	}
 }
 
-func (a *API) authenticate(header string) (tokenHash, *problem) {
+func (s *access) authenticate(header string) (tokenHash, *problem) {
 	const challenge = `Bearer realm="elastipod"`
 	if header == "" {
 		return tokenHash{}, newProblem(http.StatusUnauthorized,
@@ -162,7 +158,7 @@ func (a *API) authenticate(header string) (tokenHash, *problem) {
 	sum := sha256.Sum256([]byte(strings.TrimSpace(secret)))
 	var found tokenHash
 	ok := false
-	for _, t := range a.tokens { // all of them, whichever fits: the time says nothing
+	for _, t := range s.tokens { // all of them, whichever fits: the time says nothing
 		if subtle.ConstantTimeCompare(sum[:], t.secret[:]) == 1 {
 			found, ok = t, true
 		}

@@ -57,7 +57,7 @@ func (a *API) sendLogs(ctx context.Context, w http.ResponseWriter, logs io.ReadC
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	out := newStream(w)
+	out := newParts(w)
 	defer out.end()
 	if out.flush() != nil {
 		return
@@ -79,17 +79,17 @@ func (a *API) sendLogs(ctx context.Context, w http.ResponseWriter, logs io.ReadC
 	}
 }
 
-// stream writes parts of an answer at once, each bounded in time.
-type stream struct {
+// parts writes parts of an answer at once, each bounded in time.
+type parts struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 }
 
-func newStream(w http.ResponseWriter) *stream {
-	return &stream{w: w, control: http.NewResponseController(w)}
+func newParts(w http.ResponseWriter) *parts {
+	return &parts{w: w, control: http.NewResponseController(w)}
 }
 
-func (s *stream) write(p []byte) error {
+func (s *parts) write(p []byte) error {
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not supported by writers of tests
 	if _, err := s.w.Write(p); err != nil {
 		return err
@@ -97,11 +97,11 @@ func (s *stream) write(p []byte) error {
 	return s.flush()
 }
 
-func (s *stream) flush() error {
+func (s *parts) flush() error {
 	if err := s.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	return nil
 }
 
-func (s *stream) end() { _ = s.control.SetWriteDeadline(time.Time{}) }
+func (s *parts) end() { _ = s.control.SetWriteDeadline(time.Time{}) }

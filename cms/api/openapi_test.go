@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
+	"github.com/elastipod/elastipod/cms/wire"
 )
 
 // documented returns "METHOD /path" of each operation in the document that is
@@ -53,7 +55,7 @@ func TestEveryRouteIsDocumentedAndViceVersa(t *testing.T) {
 		"GET /v1/pods/{pod}/nodes", "POST /v1/pods/{pod}/nodes", "GET /v1/pods/{pod}/nodes/{node}", "DELETE /v1/pods/{pod}/nodes/{node}",
 		"GET /v1/pods/{pod}/nodes/{node}/logs", "POST /v1/pods/{pod}/launch", "POST /v1/pods/{pod}/pause", "POST /v1/pods/{pod}/resume",
 		"GET /v1/pods/{pod}/elasticity", "PUT /v1/pods/{pod}/elasticity", "PATCH /v1/pods/{pod}/elasticity", "DELETE /v1/pods/{pod}/elasticity",
-		"GET /v1/pods/{pod}/decisions", "GET /v1/pods/{pod}/metrics", "GET /v1/balancer", "GET /v1/events",
+		"GET /v1/pods/{pod}/decisions", "GET /v1/pods/{pod}/metrics", "GET /v1/balancer", "GET /v1/events", "POST /v1/reload",
 		"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /docs",
 	} {
 		assert.Contains(t, served, must)
@@ -108,6 +110,7 @@ var success = []struct {
 	{"DELETE /v1/hosts/{host}", "/v1/hosts/far?drain=true", "", 200},
 	{"DELETE /v1/pods/{pod}", "/v1/pods/web", "", 202},
 	{"GET /v1/events", "/v1/events", "", 200},
+	{"POST /v1/reload", "/v1/reload?dry_run=true", "", 200},
 	{"GET /healthz", "/healthz", "", 200},
 	{"GET /readyz", "/readyz", "", 200},
 	{"GET /metrics", "/metrics", "", 200},
@@ -124,6 +127,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = io.WriteString(w, "up 1\n")
 		})
+		c.Reload = func(context.Context, bool) (wire.Reload, error) {
+			return wire.Reload{Changed: []wire.ReloadChange{{Path: "log.level", From: "info", To: "debug", Applied: true}}}, nil
+		}
 	})
 	a.SetSubscribe(func(uint64, int) api.Subscription {
 		tick := f.pods["web"].LastTick

@@ -119,6 +119,8 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, cms.ErrNotRunning):
 		return newProblem(http.StatusServiceUnavailable, "%s; try again in a moment", err.Error()).header("Retry-After", retrySoon)
+	case errors.Is(err, errRevoked):
+		return newProblem(http.StatusUnauthorized, "%s while the request came in; use another", err.Error())
 	case errors.Is(err, errClosing):
 		return newProblem(http.StatusServiceUnavailable, "%s; try again once it is back", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, pod.ErrUnreachable), errors.Is(err, balancer.ErrUnavailable):

@@ -60,6 +60,7 @@ func (a *API) routes() http.Handler {
 	a.hostRoutes()
 	a.eventRoutes()
 	a.serviceRoutes()
+	a.reloadRoute()
 	a.docsRoutes()
 	a.served = mux.patterns
 	a.doc = sync.OnceValue(func() []byte { return mustJSON(a.huma.OpenAPI()) })

@@ -44,6 +44,18 @@ func (c *Client) Init(ctx context.Context) ([]wire.Pod, error) {
 	return l.Items, err
 }
 
+// Reload makes the server read its configuration anew and put it in force, all
+// of it or nothing, and returns what differs. With dryRun it only returns what
+// differs. An error is a 422 with every fault of the configuration, or a 409
+// where a difference needs a restart; nothing has changed then.
+func (c *Client) Reload(ctx context.Context, dryRun bool) (wire.Reload, error) {
+	var q url.Values
+	if dryRun {
+		q = url.Values{"dry_run": {"true"}}
+	}
+	return do[wire.Reload](ctx, c, request{method: http.MethodPost, path: "/v1/reload", query: q})
+}
+
 // Healthy returns nil when the server lives.
 func (c *Client) Healthy(ctx context.Context) error {
 	_, err := do[wire.Health](ctx, c, request{method: http.MethodGet, path: "/healthz"})
