@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/pod"
@@ -41,6 +43,10 @@ type Config struct {
 	History int
 	// Logger gets structured logs. Default: none.
 	Logger *slog.Logger
+	// TracerProvider gets spans of ticks, of what they begin, and of what is
+	// begun by the caller of a command, below the span in its context. Default:
+	// none, at no cost.
+	TracerProvider trace.TracerProvider
 }
 
 // Default values of a [Config].

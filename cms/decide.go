@@ -1,6 +1,7 @@
 package cms
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -12,21 +13,26 @@ import (
 const checkpointTicks = 30
 
 // tick observes, decides and records; acting follows each tick and whatever
-// else wakes the loop.
-func (l *loop) tick() {
+// else wakes the loop. The span that it returns is open.
+func (l *loop) tick(ctx context.Context) span {
 	now := time.Now()
+	_, turn := l.begin(ctx, "tick", "", "")
 	if _, failed := l.problems["store"]; failed {
 		_ = l.commit(func(*PodRecord) error { return nil }) // clears or renews the problem
 	}
+	observing := l.m.trace.part(turn, "observe")
 	o, err := l.observe(now)
+	observing.end(err)
+	deciding := l.m.trace.part(turn, "decide")
 	d := l.decide(o, err)
 	t := Tick{At: now, Observation: o, Decision: d, Before: l.rec.Want}
 	if err != nil {
 		t.Err = err.Error()
 	}
+	var saveErr error
 	if d.Want != l.rec.Want {
 		memory := l.policyMemory()
-		if saveErr := l.commit(func(r *PodRecord) error {
+		if saveErr = l.commit(func(r *PodRecord) error {
 			r.Want = d.Want
 			r.PolicyMemory = memory
 			return nil
@@ -37,7 +43,10 @@ func (l *loop) tick() {
 	} else if l.tickSeq%checkpointTicks == 0 {
 		l.checkpoint()
 	}
+	deciding.end(saveErr)
 	l.record(&t, now)
+	t.describe(turn, l.rec.Want)
+	return turn
 }
 
 // decide returns the wanted number and how it came about. The policy proposes;

@@ -206,6 +206,7 @@ func (l *loop) clearFronts(ctx context.Context, now time.Time) {
 		return
 	}
 	fronts := slices.Collect(maps.Values(l.surplus))
+	ctx = below(ctx, l.cause)
 	l.action(func() func() {
 		rctx, cancel := context.WithTimeout(ctx, applyTimeout)
 		defer cancel()

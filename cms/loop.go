@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/metrics"
@@ -25,7 +27,7 @@ type loop struct {
 	log  *slog.Logger
 
 	calls   chan func() // commands; taken until the loop ends
-	results chan func() // of actions; taken until the last has ended
+	results chan result // of actions; taken until the last has ended
 	wakes   chan struct{}
 	status  atomic.Pointer[PodStatus]
 	series  *metrics.Series
@@ -38,7 +40,8 @@ type loop struct {
 	changed chan struct{} // closed and replaced when status changes
 
 	// Owned by run.
-	ctx      context.Context // of the actions
+	ctx      context.Context   // of the actions
+	cause    trace.SpanContext // of what the loop begins now: a tick, a command, an action
 	rec      PodRecord
 	revision string // of the spec in rec
 	nodes    map[string]*nodeRun
@@ -84,6 +87,15 @@ type nodeRun struct {
 	stopTry  retry
 	stopErr  error // why it could not be stopped
 	memory   metrics.Value
+	start    span // while it is being started
+	leave    span // from the order to drain until it is gone
+	drain    span // the part of leave until it is idle
+}
+
+// result is what an action has to say inside the loop, and what began it.
+type result struct {
+	then  func()
+	cause trace.SpanContext
 }
 
 // newLoop makes the loop of a pod; of its fronts those in unset are not as they
@@ -94,7 +106,7 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		name:     rec.Spec.Name,
 		log:      m.cfg.Logger.With("pod", rec.Spec.Name),
 		calls:    make(chan func()),
-		results:  make(chan func()),
+		results:  make(chan result),
 		wakes:    make(chan struct{}, 1),
 		series:   metrics.NewSeries(m.cfg.History),
 		ticks:    newTickLog(),
@@ -162,6 +174,7 @@ func (l *loop) run(ctx context.Context) {
 		cancel()
 		l.endActions()
 		l.setLeaving(0)
+		l.endSpans()
 	}()
 	l.alarm = time.NewTimer(time.Hour)
 	defer l.alarm.Stop()
@@ -170,23 +183,40 @@ func (l *loop) run(ctx context.Context) {
 	l.ctx = actx
 	l.act(actx)
 	for !l.finished {
+		var tick span
 		select {
 		case <-ctx.Done():
 			l.checkpoint()
 			return
 		case f := <-l.calls:
 			f()
-		case f := <-l.results:
-			f()
+		case r := <-l.results:
+			r.run(l)
 		case <-l.wakes:
 		case <-l.alarm.C:
 		case <-timer.C:
-			l.tick()
+			tick = l.tick(actx)
 			timer.Reset(l.untilTick())
 		}
-		l.act(actx)
-		l.publish()
+		l.turn(actx, tick)
 	}
+}
+
+// turn acts on what is new and tells of it. What it begins is traced below what
+// made it new: a tick, whose span it ends, a command or an action.
+func (l *loop) turn(ctx context.Context, tick span) {
+	acting := l.m.trace.part(tick, "act")
+	switch {
+	case acting.on():
+		l.cause = acting.context()
+	case tick.on():
+		l.cause = tick.context()
+	}
+	l.act(ctx)
+	l.publish()
+	acting.end(nil)
+	tick.end(nil)
+	l.cause = trace.SpanContext{}
 }
 
 // untilTick returns the time until the loop's next tick. Ticks come a moment
@@ -206,8 +236,8 @@ func (l *loop) endActions() {
 	}()
 	for {
 		select {
-		case f := <-l.results:
-			f()
+		case r := <-l.results:
+			r.run(l)
 		case <-ended:
 			return
 		}
@@ -216,11 +246,17 @@ func (l *loop) endActions() {
 
 // action runs f beside the loop, and then the function that f returns inside of it.
 func (l *loop) action(f func() func()) {
+	cause := l.cause
 	l.actions.Go(func() {
 		if then := f(); then != nil {
-			l.results <- then
+			l.results <- result{then, cause}
 		}
 	})
+}
+
+func (r result) run(l *loop) {
+	l.cause = r.cause
+	r.then()
 }
 
 // wake makes the loop look at the world now.
@@ -244,6 +280,9 @@ func (l *loop) do(ctx context.Context, f func() error) error {
 	answer := make(chan error, 1)
 	select {
 	case l.calls <- func() {
+		if l.m.trace.on() {
+			l.cause = trace.SpanContextFromContext(ctx)
+		}
 		err := f()
 		l.publish()
 		answer <- err

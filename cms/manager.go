@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -27,6 +29,7 @@ const (
 // and answer [ErrNotRunning] before the manager is ready and after it stopped.
 type Manager struct {
 	cfg        Config
+	trace      tracing
 	placer     *placer
 	events     *eventLog
 	balancer   *balancerPoller
@@ -57,8 +60,11 @@ func New(c Config) (*Manager, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("cms: config: %w", err)
 	}
+	tracing := newTracing(c)
+	c = tracing.ports(c)
 	m := &Manager{
 		cfg:        c,
+		trace:      tracing,
 		placer:     newPlacer(),
 		events:     newEventLog(),
 		awaitReady: awaitReady,
@@ -83,7 +89,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		return errors.New("cms: Run was called before")
 	}
 	m.started = true
-	ctx, cancel := context.WithCancel(ctx)
+	// A span around this call is none of what happens in it.
+	ctx, cancel := context.WithCancel(trace.ContextWithSpanContext(ctx, trace.SpanContext{}))
 	m.run = ctx
 	m.epoch = time.Now()
 	m.mu.Unlock()

@@ -21,6 +21,7 @@ func (l *loop) drain(name string, now time.Time, less int, reason string) error 
 		return err
 	}
 	run := l.nodes[name]
+	l.beginLeave(run, name, reason)
 	if run.cancel != nil {
 		run.cancel() // a node that is still starting serves nobody
 	}
@@ -44,6 +45,8 @@ func (l *loop) retire(ctx context.Context, now time.Time) {
 			leaving++
 			continue
 		}
+		run.drain.end(nil)
+		run.drain = span{}
 		if l.serving(rec.Name) || !run.stopTry.ready(now) {
 			continue
 		}
@@ -96,6 +99,7 @@ func (l *loop) stop(ctx context.Context, rec NodeRecord, grace time.Duration) {
 	run := l.nodes[rec.Name]
 	run.busy = true
 	id := l.id(rec.Name)
+	ctx = run.leave.in(ctx)
 	l.action(func() func() {
 		err := l.m.stopNode(ctx, rec.Host, id, grace)
 		return func() {
@@ -127,6 +131,7 @@ func (l *loop) forget(name string, now time.Time) error {
 	}
 	l.m.placer.release(l.id(name))
 	l.removed = now
+	l.nodes[name].leave.end(nil)
 	delete(l.nodes, name)
 	l.m.events.emit(Event{Type: EventNodeGone, Pod: l.name, Node: name, Message: fmt.Sprintf("node %s is gone", name)})
 	return nil

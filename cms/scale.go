@@ -126,13 +126,21 @@ func (l *loop) grow(ctx context.Context, now time.Time, n int) {
 // name makes a new node. The wanted number grows by more.
 func (l *loop) launch(ctx context.Context, name string, more int) (string, error) {
 	var id pod.NodeID
+	_, starting := l.begin(ctx, "node.start", name, "")
 	err := l.commit(func(r *PodRecord) error {
 		if name == "" {
 			name = r.nextName()
 			r.Nodes = append(r.Nodes, NodeRecord{Name: name, State: pod.StateNew, CreatedAt: time.Now()})
 		}
 		id = l.id(name)
+		placing := l.m.trace.part(starting, "node.place")
 		host, err := l.m.placer.reserve(id, r.Spec.Limits, l.m.candidates(r.Spec.Spec))
+		for _, s := range []span{starting, placing} {
+			if s.recording() {
+				s.s.SetAttributes(keyNode.String(name), keyHost.String(host))
+			}
+		}
+		placing.end(err)
 		if err != nil {
 			return err
 		}
@@ -143,10 +151,11 @@ func (l *loop) launch(ctx context.Context, name string, more int) (string, error
 		return n.become(pod.StateStarting, "")
 	})
 	if err != nil {
+		starting.end(err)
 		l.m.placer.release(id)
 		return "", err
 	}
-	l.nodes[name] = &nodeRun{ordered: time.Now()}
+	l.nodes[name] = &nodeRun{ordered: time.Now(), start: starting}
 	l.m.events.emit(Event{Type: EventNodeStarting, Pod: l.name, Node: name, Host: l.rec.node(name).Host,
 		Message: fmt.Sprintf("node %s starts on host %s", name, l.rec.node(name).Host)})
 	l.resumeStarts(ctx)

@@ -80,6 +80,7 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 		before[c.front.Name] = l.applied[c.front.Name]
 		l.applied[c.front.Name] = union(before[c.front.Name], c.servers)
 	}
+	ctx = below(ctx, l.servingCause())
 	l.action(func() func() {
 		var errs []error
 		made := map[string][]balancer.Server{}

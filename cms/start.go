@@ -1,6 +1,7 @@
 package cms
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,6 +31,13 @@ func (l *loop) resumeStarts(ctx context.Context) {
 		}
 		nctx, cancel := context.WithCancel(ctx)
 		run.busy, run.cancel = true, cancel
+		if !run.start.on() {
+			_, run.start = l.begin(ctx, "node.start", rec.Name, rec.Host)
+			if run.start.recording() {
+				run.start.s.SetAttributes(keyResumed.Bool(true))
+			}
+		}
+		nctx = run.start.in(nctx)
 		spec := l.rec.Spec.Spec.Clone()
 		l.action(func() func() {
 			defer cancel()
@@ -73,6 +81,7 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRe
 	settled := time.Now()
 	rec.Handle, rec.StartedAt, rec.Endpoints = n.Handle, n.StartedAt, n.Endpoints
 	h.kick()
+	ctx, probing := l.m.trace.begin(ctx, "node.probe", about{pod: l.name, node: rec.Name, host: h.name})
 	err = l.m.awaitReady(ctx, spec.Workload.Probe, n, func() error {
 		seen, found, known := h.lookup(id, settled)
 		switch {
@@ -83,6 +92,7 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRe
 		}
 		return fmt.Errorf("%w: it is not on host %s any more", pod.ErrExited, h.name)
 	})
+	probing.end(err)
 	return rec, err
 }
 
@@ -119,6 +129,11 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 	run, rec := l.nodes[name], l.rec.node(name)
 	now := time.Now()
 	run.busy, run.cancel, run.settled = false, nil, now
+	var err error
+	if starting := run.start; starting.on() {
+		run.start, l.cause = span{}, starting.context()
+		defer func() { starting.end(cmp.Or(startErr, err)) }()
+	}
 	switch {
 	case rec.State != pod.StateStarting:
 		return // it was told to drain meanwhile; retire stops it
@@ -133,7 +148,7 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 		}
 		return
 	}
-	err := l.commit(func(r *PodRecord) error {
+	err = l.commit(func(r *PodRecord) error {
 		n := r.node(name)
 		n.Handle, n.StartedAt, n.Endpoints, n.Revision = made.Handle, made.StartedAt, made.Endpoints, made.Revision
 		n.ReadyAt = now

@@ -84,6 +84,7 @@ func (l *loop) clean(ctx context.Context, rec NodeRecord) {
 	}
 	run.busy = true
 	id, grace := l.id(rec.Name), l.rec.Spec.Grace
+	ctx = below(ctx, l.cause)
 	l.action(func() func() {
 		err := l.m.stopNode(ctx, rec.Host, id, grace)
 		return func() {
@@ -119,6 +120,7 @@ func (l *loop) stopOrphan(ctx context.Context, host string, id pod.NodeID, now t
 	o.busy = true
 	l.log.Warn("stop a node that no record knows", "node", id.Name, "host", host)
 	grace := l.rec.Spec.Grace
+	ctx = below(ctx, l.cause)
 	l.action(func() func() {
 		err := l.m.stopNode(ctx, host, id, grace)
 		return func() {
@@ -151,6 +153,7 @@ func (l *loop) finish(ctx context.Context, now time.Time) {
 		return
 	}
 	l.applying = true
+	ctx = below(ctx, l.cause)
 	fronts := slices.AppendSeq(slices.Clone(l.rec.Spec.Fronts), maps.Values(l.surplus))
 	l.action(func() func() {
 		err := l.m.deletePod(ctx, l.name, fronts)
