@@ -27,6 +27,12 @@ type Config struct {
 	// Logger gets one line for each write and for each failure of the server.
 	// Default: none.
 	Logger *slog.Logger
+	// Audit is told of every write when it is over: done, refused, failed or
+	// aborted, exactly once. It is called on the goroutine that answers, by several
+	// at once, and should take no time. Default: nobody is told.
+	Audit func(AuditEntry)
+	// Webhooks are listed at /v1/webhooks. Default: none.
+	Webhooks Webhooks
 	// Ready returns why requests cannot be served, or nil; it is asked by
 	// /readyz once the manager is ready. Default: nothing more is asked.
 	Ready func() error
@@ -97,6 +103,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Webhooks == nil {
+		c.Webhooks = noWebhooks{}
+	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
 	}
@@ -157,9 +166,11 @@ type API struct {
 	handler http.Handler
 	huma    huma.API
 	schemas huma.Registry
-	doc     func() []byte // the OpenAPI document, made when it is first asked for
-	served  []string      // every pattern that has a handler
-	access  atomic.Pointer[access]
+	// auditNames are the names that entries of the audit may hold.
+	auditNames func() auditNames
+	doc        func() []byte // the OpenAPI document, made when it is first asked for
+	served     []string      // every pattern that has a handler
+	access     atomic.Pointer[access]
 
 	subscribe func(after uint64, buffer int) subscription
 

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newAPI(t *testing.T, f *fake, change ...func(*api.Config)) *api.API {
 	t.Helper()
-	c := api.Config{Manager: f, Version: "1.2.3"}
+	c := api.Config{Manager: f, Version: "1.2.3", Webhooks: chat{}}
 	for _, do := range change {
 		do(&c)
 	}

@@ -42,6 +42,7 @@ func (a *API) readBody(optional bool) func(huma.Context, func(huma.Context)) {
 			p.write(w, r)
 			return
 		}
+		noteBody(ctx.Context(), data)
 		next(huma.WithValue(ctx, bodyKey{}, data))
 	}
 }

@@ -136,6 +136,7 @@ func (a *API) authorize(role Role) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		token, p := access.authenticate(ctx.Header("Authorization"))
+		noteCaller(ctx.Context(), token)
 		if p == nil && token.role.rank() < role.rank() {
 			p = newProblem(http.StatusForbidden, "the token %q has the role %s; this needs the role %s", token.name, token.role, role)
 		}

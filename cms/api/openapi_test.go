@@ -108,6 +108,8 @@ var success = []struct {
 	{"GET /v1/hosts/{host}", "/v1/hosts/far", "", 200},
 	{"PATCH /v1/hosts/{host}", "/v1/hosts/far", `{"cordoned":true}`, 200},
 	{"DELETE /v1/hosts/{host}", "/v1/hosts/far?drain=true", "", 200},
+	{"GET /v1/webhooks", "/v1/webhooks", "", 200},
+	{"POST /v1/webhooks/{webhook}/test", "/v1/webhooks/chat/test", "", 200},
 	{"DELETE /v1/pods/{pod}", "/v1/pods/web", "", 202},
 	{"GET /v1/events", "/v1/events", "", 200},
 	{"POST /v1/reload", "/v1/reload?dry_run=true", "", 200},

@@ -65,6 +65,7 @@ func (p *problem) wire(path string) wire.Problem {
 
 // write is for answers that no operation gives.
 func (p *problem) write(w http.ResponseWriter, r *http.Request) {
+	noteProblem(r.Context(), p)
 	for name, values := range p.headers {
 		w.Header()[name] = values
 	}
@@ -138,10 +139,13 @@ func transform(ctx huma.Context, _ string, v any) (any, error) {
 	switch x := v.(type) {
 	case *problem:
 		u := ctx.URL()
+		noteProblem(ctx.Context(), x)
 		return x.wire(u.Path), nil
 	case *huma.ErrorModel:
 		u := ctx.URL()
-		return parameterProblem(x).wire(u.Path), nil
+		p := parameterProblem(x)
+		noteProblem(ctx.Context(), p)
+		return p.wire(u.Path), nil
 	}
 	return v, nil
 }

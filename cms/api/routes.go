@@ -61,10 +61,12 @@ func (a *API) routes() http.Handler {
 	a.eventRoutes()
 	a.serviceRoutes()
 	a.reloadRoute()
+	a.webhookRoutes()
 	a.docsRoutes()
 	a.served = mux.patterns
 	a.doc = sync.OnceValue(func() []byte { return mustJSON(a.huma.OpenAPI()) })
-	return a.guard(mux.ServeMux, plainPaths(mux.patterns))
+	a.auditNames = sync.OnceValue(func() auditNames { return newAuditNames(a.schemas) })
+	return a.audited(a.guard(mux.ServeMux, plainPaths(mux.patterns)))
 }
 
 // plainPaths returns the paths without parameters, for hints.
@@ -92,6 +94,9 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 		Errors:                       r.allErrors(),
 		Responses:                    map[string]*huma.Response{},
 		Security:                     []map[string][]string{},
+	}
+	if isWrite(r.method) {
+		op.Middlewares = append(op.Middlewares, auditRoute)
 	}
 	if r.role != "" {
 		op.Middlewares = append(op.Middlewares, a.authorize(r.role))
@@ -126,10 +131,10 @@ func (a *API) logWrite(ctx context.Context, r route, err error) {
 		return
 	}
 	if err != nil {
-		a.log.InfoContext(ctx, "refused", "operation", r.id, "by", callerOf(ctx), "err", err)
+		a.log.InfoContext(ctx, "refused", "operation", r.id, "by", callerOf(ctx), "request", auditOf(ctx).id, "err", err)
 		return
 	}
-	a.log.InfoContext(ctx, "done", "operation", r.id, "by", callerOf(ctx))
+	a.log.InfoContext(ctx, "done", "operation", r.id, "by", callerOf(ctx), "request", auditOf(ctx).id)
 }
 
 func (r route) allErrors() []int {
