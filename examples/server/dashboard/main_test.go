@@ -2,8 +2,10 @@ package dashboard_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -13,6 +15,17 @@ import (
 // TestMain makes this test binary a server, or a node of one, where it is
 // started as one.
 func TestMain(m *testing.M) {
+	if os.Getenv("DASHBOARD_TEST") == "many" {
+		tick, err := time.ParseDuration(os.Getenv("DASHBOARD_TICK"))
+		if err == nil {
+			err = mainMany(os.Stdin, os.Stdout, tick)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) > 1 && (os.Getenv("DASHBOARD_TEST") != "" || os.Args[1] == "supervise" || os.Args[1] == "workload") {
 		os.Exit(serve.Program{Stdout: os.Stdout, Stderr: os.Stderr}.Run(context.Background(), os.Args[1:]))
 	}

@@ -1,7 +1,7 @@
 // The first page: what is wrong, the pods, the hosts.
 import { attr, h, keyed, set, show, toast } from './dom.js';
 import { get, mayChange, request } from './api.js';
-import { loadSamples, refresh, state } from './store.js';
+import { loadSpark, refresh, state } from './store.js';
 import { ago, bytes, figure, percent, plural, seconds } from './format.js';
 import { badge, meter, nodeBar, podState, problems, sparkline, stat } from './parts.js';
 import { confirm } from './dialog.js';
@@ -43,6 +43,7 @@ export function overview() {
         if (p && changed.has(`pod:${name}`)) row.update(p);
       }
     }
+    if (changed.has('again')) for (const row of cards.keyedRows?.values() ?? []) row.again();
     if (all || changed.has('hosts')) keyed(hosts, state.hosts, (x) => x.name, hostCard);
   }
   return { el, update, end() { clearInterval(clock); watch.end(); } };
@@ -71,10 +72,10 @@ class Watch {
 // History is read for a few cards at a time.
 let busy = 0;
 const waiting = [];
-const asked = new WeakSet();
+const asked = new Set();
 function history(p) {
-  const list = state.samples.get(p.name) ?? [];
-  if (asked.has(list)) return;
+  if (asked.has(p.name) || state.sparks.get(p.name)?.read) return;
+  asked.add(p.name);
   waiting.push(p.name);
   next();
 }
@@ -83,11 +84,11 @@ async function next() {
   busy++;
   const name = waiting.pop();
   try {
-    await loadSamples(name, '5m');
-    asked.add(state.samples.get(name) ?? []);
+    await loadSpark(name);
   } catch {
     // the line then begins now
   }
+  asked.delete(name);
   busy--;
   next();
 }
@@ -120,7 +121,7 @@ function podCard(p, watch) {
     figures.cpu.update(percent(sample?.cpu), sample?.cpu > 0.95);
     figures.p95.update(seconds(sample?.p95));
     set(reason, st.last_change?.reason ?? st.reason ?? 'No decision yet');
-    spark.update(state.samples.get(pod.name) ?? []);
+    spark.update(state.sparks.get(pod.name) ?? []);
     showAge();
     missed = false;
   }
@@ -132,6 +133,7 @@ function podCard(p, watch) {
   });
   return {
     el,
+    again() { if (seen) history(pod); },
     age() { if (missed) draw(); else showAge(); }, // those out of sight are read by screen readers too
     update(now) {
       pod = now;

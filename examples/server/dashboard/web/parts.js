@@ -137,7 +137,7 @@ export function sparkline(minutes = 5) {
       let maxNodes = 2;
       for (let i = first; i < samples.length; i++) {
         maxRate = Math.max(maxRate, samples[i].rate ?? 0);
-        maxNodes = Math.max(maxNodes, samples[i].want, samples[i].nodes.online);
+        maxNodes = Math.max(maxNodes, samples[i].want, samples[i].online);
       }
       const x = (t) => (((t - from) / (now - from)) * W).toFixed(1);
       const y = (v, max) => (H - 2 - (v / max) * (H - 8)).toFixed(1);
@@ -148,7 +148,7 @@ export function sparkline(minutes = 5) {
         const p = samples[i];
         if (demand === '') start = x(p.t);
         demand += `${demand === '' ? `M${x(p.t)},${H}L` : 'L'}${x(p.t)},${y(p.rate ?? 0, maxRate * 1.1)}`;
-        nodes += nodes === '' ? `M${x(p.t)},${y(p.nodes.online, maxNodes * 1.1)}` : `H${x(p.t)}V${y(p.nodes.online, maxNodes * 1.1)}`;
+        nodes += nodes === '' ? `M${x(p.t)},${y(p.online, maxNodes * 1.1)}` : `H${x(p.t)}V${y(p.online, maxNodes * 1.1)}`;
       }
       if (demand !== '') demand += `L${W},${H}L${start},${H}Z`;
       attr(area, 'd', demand);

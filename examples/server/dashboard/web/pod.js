@@ -1,7 +1,7 @@
 // The page of one pod.
 import { h, set, show, toast } from './dom.js';
 import { get, mayChange, podPath, request } from './api.js';
-import { loadSamples, reread, state } from './store.js';
+import { keepSamples, loadSamples, reread, state } from './store.js';
 import { ago, bytes, count, figure, percent, seconds } from './format.js';
 import { badge, nodeBar, podState, problems, stat } from './parts.js';
 import { Charts } from './charts.js';
@@ -44,6 +44,7 @@ export function podPage(name) {
 function podView(name) {
   const pod = () => state.pods.get(name);
   const stop = new AbortController();
+  const letGo = keepSamples(name);
   const mark = badge();
   const wrong = problems();
   const nodes = nodeBar();
@@ -186,7 +187,8 @@ function podView(name) {
   function update(changed) {
     const p = pod();
     const all = changed.has('all');
-    if (changed.has(`events:${name}`)) readNodes();
+    if (changed.has(`events:${name}`) || changed.has('again')) readNodes();
+    if (changed.has('again') && !all) loadSamples(name, `${range}s`, stop.signal).catch(() => {});
     if (!all && !changed.has(`pod:${name}`) && !changed.has(`events:${name}`)) return;
     const st = p.status;
     const x = st.sample;
@@ -216,5 +218,5 @@ function podView(name) {
     const { status, ...rest } = p;
     set(settings, JSON.stringify(rest, null, 2));
   }
-  return { el, update, end() { clearInterval(timer); stop.abort(); charts.end(); logs.end(); log.end(); } };
+  return { el, update, end() { clearInterval(timer); stop.abort(); letGo(); charts.end(); logs.end(); log.end(); } };
 }

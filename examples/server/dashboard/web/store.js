@@ -3,8 +3,12 @@
 import { get, lines, open, podPath } from './api.js';
 
 const KEPT_EVENTS = 1000;
-const KEPT_SAMPLES = 2000;
-const PAINT = 250; // ms between two drawings, at least
+const KEPT_SAMPLES = 8000; // of a pod whose page is open
+const SPARK = 5.5 * 60000; // ms that the lines of the cards go back
+const SPARK_STEP = 950; // ms between two of their points, at least
+const PAINT = 50; // ms between two drawings, at least
+const SHARE = 25; // so many times as long as a drawing took, nothing is drawn
+const REREAD = 120; // ms between two readings of what changed, at least
 const SILENCE = 20000; // ms after which a connection counts as lost; the server says something each 15 s
 
 export const state = {
@@ -13,7 +17,8 @@ export const state = {
   pods: new Map(),
   hosts: [],
   events: [],
-  samples: new Map(), // of each pod, oldest first
+  sparks: new Map(), // of each pod the last minutes in short, oldest first
+  samples: new Map(), // of those pods whose page is open, all that was measured, oldest first
   connection: { state: 'connecting', seen: 0, retryAt: 0, error: '' },
 };
 
@@ -21,6 +26,7 @@ const listeners = new Set();
 let changed = new Set();
 let painting = 0;
 let painted = 0; // when it was drawn last
+let pause = PAINT;
 let lastID = '';
 let running = null;
 let readAt = 0; // server's time, before which no event is news
@@ -35,15 +41,17 @@ export function follow(f) {
 export function touch(...what) {
   for (const w of what) changed.add(w);
   if (painting) return;
-  painting = setTimeout(() => requestAnimationFrame(paint), Math.max(0, painted + PAINT - performance.now()));
+  painting = setTimeout(() => requestAnimationFrame(paint), Math.max(0, painted + pause - performance.now()));
 }
 
 function paint() {
   painting = 0;
-  painted = performance.now();
+  const began = performance.now();
   const now = changed;
   changed = new Set();
   for (const f of listeners) f(now);
+  painted = performance.now();
+  pause = Math.min(1000, Math.max(PAINT, (painted - began) * SHARE));
 }
 
 /** start begins to follow the server; stop ends it. */
@@ -58,8 +66,7 @@ export function stop() {
   running?.abort();
   running = null;
   Object.assign(state, { loaded: false, cluster: null, hosts: [], events: [] });
-  state.pods.clear();
-  state.samples.clear();
+  for (const map of [state.pods, state.sparks, state.samples]) map.clear();
 }
 
 /** retryNow does not wait for the next try. */
@@ -114,7 +121,8 @@ async function stream(signal) {
     readAt = Date.parse(answer.headers.get('Date')) - 1000;
     await refresh(cut.signal);
     state.connection.state = 'live';
-    touch('connection');
+    for (const list of state.sparks.values()) list.read = false; // something may be missing in between
+    touch('connection', 'again');
     let data = '';
     for await (const line of lines(answer, seen)) {
       if (line.startsWith('data: ')) data = line.slice(6);
@@ -163,33 +171,63 @@ function put(p) {
 }
 
 function forget(name) {
-  state.pods.delete(name);
-  state.samples.delete(name);
+  for (const map of [state.pods, state.sparks, state.samples]) map.delete(name);
   touch('pods', `pod:${name}`);
 }
 
 function addSample(name, sample) {
-  let list = state.samples.get(name);
-  if (!list) state.samples.set(name, (list = []));
-  const at = Date.parse(sample.at);
-  if (list.length > 0 && list.at(-1).t >= at) return;
-  list.push({ ...sample, t: at });
-  if (list.length > KEPT_SAMPLES * 1.1) list.splice(0, list.length - KEPT_SAMPLES);
+  const t = Date.parse(sample.at);
+  const full = state.samples.get(name);
+  if (full && !(full.at(-1)?.t >= t)) {
+    full.push({ ...sample, t });
+    if (full.length > KEPT_SAMPLES * 1.1) full.splice(0, full.length - KEPT_SAMPLES);
+  }
+  let spark = state.sparks.get(name);
+  if (!spark) state.sparks.set(name, (spark = []));
+  if (spark.at(-1)?.t >= t) return;
+  if (spark.length > 1 && t - spark.at(-2).t < SPARK_STEP) spark.pop(); // the last of each step stands for it
+  spark.push(short(sample, t));
+  if (spark[0].t < t - SPARK * 1.2) spark.splice(0, spark.findIndex((x) => x.t >= t - SPARK));
 }
 
-/** loadSamples reads what was measured before the page was opened. since is a duration. */
+const short = (x, t) => ({ t, rate: x.rate, want: x.want, online: x.nodes.online });
+
+/** keepSamples keeps all that is measured of a pod until the function it returns is called. */
+export function keepSamples(name) {
+  if (!state.samples.has(name)) state.samples.set(name, []);
+  return () => state.samples.delete(name);
+}
+
+/** loadSamples reads what was measured of a pod, whose samples are kept, before its page was opened. since is a duration. */
 export async function loadSamples(name, since, signal) {
   const { items } = await get(`${podPath(name)}/metrics?since=${since}`, signal);
+  const kept = state.samples.get(name);
+  if (!kept) return;
   const older = items.map((x) => ({ ...x, t: Date.parse(x.at) }));
-  const newer = state.samples.get(name) ?? [];
   const last = older.at(-1)?.t ?? 0;
-  const merged = [...older, ...newer.filter((x) => x.t > last)];
-  state.samples.set(name, merged.slice(-KEPT_SAMPLES * 4));
+  state.samples.set(name, [...older, ...kept.filter((x) => x.t > last)].slice(-KEPT_SAMPLES));
+  touch(`pod:${name}`);
+}
+
+/** loadSpark reads the last minutes of a pod for the line of its card. */
+export async function loadSpark(name) {
+  const { items } = await get(`${podPath(name)}/metrics?since=${SPARK / 1000}s`, running?.signal);
+  const out = [];
+  for (const x of items) {
+    const t = Date.parse(x.at);
+    if (out.length > 1 && t - out.at(-2).t < SPARK_STEP) out.pop();
+    out.push(short(x, t));
+  }
+  const last = out.at(-1)?.t ?? 0;
+  const list = [...out, ...(state.sparks.get(name) ?? []).filter((x) => x.t > last)];
+  list.read = true;
+  state.sparks.set(name, list);
   touch(`pod:${name}`);
 }
 
 const stale = new Set();
 let reading = 0;
+let readLast = 0;
 
 /** reread reads a pod anew, soon, and together with others that changed. */
 export function reread(name) {
@@ -197,6 +235,7 @@ export function reread(name) {
   if (reading) return;
   reading = setTimeout(async () => {
     reading = 0;
+    readLast = performance.now();
     const names = [...stale];
     stale.clear();
     const signal = running?.signal;
@@ -207,7 +246,7 @@ export function reread(name) {
     } catch {
       // the next event, or the next connection, tells it anew
     }
-  }, 120);
+  }, Math.max(0, readLast + REREAD - performance.now()));
 }
 
 async function readPod(name, signal) {
