@@ -49,7 +49,7 @@ func TestEveryRouteIsDocumentedAndViceVersa(t *testing.T) {
 	served := slices.Sorted(slices.Values(a.Served()))
 	assert.Equal(t, served, documented(t, a))
 	for _, must := range []string{
-		"GET /v1/cluster", "POST /v1/cluster/init",
+		"GET /v1/cluster", "POST /v1/cluster/init", "GET /v1/whoami",
 		"GET /v1/hosts", "POST /v1/hosts", "GET /v1/hosts/{host}", "PATCH /v1/hosts/{host}", "DELETE /v1/hosts/{host}",
 		"GET /v1/pods", "POST /v1/pods", "GET /v1/pods/{pod}", "PATCH /v1/pods/{pod}", "PUT /v1/pods/{pod}", "DELETE /v1/pods/{pod}",
 		"GET /v1/pods/{pod}/nodes", "POST /v1/pods/{pod}/nodes", "GET /v1/pods/{pod}/nodes/{node}", "DELETE /v1/pods/{pod}/nodes/{node}",
@@ -82,6 +82,7 @@ var success = []struct {
 	status int
 }{
 	{"GET /v1/cluster", "/v1/cluster", "", 200},
+	{"GET /v1/whoami", "/v1/whoami", "", 200},
 	{"POST /v1/cluster/init", "/v1/cluster/init", "", 200},
 	{"GET /v1/balancer", "/v1/balancer", "", 200},
 	{"GET /v1/pods", "/v1/pods?limit=1", "", 200},

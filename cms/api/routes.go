@@ -53,6 +53,7 @@ func (a *API) routes() http.Handler {
 		Transformers:                 []huma.Transformer{transform},
 	})
 	a.clusterRoutes()
+	a.whoamiRoutes()
 	a.podRoutes()
 	a.nodeRoutes()
 	a.elasticityRoutes()
@@ -66,7 +67,7 @@ func (a *API) routes() http.Handler {
 	a.served = mux.patterns
 	a.doc = sync.OnceValue(func() []byte { return mustJSON(a.huma.OpenAPI()) })
 	a.auditNames = sync.OnceValue(func() auditNames { return newAuditNames(a.schemas) })
-	return a.audited(a.guard(mux.ServeMux, plainPaths(mux.patterns)))
+	return a.traced(mux.ServeMux, a.audited(a.guard(mux.ServeMux, plainPaths(mux.patterns))))
 }
 
 // plainPaths returns the paths without parameters, for hints.
@@ -97,6 +98,9 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 	}
 	if isWrite(r.method) {
 		op.Middlewares = append(op.Middlewares, auditRoute)
+	}
+	if a.cfg.TracerProvider != nil {
+		op.Middlewares = append(op.Middlewares, traceNames)
 	}
 	if r.role != "" {
 		op.Middlewares = append(op.Middlewares, a.authorize(r.role))

@@ -98,6 +98,9 @@ func TestLife(t *testing.T) {
 	c, ctx := newCluster(t), t.Context()
 	require.NoError(t, c.Healthy(ctx))
 	require.NoError(t, c.Ready(ctx))
+	me, err := c.WhoAmI(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, wire.WhoAmI{Name: "test", Role: "operator", SignIn: true}, me)
 
 	pods, err := c.Init(ctx)
 	require.NoError(t, err)

@@ -37,6 +37,11 @@ func (c *Client) Cluster(ctx context.Context) (wire.Cluster, error) {
 	return do[wire.Cluster](ctx, c, request{method: http.MethodGet, path: "/v1/cluster"})
 }
 
+// WhoAmI returns whom the server takes this client for, and what it may do.
+func (c *Client) WhoAmI(ctx context.Context) (wire.WhoAmI, error) {
+	return do[wire.WhoAmI](ctx, c, request{method: http.MethodGet, path: "/v1/whoami"})
+}
+
 // Init creates those of the server's default pods that are missing, and returns
 // all of them.
 func (c *Client) Init(ctx context.Context) ([]wire.Pod, error) {
