@@ -77,6 +77,7 @@ func TestForeignLibrariesStayInTheirRooms(t *testing.T) {
 		"go.etcd.io/bbolt":                        {"cms/boltstore"},
 		"github.com/danielgtaylor/huma/":          {"cms/api"},
 		"github.com/spf13/cobra":                  {"examples/cloud"},
+		"github.com/coreos/go-systemd/":           {"examples/server"},
 		"github.com/HdrHistogram/hdrhistogram-go": {"balancer", "internal", "metrics"},
 	}
 	for _, p := range list(t) {

@@ -34,7 +34,10 @@ func (m *Manager) Pod(name string) (PodStatus, error) {
 // is idempotent.
 func (m *Manager) Init(ctx context.Context) ([]PodStatus, error) {
 	var out []PodStatus
-	for _, spec := range m.cfg.DefaultPods {
+	m.mu.RLock()
+	defaults := m.cfg.DefaultPods
+	m.mu.RUnlock()
+	for _, spec := range defaults {
 		s, err := m.CreatePod(ctx, spec)
 		if errors.Is(err, ErrExists) {
 			s, err = m.Pod(spec.Name)
@@ -45,6 +48,14 @@ func (m *Manager) Init(ctx context.Context) ([]PodStatus, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// SetDefaultPods replaces what [Manager.Init] creates from now on. Init tells
+// what is wrong with them.
+func (m *Manager) SetDefaultPods(pods []PodSpec) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cfg.DefaultPods = pods
 }
 
 // CreatePod makes a pod without nodes. It returns [Faults], [ErrExists], or

@@ -101,7 +101,8 @@ func (p Program) demo(ctx context.Context, s settings, f flags) error {
 			`{"kind":"cooldown","up":"2s","down":"4s","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)},
 		patience: 30 * time.Second,
 	}
-	return d.run(ctx, s, p, s.logger(p.Stderr))
+	log, _ := s.logger(p.Stderr)
+	return d.run(ctx, s, p, log)
 }
 
 // freeOr returns the address, or one with a free port where another program

@@ -90,12 +90,14 @@ func (p Program) Run(ctx context.Context, args []string) int {
 			cmp.Or(s.cluster, cms.DefaultName), s.stack, len(s.hosts), len(s.pods), s.listen)
 		return ExitOK
 	}
-	return p.untilSignal(ctx, func(ctx context.Context) error {
-		if f.demo {
-			return p.demo(ctx, s, f)
-		}
-		return p.serve(ctx, s)
-	})
+	if f.demo {
+		return p.untilSignal(ctx, func(ctx context.Context) error { return p.demo(ctx, s, f) }, syscall.SIGHUP)
+	}
+	// From now on, so that an early one does not end the program.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	return p.untilSignal(ctx, func(ctx context.Context) error { return p.serve(ctx, s, hangups) })
 }
 
 func (p Program) withDefaults() Program {
@@ -127,11 +129,11 @@ func (p Program) getenv(name string) string {
 // and its group, and impatience takes longer.
 const oneSignal = 500 * time.Millisecond
 
-// untilSignal runs f until it ends. The first signal ends its context, a later
+// untilSignal runs f until it ends. The first of SIGTERM, SIGINT and more ends its context, a later
 // one ends the waiting.
-func (p Program) untilSignal(ctx context.Context, f func(context.Context) error) int {
+func (p Program) untilSignal(ctx context.Context, f func(context.Context) error, more ...os.Signal) int {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	signal.Notify(signals, append(more, syscall.SIGTERM, os.Interrupt)...)
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -158,12 +160,15 @@ func (p Program) untilSignal(ctx context.Context, f func(context.Context) error)
 	}
 }
 
-// serve runs the server with these settings until ctx ends.
-func (p Program) serve(ctx context.Context, s settings) error {
-	sv, err := open(s, p, s.logger(p.Stderr))
+// serve runs the server with these settings until ctx ends. Each hangup makes it
+// read its configuration anew.
+func (p Program) serve(ctx context.Context, s settings, hangups <-chan os.Signal) error {
+	log, form := s.logger(p.Stderr)
+	sv, err := open(s, p, log)
 	if err != nil {
 		return err
 	}
+	sv.logs, sv.hangups = form, hangups
 	return sv.run(ctx, func(ctx context.Context) error {
 		fmt.Fprintf(p.Stdout, "elastipod %s: cluster %s on the %s stack\n  API   %s\n  docs  %s/docs\n  data  %s\n",
 			version(), sv.cluster, sv.settings.stack, sv.url(), sv.url(), sv.data)
@@ -174,12 +179,12 @@ func (p Program) serve(ctx context.Context, s settings) error {
 	})
 }
 
-func (s settings) logger(w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: s.logLevel}
-	if s.logJSON {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
+// logger writes what the settings say; with what it also returns that may be
+// changed later.
+func (s settings) logger(w io.Writer) (*slog.Logger, *logs) {
+	var l logs
+	l.set(s.logJSON, s.logLevel)
+	return slog.New(l.handler(w)), &l
 }
 
 // version is that of the program's module, or the revision that it was built of.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -55,7 +56,12 @@ func load(f flags, environ func(string) string, policies *elastic.Registry) (set
 	}
 	r.override()
 	s := r.resolve()
-	return s, r.err()
+	if err := r.err(); err != nil {
+		return s, err
+	}
+	s.facts = r.facts(&s)
+	s.again = func() (settings, error) { return load(f, environ, policies) }
+	return s, nil
 }
 
 // override puts the flags that were given over the file.
@@ -119,6 +125,7 @@ func (r *resolver) resolve() settings {
 		tlsKey:         r.path("tls.key", c.TLS.Key),
 		allowedHosts:   c.AllowedHosts,
 		allowedOrigins: c.AllowedOrigins,
+		insecure:       c.Insecure,
 		tick:           c.Tick.Std(),
 		startParallel:  int(c.StartParallel),
 		history:        int(c.History),
@@ -142,6 +149,7 @@ func (r *resolver) resolve() settings {
 	r.resolveBounds(&s)
 	r.resolveTLS(&s)
 	s.tokens = r.tokens()
+	r.checkOrigins()
 	r.checkListen(&s)
 	r.resolveHosts(&s)
 	r.resolvePods(&s)
@@ -211,6 +219,16 @@ func (r *resolver) resolveTLS(s *settings) {
 	}
 }
 
+// checkOrigins finds what browsers would never send as an origin.
+func (r *resolver) checkOrigins() {
+	p := http.NewCrossOriginProtection()
+	for i, o := range r.cfg.AllowedOrigins {
+		if err := p.AddTrustedOrigin(o); err != nil {
+			r.faults.Add(fmt.Sprintf("allowed_origins[%d]", i), `use one such as "https://ops.example.com"`, "%.80q is not an origin", o)
+		}
+	}
+}
+
 // checkListen refuses to be reached from other machines without a token and TLS.
 func (r *resolver) checkListen(s *settings) {
 	host, port, err := net.SplitHostPort(s.listen)
@@ -226,19 +244,24 @@ func (r *resolver) checkListen(s *settings) {
 		r.faults.Add("listen", `use an IP address and a port, such as "127.0.0.1:3000"`, "%.80q is not an IP address", host)
 		return
 	}
-	if host != "" && a.IsLoopback() || r.cfg.Insecure {
+	if host != "" && a.IsLoopback() {
 		return
 	}
+	if missing := s.unguarded(); missing != "" {
+		r.faults.Add("listen", "set "+missing+", or accept the risk with --insecure", "%s can be reached from other machines", s.listen)
+	}
+}
+
+// unguarded says what an API lacks that other machines may reach.
+func (s *settings) unguarded() string {
 	var missing []string
-	if len(s.tokens) == 0 {
+	if len(s.tokens) == 0 && !s.insecure {
 		missing = append(missing, "a token (--token-file)")
 	}
-	if s.tlsCert == "" {
+	if s.tlsCert == "" && !s.insecure {
 		missing = append(missing, "TLS (--tls-cert and --tls-key)")
 	}
-	if len(missing) > 0 {
-		r.faults.Add("listen", "set "+strings.Join(missing, " and ")+", or accept the risk with --insecure", "%s can be reached from other machines", s.listen)
-	}
+	return strings.Join(missing, " and ")
 }
 
 // dataDir returns the absolute data directory.

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,12 +37,24 @@ type server struct {
 	exporter *prom.Exporter
 	api      *api.API
 	http     *http.Server
+	notify   *notifier    // nil: nobody wants to know
+	logs     *logs        // nil: the log stays as it is
+	tls      *certificate // nil: no TLS
+	page     swapped
+
+	current   atomic.Pointer[settings] // what is in force: reloads change a part
+	reloading chan struct{}            // a token: who holds it may change what is in force
+	hangups   <-chan os.Signal         // each asks for a reload
 }
 
 // open makes everything and begins to listen; nothing runs yet.
 func open(s settings, p Program, log *slog.Logger) (_ *server, err error) {
-	sv := &server{settings: s, program: p, log: log}
-	if sv.listener, err = listen(s.listen); err != nil {
+	sv := &server{settings: s, program: p, log: log, reloading: make(chan struct{}, 1)}
+	sv.current.Store(&s)
+	if sv.notify, err = newNotifier(log, p.getenv("NOTIFY_SOCKET")); err != nil {
+		return nil, err
+	}
+	if sv.listener, err = listen(s); err != nil {
 		return nil, err
 	}
 	if sv.stack, err = newStack(s, log); err != nil {
@@ -60,28 +74,55 @@ func (sv *server) wire() (err error) {
 	sv.exporter = prom.New(prom.Config{Source: sv.metrics, Version: version()})
 	if sv.api, err = api.New(api.Config{
 		Manager: sv.manager, Tokens: sv.tokens, Metrics: sv.exporter.Handler(), Version: version(), Logger: sv.log,
-		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins,
+		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins, Reload: sv.reloadFunc(),
 	}); err != nil {
 		return err
 	}
-	page, err := dashboard.New(dashboard.Config{Cluster: sv.cluster, Version: version(), Tokens: len(sv.tokens) > 0})
+	page, err := sv.newPage(sv.settings)
 	if err != nil {
 		return err
 	}
+	sv.page.set(page)
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", frontPage(sv.cluster, page))
-	mux.Handle("GET "+dashboard.Prefix, page)
+	mux.Handle("GET /{$}", frontPage(sv.cluster, &sv.page))
+	mux.Handle("GET "+dashboard.Prefix, &sv.page)
 	mux.Handle("/", sv.api.Handler())
 	sv.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(sv.log.Handler(), slog.LevelDebug)}
 	sv.api.Bound(sv.http)
 	if sv.tlsCert != "" {
-		sv.http.TLSConfig, err = reloadingTLS(sv.tlsCert, sv.tlsKey)
+		if sv.tls, err = newCertificate(sv.tlsCert, sv.tlsKey); err != nil {
+			return err
+		}
+		sv.http.TLSConfig = sv.tls.config()
 	}
-	return err
+	return nil
 }
 
-// listen opens the API's address and says what to do where it is taken.
-func listen(address string) (net.Listener, error) {
+// newPage makes the dashboard.
+func (sv *server) newPage(s settings) (http.Handler, error) {
+	return dashboard.New(dashboard.Config{Cluster: sv.cluster, Version: version(), Tokens: len(s.tokens) > 0})
+}
+
+// swapped is a handler that may be replaced while it serves.
+type swapped struct{ now atomic.Pointer[http.Handler] }
+
+func (s *swapped) set(h http.Handler) { s.now.Store(&h) }
+
+func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*s.now.Load()).ServeHTTP(w, r) }
+
+// listen opens the API's address, or takes the socket that systemd opened for
+// it, and says what to do where the address is taken.
+func listen(s settings) (net.Listener, error) {
+	if l, err := inherited(); l != nil || err != nil {
+		if err == nil {
+			err = s.checkReach(l.Addr())
+		}
+		if err != nil && l != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		return l, err
+	}
+	address := s.listen
 	l, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("API: %s is taken by another program; end that one, or choose another address with --listen", address)
@@ -112,7 +153,7 @@ func (sv *server) run(ctx context.Context, ready func(context.Context) error) er
 	defer cancel(nil)
 
 	var managing, serving, others sync.WaitGroup
-	managed := make(chan struct{})
+	managed, told := make(chan struct{}), make(chan struct{})
 	managing.Go(func() {
 		defer close(managed)
 		if err := sv.manager.Run(manageCtx); err != nil {
@@ -133,6 +174,20 @@ func (sv *server) run(ctx context.Context, ready func(context.Context) error) er
 		sv.createPods(ctx)
 		if err := ready(ctx); err != nil {
 			cancel(err)
+			return
+		}
+		sv.notify.ready(sv.statusLine())
+		close(told)
+		sv.reloadOnHangup(ctx)
+	})
+	managing.Go(func() {
+		select {
+		case <-told:
+			alive := newProgress(sv.notify.interval(), sv.tick)
+			sv.notify.run(manageCtx, sv.statusLine, func(now time.Time) error {
+				return alive.check(now, sv.manager.Pods(), sv.manager.Balancer())
+			})
+		case <-manageCtx.Done():
 		}
 	})
 	others.Go(func() { sv.feed(ctx) })
@@ -142,15 +197,17 @@ func (sv *server) run(ctx context.Context, ready func(context.Context) error) er
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		failed = cause
 	}
-	sv.log.Info("stopping", "stop_nodes", sv.stopNodes)
+	end := sv.current.Load()
+	sv.log.Info("stopping", "stop_nodes", end.stopNodes)
 	limit := stopLimit
-	if sv.stopNodes {
-		limit += sv.stopTimeout
+	if end.stopNodes {
+		limit += end.stopTimeout
 	}
+	sv.notify.stopping(limit)
 	ended := make(chan error, 1)
 	go func() {
 		others.Wait()
-		ended <- sv.stop(managed, stopManager, func() { serving.Wait(); managing.Wait() })
+		ended <- sv.stop(end, managed, stopManager, func() { serving.Wait(); managing.Wait() })
 	}()
 	select {
 	case err := <-ended:
@@ -162,10 +219,10 @@ func (sv *server) run(ctx context.Context, ready func(context.Context) error) er
 
 // stop ends everything: nodes where that is wanted, then the API, the manager,
 // the balancer and the store.
-func (sv *server) stop(managed <-chan struct{}, stopManager func(), wait func()) error {
+func (sv *server) stop(end *settings, managed <-chan struct{}, stopManager func(), wait func()) error {
 	var errs []error
-	if sv.stopNodes {
-		errs = append(errs, sv.halt(managed))
+	if end.stopNodes {
+		errs = append(errs, sv.halt(managed, end.stopTimeout))
 	}
 	sv.api.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
@@ -177,12 +234,12 @@ func (sv *server) stop(managed <-chan struct{}, stopManager func(), wait func())
 	wait()
 	ctx, cancel = context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	return errors.Join(append(errs, sv.stack.close(ctx, sv.stopNodes))...)
+	return errors.Join(append(errs, sv.stack.close(ctx, end.stopNodes))...)
 }
 
 // halt ends all nodes, unless the manager is not there any more.
-func (sv *server) halt(managed <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), sv.stopTimeout)
+func (sv *server) halt(managed <-chan struct{}, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	select {
 	case <-managed:
@@ -208,29 +265,34 @@ func (sv *server) serveHTTP() error {
 // cannot be created does not keep the others from running.
 func (sv *server) createPods(ctx context.Context) {
 	for _, p := range sv.pods {
-		if err := sv.createPod(ctx, p); err != nil {
+		if _, err := sv.createPod(ctx, p); err != nil {
 			sv.log.Error("create a pod of the configuration", "pod", p.spec.Name, "error", err)
 		}
 	}
 }
 
-func (sv *server) createPod(ctx context.Context, p podSettings) error {
+// createPod says whether it made the pod, also where what comes after failed. A
+// pod that is there already stays as it is: it may have been changed since.
+func (sv *server) createPod(ctx context.Context, p podSettings) (made bool, err error) {
 	if _, err := sv.manager.CreatePod(ctx, p.spec); errors.Is(err, cms.ErrExists) {
-		return nil // as it is: it may have been changed since
+		return false, nil
 	} else if err != nil {
-		return err
+		return false, err
 	}
 	for range p.nodes {
 		if _, err := sv.manager.RegisterNode(ctx, p.spec.Name, ""); err != nil {
-			return err
+			return true, err
 		}
 		if _, err := sv.manager.Launch(ctx, p.spec.Name); err != nil {
-			return err
+			return true, err
 		}
 	}
 	if p.elasticity == nil {
-		return nil
+		return true, nil
 	}
-	_, err := sv.manager.SetElasticity(ctx, p.spec.Name, *p.elasticity)
-	return err
+	_, err = sv.manager.SetElasticity(ctx, p.spec.Name, *p.elasticity)
+	return true, err
 }
+
+// statusLine says in a line how the cluster is.
+func (sv *server) statusLine() string { return statusLine(sv.manager.Pods(), sv.manager.Hosts()) }

@@ -34,6 +34,7 @@ type settings struct {
 	tlsCert, tlsKey              string // both or none
 	tokens                       []api.Token
 	allowedHosts, allowedOrigins []string
+	insecure                     bool
 
 	tick                   time.Duration // 0: the manager's default, as the next two
 	startParallel, history int
@@ -49,6 +50,9 @@ type settings struct {
 	process processSettings
 
 	workloadBinary string // absolute; empty: this program
+
+	facts []fact                   // all of this, to be compared
+	again func() (settings, error) // reads the same flags and file anew; nil: nothing was read
 }
 
 // podSettings is a pod that is created at start.

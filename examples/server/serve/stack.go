@@ -138,22 +138,27 @@ func (st *stack) openRuntime(_ context.Context, h pod.Host, c pod.Cluster) (pod.
 	})
 }
 
-// config is that of the manager.
-func (st *stack) config(p Program) cms.Config {
-	defaults := st.defaultPods
+// defaults are what "cloud init" creates with these settings.
+func (st *stack) defaults(s settings) []cms.PodSpec {
+	defaults := s.defaultPods
 	if defaults == nil {
 		defaults = st.demoPods()
 	}
-	if st.freeFronts {
+	if s.freeFronts {
 		for _, p := range defaults {
 			for i := range p.Fronts {
 				p.Fronts[i].Listen = freeOr(p.Fronts[i].Listen)
 			}
 		}
 	}
+	return defaults
+}
+
+// config is that of the manager.
+func (st *stack) config(p Program) cms.Config {
 	return cms.Config{
 		Name: st.cluster, Store: st.store, Balancer: st.balancer, OpenRuntime: st.openRuntime,
-		Hosts: st.hosts, DefaultPods: defaults, Policies: p.Policies,
+		Hosts: st.hosts, DefaultPods: st.defaults(st.settings), Policies: p.Policies,
 		Tick: st.tick, StartParallel: st.startParallel, History: st.history, Logger: st.log,
 	}
 }

@@ -2,7 +2,9 @@ package serve
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/elastipod/elastipod/cms/api"
@@ -29,7 +31,7 @@ func (r *resolver) tokens() []api.Token {
 				continue
 			}
 		default:
-			data, problem, allowed := readSecretFile(r.path("", t.File))
+			data, problem, allowed := r.readSecretFile(r.path("", t.File))
 			if problem != "" {
 				r.faults.Add(at+".file", allowed, "%s", problem)
 				continue
@@ -46,7 +48,7 @@ func (r *resolver) tokens() []api.Token {
 		return out
 	}
 	file := r.path("token_file", r.cfg.TokenFile)
-	data, problem, allowed := readSecretFile(file)
+	data, problem, allowed := r.readSecretFile(file)
 	if problem != "" {
 		r.faults.Add("token_file", allowed, "%s", problem)
 		return out
@@ -103,13 +105,19 @@ func checkToken(name, role, secret string, others []api.Token) (problem, allowed
 	return "", ""
 }
 
-// readSecretFile reads a file that only its owner may read.
-func readSecretFile(file string) (data []byte, problem, allowed string) {
+// readSecretFile reads a file that only its owner may read. systemd guards the
+// directory of its credentials, and lets the service's user read them through an
+// access list, which shows as rights of the group.
+func (r *resolver) readSecretFile(file string) (data []byte, problem, allowed string) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, plainError(err), "name a file that can be read"
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	others := fs.FileMode(0o077)
+	if dir := r.environ("CREDENTIALS_DIRECTORY"); filepath.IsAbs(dir) && filepath.Dir(file) == filepath.Clean(dir) {
+		others = 0o037
+	}
+	if mode := info.Mode().Perm(); mode&others != 0 {
 		return nil, fmt.Sprintf("%s can be read by others (mode %04o)", file, mode), "chmod 600 " + file
 	}
 	if data, err = os.ReadFile(file); err != nil {
