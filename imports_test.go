@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"cms/job":             {"pod", "metrics"},
 	"cms/api":             {"cms", "cms/job", "cms/wire", "pod", "balancer", "elastic", "metrics"},
 	"cms/client":          {"cms/wire"},
+	"cms/webhook":         {"cms", "cms/api", "cms/wire", "pod"},
 	"examples":            {"*"},
 	"internal":            {},
 	"internal/proxybench": {"balancer", "balancer/inproc"},
@@ -77,6 +78,7 @@ func TestForeignLibrariesStayInTheirRooms(t *testing.T) {
 		"go.etcd.io/bbolt":                        {"cms/boltstore"},
 		"github.com/danielgtaylor/huma/":          {"cms/api"},
 		"github.com/spf13/cobra":                  {"examples/cloud"},
+		"github.com/standard-webhooks/":           {"cms/webhook"},
 		"github.com/coreos/go-systemd/":           {"examples/server"},
 		"github.com/HdrHistogram/hdrhistogram-go": {"balancer", "internal", "metrics"},
 	}
