@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type app struct {
 	context   string
 	token     string
 	tokenFile string
+	ca        string
 	insecure  bool
 	output    string
 	wait      bool
@@ -100,19 +102,16 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	f.StringVar(&a.context, "context", "", "context to use (environment: CLOUD_CONTEXT; see \"cloud context\")")
 	f.StringVar(&a.token, "token", "", "token for the server (environment: CLOUD_TOKEN, which other users of the machine cannot see)")
 	f.StringVar(&a.tokenFile, "token-file", "", "file that holds the token")
+	f.StringVar(&a.ca, "ca", "", "PEM file of the authority that signed the server's certificate (default: those of this machine)")
 	f.BoolVar(&a.insecure, "insecure", false, "send the token to another machine without TLS, too")
 	f.StringVarP(&a.output, "output", "o", "table", `how to print: "table" or "json", and "yaml" for get`)
 	f.BoolVar(&a.wait, "wait", true, "wait until what was asked for has happened")
 	f.BoolVar(&a.noWait, "no-wait", false, "return as soon as the server has taken it on")
 	f.DurationVar(&a.timeout, "timeout", 5*time.Minute, "how long to wait")
-	must(root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		formats := []string{"table", "json"}
-		if _, yaml := cmd.Annotations[takesYAML]; yaml {
-			formats = append(formats, "yaml")
-		}
-		return formats, cobra.ShellCompDirectiveNoFileComp
+	must(root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return formats(cmd), cobra.ShellCompDirectiveNoFileComp
 	}))
-	must(root.RegisterFlagCompletionFunc("context", func(cmd *cobra.Command, _ []string, given string) ([]string, cobra.ShellCompDirective) {
+	must(root.RegisterFlagCompletionFunc("context", func(cmd *cobra.Command, _ []string, given string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return completeContexts(cmd, nil, given)
 	}))
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) }
@@ -125,8 +124,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		a.launchCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.elasticityCommand(), a.requestCommand(), a.whyCommand(), a.topCommand(), a.doctorCommand(),
 		a.eventsCommand(), a.logsCommand(), a.hostCommand(), a.balancerCommand(),
+		a.reloadCommand(), a.whoamiCommand(),
 		a.contextCommand(), a.completionCommand(), a.versionCommand(), a.docsCommand(),
 	)
+	noFiles(root)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
 		help.Example = "  cloud help pod register"
@@ -136,12 +137,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 
 // checkFlags looks at the flags that every command has.
 func (a *app) checkFlags(cmd *cobra.Command) error {
-	switch _, yaml := cmd.Annotations[takesYAML]; {
-	case a.output == "table" || a.output == "json" || a.output == "yaml" && yaml:
-	case yaml:
-		return usagef(`-o %q is unknown; use "table", "json" or "yaml"`, a.output)
-	default:
-		return usagef(`-o %q is unknown; use "table" or "json"`, a.output)
+	if !slices.Contains(formats(cmd), a.output) {
+		return unknown(fmt.Sprintf("-o %q is unknown", a.output), a.output, formats(cmd))
 	}
 	flags := cmd.Flags()
 	if flags.Changed("server") {
@@ -172,6 +169,14 @@ func (a *app) checkFlags(cmd *cobra.Command) error {
 // takesYAML annotates commands that can print YAML too.
 const takesYAML = "yaml"
 
+// formats are what a command can print.
+func formats(cmd *cobra.Command) []string {
+	if _, yaml := cmd.Annotations[takesYAML]; yaml {
+		return []string{"table", "json", "yaml"}
+	}
+	return []string{"table", "json"}
+}
+
 func withYAML(cmd *cobra.Command) *cobra.Command {
 	cmd.Annotations = map[string]string{takesYAML: ""}
 	return cmd
@@ -188,7 +193,7 @@ func (a *app) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{Server: a.server, Token: token, Insecure: a.insecure, UserAgent: "cloud/" + ownVersion()})
+	return a.connect(token)
 }
 
 // runner is what a command does, once its arguments are right.
@@ -232,10 +237,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 			known = append(known, c.Name())
 		}
 	}
-	if near := nearest(args[0], known); near != "" {
-		return usagef("%s has no command %q; did you mean %q?", cmd.CommandPath(), args[0], near)
-	}
-	return usagef("%s has no command %q; there are %s", cmd.CommandPath(), args[0], quoted(known))
+	return unknown(fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0]), args[0], known)
 }
 
 // nearFlag adds to "unknown flag" which one may have been meant.

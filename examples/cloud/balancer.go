@@ -24,6 +24,7 @@ and waiting, errors, and response times of about the last ten seconds.`,
 		Args: names(),
 	}
 	cmd.Flags().StringVar(&front, "front", "", "show this front only")
+	must(cmd.RegisterFlagCompletionFunc("front", a.completeFlag(frontNames)))
 	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, _ []string) error {
 		b, err := c.Balancer(ctx)
 		if err != nil {

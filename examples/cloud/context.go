@@ -28,8 +28,8 @@ func (a *app) contextAddCommand() *cobra.Command {
 		Use:   "add NAME --server URL",
 		Short: "Keep the address of a cluster",
 		Long: `Keep a server and where its token comes from: a file (--token-file), a variable of the environment
-(--token-env), or the token itself (--token), which then lies in the file of contexts. The first context
-that is added is in use at once.`,
+(--token-env), or the token itself (--token), which then lies in the file of contexts. What --ca and
+--insecure say is kept, too. The first context that is added is in use at once.`,
 		Example: `  cloud context add prod --server https://cluster.example --token-file ~/.prod-token
   cloud context add test --server http://127.0.0.1:3001 --token-env TEST_TOKEN`,
 		Args:              names("NAME"),
@@ -47,12 +47,14 @@ that is added is in use at once.`,
 		}
 		a.running = true
 		added := serverContext{Server: a.server, TokenEnv: tokenEnv, Token: a.token, Insecure: a.insecure}
-		if a.tokenFile != "" {
-			path, err := filepath.Abs(a.tokenFile)
-			if err != nil {
+		for path, kept := range map[string]*string{a.tokenFile: &added.TokenFile, a.ca: &added.CA} {
+			if path == "" {
+				continue
+			}
+			var err error
+			if *kept, err = filepath.Abs(path); err != nil {
 				return err
 			}
-			added.TokenFile = path
 		}
 		known, err := readContexts()
 		if err != nil {
@@ -201,10 +203,14 @@ func (a *app) printContext(known contexts, name, what string) error {
 }
 
 // completeContexts offers the names of contexts; no server is asked.
-func completeContexts(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func completeContexts(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	known, err := readContexts()
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return sortedKeys(known.Contexts), cobra.ShellCompDirectiveNoFileComp
+	var all []cobra.Completion
+	for _, name := range sortedKeys(known.Contexts) {
+		all = append(all, cobra.CompletionWithDesc(name, known.Contexts[name].Server))
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
 }

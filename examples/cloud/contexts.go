@@ -28,6 +28,7 @@ type serverContext struct {
 	TokenEnv  string `json:"token_env,omitempty"`
 	Token     string `json:"token,omitempty"`
 	Insecure  bool   `json:"insecure,omitempty"`
+	CA        string `json:"ca,omitempty"`
 }
 
 // secretSource says where the token comes from, and never the token.
@@ -91,7 +92,7 @@ func readContexts() (contexts, error) {
 		return c, nil
 	}
 	if err != nil {
-		return c, fmt.Errorf("contexts: %w", err)
+		return c, contextFileError(err)
 	}
 	if err := yaml.UnmarshalWithOptions(data, &c, yaml.Strict()); err != nil {
 		return c, fmt.Errorf("contexts: %w", placed(path, err))
@@ -107,11 +108,11 @@ func (c contexts) write() error {
 	}
 	dir := filepath.Dir(c.path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("contexts: %w", err)
+		return contextFileError(err)
 	}
 	f, err := os.CreateTemp(dir, ".cloud-*") // with mode 0600
 	if err != nil {
-		return fmt.Errorf("contexts: %w", err)
+		return contextFileError(err)
 	}
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Sync(), f.Close())
@@ -119,9 +120,14 @@ func (c contexts) write() error {
 		err = os.Rename(f.Name(), c.path)
 	}
 	if err != nil {
-		return fmt.Errorf("contexts: %w", errors.Join(err, os.Remove(f.Name())))
+		return contextFileError(errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
+}
+
+// contextFileError says what to do about a file that cannot be read or written.
+func contextFileError(err error) error {
+	return fmt.Errorf("contexts: %w; set CLOUD_CONFIG to a file that you may write", err)
 }
 
 // find returns the context of a name, or an error that names one like it.
@@ -169,6 +175,9 @@ func (a *app) resolve() error {
 	}
 	a.server, a.resolved = c.Server(), true
 	a.insecure = a.insecure || a.from.Insecure
+	if a.ca == "" {
+		a.ca = a.from.CA
+	}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -38,13 +37,15 @@ policy. It waits until MIN nodes are online, unless --no-wait is given, and give
 a program is missing. Registered nodes are launched before others are made. With --dry-run decisions are
 only recorded, for "cloud why".`,
 		Example: `  cloud elasticity enable light 1 6
+  cloud elasticity enable light 2 20 --policy 'target metric=cpu value=0.6'
   cloud elasticity enable light 2 20 --policy '{"kind":"target","metric":"cpu","value":0.6}'
   cloud elasticity enable light 1 6 --dry-run`,
 		Args:              names("POD", "MIN", "MAX"),
 		ValidArgsFunction: a.complete(podNames),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "record decisions, and carry none out")
-	cmd.Flags().StringVar(&policy, "policy", "", "policy as JSON (default: the one that it has)")
+	cmd.Flags().StringVar(&policy, "policy", "", "policy, as JSON or as a kind and its settings (default: the one that it has)")
+	must(cmd.RegisterFlagCompletionFunc("policy", a.completeFlag(policyKinds)))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var bounds [2]wire.Count
 		for i, name := range []string{"MIN", "MAX"} {
@@ -62,10 +63,11 @@ only recorded, for "cloud why".`,
 			patch["mode"] = "dry-run"
 		}
 		if policy != "" {
-			if !json.Valid([]byte(policy)) {
-				return usagef("--policy %q is not JSON; %s", policy, wire.AllowedPolicy)
+			parsed, err := parsePolicy(policy)
+			if err != nil {
+				return err
 			}
-			patch["policy"] = json.RawMessage(policy)
+			patch["policy"] = parsed
 		}
 		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
 			p, err := c.Pod(ctx, args[0])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/client"
 	"github.com/elastipod/elastipod/cms/wire"
 )
@@ -39,6 +40,7 @@ without losing an event. With -o json each line is one event.`,
 	f.BoolVar(&ticks, "ticks", false, "with -f: also print every decision, also those that change nothing")
 	f.IntVar(&limit, "limit", 50, "print this many past events at most; 0 is all that are kept")
 	must(cmd.RegisterFlagCompletionFunc("pod", a.completeFlag(podNames)))
+	must(cmd.RegisterFlagCompletionFunc("type", fixed(eventTypes()...)))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if limit < 0 {
 			return usagef("--limit %d: use 0 or more", limit)
@@ -58,6 +60,21 @@ without losing an event. With -o json each line is one event.`,
 		})(cmd, args)
 	}
 	return cmd
+}
+
+// eventTypes are the types of events, and the families of them.
+func eventTypes() []cobra.Completion {
+	var all []cobra.Completion
+	for _, t := range []cms.EventType{
+		cms.EventPodCreated, cms.EventPodUpdated, cms.EventPodPaused, cms.EventPodResumed, cms.EventPodDeleting, cms.EventPodDeleted,
+		cms.EventElasticityChanged, cms.EventScaled, cms.EventProblem,
+		cms.EventNodeRegistered, cms.EventNodeStarting, cms.EventNodeOnline, cms.EventNodeDraining, cms.EventNodeFailed, cms.EventNodeGone,
+		cms.EventImagePulling,
+		cms.EventHostAdded, cms.EventHostUpdated, cms.EventHostRemoved, cms.EventHostUnreachable, cms.EventHostReachable, cms.EventTick,
+	} {
+		all = append(all, string(t))
+	}
+	return append(all, cobra.CompletionWithDesc("pod", "every pod.…"), cobra.CompletionWithDesc("node", "every node.…"), cobra.CompletionWithDesc("host", "every host.…"))
 }
 
 // printEvents prints the past and then, with follow, what comes. The stream does

@@ -2,10 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,15 +23,55 @@ import (
 // explain says what went wrong and what to do next.
 func (a *app) explain(ctx context.Context, err error) string {
 	var refused *client.Error
+	var network net.Error
 	switch {
 	case errors.As(err, &refused):
 		return a.explainProblem(ctx, refused)
+	case errors.As(err, new(tokenError)):
+		text := strings.TrimPrefix(err.Error(), "client: ")
+		if strings.HasSuffix(text, "or allow it") {
+			text += " with --insecure"
+		}
+		return text
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("no server at %s; start one with \"go run ./examples/server\", or name another with --server or CLOUD_SERVER", a.server)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Sprintf("%s broke the connection off: %s; see that it is an elastipod server and runs, then try again", a.server, innermost(err))
+	}
+	if text := a.explainTLS(err); text != "" {
+		return text
+	}
+	switch {
+	case errors.As(err, &network) && network.Timeout():
+		return fmt.Sprintf("%s does not answer: %s; see that it runs and is reached from here, or name another with --server or CLOUD_SERVER", a.server, innermost(err))
 	case errors.As(err, new(*net.DNSError)), unreachable(err):
 		return fmt.Sprintf("cannot reach %s: %s; name another server with --server or CLOUD_SERVER", a.server, innermost(err))
+	case errors.As(err, new(*json.SyntaxError)):
+		return joined(err) + " Name another with --server or CLOUD_SERVER"
 	}
 	return joined(err)
+}
+
+// explainTLS says what to do about certificates, and where one side speaks TLS and
+// the other does not; "" where it is neither.
+func (a *app) explainTLS(err error) string {
+	var name x509.HostnameError
+	var bad x509.CertificateInvalidError
+	secure := strings.Replace(a.server, "http://", "https://", 1)
+	plain := strings.Replace(a.server, "https://", "http://", 1)
+	switch {
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Sprintf("the certificate of %s is signed by an authority that is not known here; name the authority's certificate with --ca", a.server)
+	case errors.As(err, &name):
+		return fmt.Sprintf("the certificate of %s is for another name: %s; use a name that it holds in --server", a.server, name.Error())
+	case errors.As(err, &bad):
+		return fmt.Sprintf("the certificate of %s is not valid: %s; renew it, and see that this machine's clock is right", a.server, bad.Error())
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
+		if secure == a.server {
+			return fmt.Sprintf("%s does not speak TLS; use --server %s", a.server, plain)
+		}
+	}
+	return ""
 }
 
 func unreachable(err error) bool {
@@ -44,10 +90,20 @@ func innermost(err error) error {
 }
 
 func (a *app) explainProblem(ctx context.Context, p *client.Error) string {
-	switch p.Problem.Status {
-	case 401:
-		return fmt.Sprintf("%s wants a token that it knows; set CLOUD_TOKEN or --token-file", a.server)
-	case 404:
+	detail := p.Problem.Detail
+	foreign := strings.Contains(detail, "is it an elastipod server?")
+	switch {
+	case p.Problem.Status == 400 && foreign && strings.HasPrefix(a.server, "http://"):
+		return fmt.Sprintf("%s; it may speak TLS: try --server %s", strings.TrimSuffix(detail, "?"), strings.Replace(a.server, "http://", "https://", 1))
+	case foreign:
+		return detail + " Name another with --server or CLOUD_SERVER"
+	case p.Problem.Status == 401:
+		return a.explainToken()
+	case p.Problem.Status == 403:
+		return detail + "; use another token, with CLOUD_TOKEN, --token-file or --context (\"cloud whoami\" says whose it is)"
+	case p.Problem.Status == 404 && strings.HasPrefix(detail, "there is nothing at "), p.Problem.Status == 405:
+		return fmt.Sprintf("%s does not know %s %s; it may be older than this command: see \"cloud version\"", a.server, p.Method, p.Path)
+	case p.Problem.Status == 404:
 		if text := a.explainMissing(ctx, p.Path); text != "" {
 			return text
 		}
@@ -59,7 +115,25 @@ func (a *app) explainProblem(ctx context.Context, p *client.Error) string {
 		}
 		return strings.Join(texts, " | ")
 	}
-	return p.Problem.Detail
+	return detail
+}
+
+// explainToken says whether a token was sent, and where it came from.
+func (a *app) explainToken() string {
+	var from string
+	switch {
+	case a.token != "":
+		from = "--token"
+	case a.tokenFile != "":
+		from = "--token-file " + a.tokenFile
+	case a.from.secretSource() != "":
+		from = "the context, " + a.from.secretSource()
+	case os.Getenv("CLOUD_TOKEN") != "":
+		from = "CLOUD_TOKEN"
+	default:
+		return fmt.Sprintf("%s asks for a token; set CLOUD_TOKEN, or use --token-file or a context (\"cloud context add\")", a.server)
+	}
+	return fmt.Sprintf("%s does not know the token of %s; it may have been taken back: set CLOUD_TOKEN, or use --token-file or another --context", a.server, from)
 }
 
 func faultText(f wire.Fault) string {
@@ -91,18 +165,20 @@ func (a *app) explainMissing(ctx context.Context, path string) string {
 	}
 	switch parts[0] {
 	case "pods":
-		pods, err := podNames(ctx, c, nil)
+		known, err := podNames(ctx, c, nil)
 		if err != nil {
 			return ""
 		}
+		pods := bare(known)
 		if !slices.Contains(pods, parts[1]) {
 			return noSuch("pod", parts[1], pods, "").Error()
 		}
 		if len(parts) >= 4 && parts[2] == "nodes" {
-			nodes, err := nodeNames(ctx, c, []string{parts[1]})
+			known, err := nodeNames(ctx, c, []string{parts[1]})
 			if err != nil {
 				return ""
 			}
+			nodes := bare(known)
 			if slices.Contains(nodes, parts[3]) {
 				return "" // something of the node is missing, and the server says what
 			}
@@ -113,7 +189,7 @@ func (a *app) explainMissing(ctx context.Context, path string) string {
 		if err != nil {
 			return ""
 		}
-		return noSuch("host", parts[1], hosts, "").Error()
+		return noSuch("host", parts[1], bare(hosts), "").Error()
 	}
 	return ""
 }

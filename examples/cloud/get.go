@@ -58,17 +58,13 @@ func kindOf(args []string) (string, error) {
 	if slices.Contains(kinds[:], kind) {
 		return kind, nil
 	}
-	known := []string{"pods", "hosts", "elasticity"}
-	if near := nearest(args[0], known); near != "" {
-		return "", usagef("there is no kind %q; did you mean %q?", args[0], near)
-	}
-	return "", usagef("there is no kind %q; use pods, hosts or elasticity", args[0])
+	return "", unknown(fmt.Sprintf("there is no kind %q", args[0]), args[0], []string{"pods", "hosts", "elasticity"})
 }
 
 func (a *app) completeGet() cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, given string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, given string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) == 0 {
-			return []string{"pods", "hosts", "elasticity"}, cobra.ShellCompDirectiveNoFileComp
+			return []cobra.Completion{"pods", "hosts", "elasticity"}, cobra.ShellCompDirectiveNoFileComp
 		}
 		l := lister(podNames)
 		if kind, err := kindOf(args); err != nil {
@@ -81,9 +77,9 @@ func (a *app) completeGet() cobra.CompletionFunc {
 	}
 }
 
-// without returns names that are not among given.
-func without(names, given []string) []string {
-	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(given, n) })
+// without returns completions whose names are not among given.
+func without(all []cobra.Completion, given []string) []cobra.Completion {
+	return slices.DeleteFunc(all, func(c cobra.Completion) bool { return slices.Contains(given, bare([]string{c})[0]) })
 }
 
 // current returns everything that is set, hosts first, then each pod and its

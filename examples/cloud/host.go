@@ -131,8 +131,12 @@ address of that host on which ports of nodes are published, unless --address-mod
 	flags.StringVar(&f.advertise, "advertise", "", "address at which published ports are dialled (default: that of --bind)")
 	flags.StringArrayVar(&f.labels, "label", nil, "KEY=VALUE for people; repeat it")
 	flags.BoolVar(&f.cordoned, "cordoned", false, "let it take no nodes yet")
-	must(cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{"docker", "process"}, cobra.ShellCompDirectiveNoFileComp)))
-	must(cmd.RegisterFlagCompletionFunc("address-mode", cobra.FixedCompletions([]string{"auto", "container", "published"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("runtime", fixed("docker", "process")))
+	must(cmd.RegisterFlagCompletionFunc("address-mode", fixed("auto", "container", "published")))
+	must(cmd.MarkFlagFilename("file", "yaml", "yml", "json"))
+	for _, flag := range []string{"tls-ca", "tls-cert", "tls-key"} {
+		must(cmd.MarkFlagFilename(flag, "pem", "crt", "key"))
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		h, err := f.host(args, a.in, cmd.Flags().Changed)
 		if err != nil {

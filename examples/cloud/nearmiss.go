@@ -2,18 +2,47 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// nearest returns the name that was probably meant, or "".
+// nearest returns the name that was probably meant: one with few slips, or the only
+// one that begins so. It returns "" where there is none.
 func nearest(given string, names []string) string {
-	best, distance := "", max(len([]rune(given))/3, 2)+1
+	best, distance := "", max((len([]rune(given))+1)/3, 1)+1
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		if d := edits(strings.ToLower(given), strings.ToLower(name)); d < distance && d < len(name) {
 			best, distance = name, d
 		}
 	}
+	if best == "" && given != "" {
+		begun := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, strings.ToLower(given)) })
+		if len(begun) == 1 {
+			best = begun[0]
+		}
+	}
 	return best
+}
+
+// unknown is an error of usage: what was given is none of those that are known.
+// The text says what it is not.
+func unknown(text, given string, known []string) error {
+	if near := nearest(given, known); near != "" {
+		return usagef("%s; did you mean %q?", text, near)
+	}
+	return usagef("%s; use %s", text, oneOf(known))
+}
+
+// oneOf lists words as a choice.
+func oneOf(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = strconv.Quote(w)
+	}
+	if len(q) < 2 {
+		return strings.Join(q, "")
+	}
+	return strings.Join(q[:len(q)-1], ", ") + " or " + q[len(q)-1]
 }
 
 // edits counts the insertions, deletions, replacements and swaps of neighbours

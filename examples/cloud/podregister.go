@@ -80,6 +80,9 @@ it as PORT in its environment. A --front is ADDRESS:PORT, or NAME=ADDRESS:PORT w
 	flags.StringVar(&f.security, "security", "", `"default" or "strict"`)
 	flags.StringVar(&f.drain, "drain", "", "how long a node that leaves may finish what it does (default 30s)")
 	must(cmd.RegisterFlagCompletionFunc("host", a.completeFlag(hostNames)))
+	must(cmd.RegisterFlagCompletionFunc("security", fixed("default", "strict")))
+	must(cmd.RegisterFlagCompletionFunc("probe", fixed("tcp", "none", "/healthz")))
+	must(cmd.MarkFlagFilename("file", "yaml", "yml", "json"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if at := cmd.ArgsLenAtDash(); at >= 0 {
 			args = args[:at]

@@ -69,12 +69,16 @@ counted as failed. It exits with 1 if any failed. Interrupt it to end it early, 
 	flags.IntVar(&f.count, "count", 0, "with --rate: how many requests at most")
 	flags.BoolVar(&f.poisson, "poisson", false, "with --rate: at random moments, as independent users would")
 	flags.IntVar(&f.maxInFlight, "max-in-flight", openloop.DefaultMaxInFlight, "with --rate: how many connections at most")
-	must(cmd.RegisterFlagCompletionFunc("front", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) == 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return a.completeFlag(frontNames(args[0]))(cmd, nil, "")
+	must(cmd.RegisterFlagCompletionFunc("front", func(cmd *cobra.Command, args []string, given string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.completeFlag(func(ctx context.Context, c *client.Client, _ []string) ([]cobra.Completion, error) {
+			if len(args) == 0 {
+				return frontNames(ctx, c, nil)
+			}
+			p, err := c.Pod(ctx, args[0])
+			return frontsOf(p), err
+		})(cmd, args, given)
 	}))
+	must(cmd.RegisterFlagCompletionFunc("method", fixed("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		header, err := f.check(cmd.Flags().Changed)
 		if err != nil {
@@ -96,13 +100,6 @@ counted as failed. It exits with 1 if any failed. Interrupt it to end it early, 
 		})(cmd, args)
 	}
 	return cmd
-}
-
-func frontNames(pod string) lister {
-	return func(ctx context.Context, c *client.Client, _ []string) ([]string, error) {
-		p, err := c.Pod(ctx, pod)
-		return namesOf(p.Fronts, func(f wire.Front) string { return f.Name }), err
-	}
 }
 
 // check finds what is wrong with the flags, and returns the headers.

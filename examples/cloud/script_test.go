@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,19 +19,26 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// Each script has a server of its own. Scripts whose name begins with "token"
-// have one that asks for tokens.
+// Each script has a server of its own. Scripts whose name begins with "token" or
+// "tls" have one that asks for tokens, those of "tls" one that speaks TLS, too.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			name := env.T().(testing.TB).Name()
-			s, err := startServer(strings.Contains(name, "/token"))
+			secure := strings.Contains(name, "/tls")
+			s, err := startServer(secure || strings.Contains(name, "/token"), secure)
 			if err != nil {
 				return err
 			}
 			env.Defer(s.close)
+			if secure {
+				ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+				if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), ca, 0o600); err != nil {
+					return err
+				}
+			}
 			env.Values["server"] = s
 			env.Setenv("TZ", "UTC")
 			// Built with the race detector, each command would sleep for a second
@@ -50,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"called":  waitCalled,
 			"load":    setLoad,
 			"break":   breakHost,
+			"config":  setConfig,
 		},
 	})
 }
@@ -206,4 +216,13 @@ func breakHost(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("break %s: unknown", args[1])
 	}
+}
+
+// config level|address|faults|same says what the server's configuration file
+// differs in.
+func setConfig(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: config DIFFERENCE")
+	}
+	ts.Value("server").(*testServer).differs.Store(args[0])
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
@@ -16,6 +19,7 @@ import (
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/cms/wire"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
@@ -33,6 +37,7 @@ type testServer struct {
 	hosts   map[string]*podtest.FakeHost
 	front   string // an address that is free
 	close   func()
+	differs atomic.Value // string: what the configuration's file differs in
 
 	ctx     context.Context // ends with the server
 	running sync.WaitGroup
@@ -59,7 +64,26 @@ func (s *testServer) load(podName string, cores float64) {
 	})
 }
 
-func startServer(withTokens bool) (*testServer, error) {
+// reload is what a server with a configuration file would answer.
+func (s *testServer) reload(_ context.Context, dryRun bool) (wire.Reload, error) {
+	r := wire.Reload{DryRun: dryRun}
+	switch s.differs.Load() {
+	case "level":
+		r.Changed = []wire.ReloadChange{
+			{Path: "log.level", From: "info", To: "debug", Applied: true},
+			{Path: "tokens[ops]", From: "(secret)", To: "(secret)", Note: "it is the same"},
+		}
+	case "address":
+		r.NeedsRestart = []wire.ReloadChange{{Path: "listen", From: "127.0.0.1:1", To: "127.0.0.1:2", Note: "restart the server"}}
+	case "faults":
+		var f cms.Faults
+		f.Add("log.level", `use "info" or "debug"`, `server.yaml:3:8: "loud" is unknown`)
+		return r, f
+	}
+	return r, nil
+}
+
+func startServer(withTokens, secure bool) (*testServer, error) {
 	s := &testServer{hosts: map[string]*podtest.FakeHost{"local": newHost(), "rack2": newHost()}}
 	proxy, err := inproc.New(inproc.Config{})
 	if err != nil {
@@ -101,7 +125,7 @@ func startServer(withTokens bool) (*testServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := api.Config{Manager: s.manager, Version: "v1.2.3", Heartbeat: time.Second}
+	config := api.Config{Manager: s.manager, Version: "v1.2.3", Heartbeat: time.Second, Reload: s.reload}
 	if withTokens {
 		config.Tokens = []api.Token{{Name: "op", Role: api.Operator, Secret: operatorToken}, {Name: "eve", Role: api.Viewer, Secret: viewerToken}}
 	}
@@ -111,7 +135,12 @@ func startServer(withTokens bool) (*testServer, error) {
 	}
 	s.Server = httptest.NewUnstartedServer(a.Handler())
 	a.Bound(s.Config)
-	s.Start()
+	if secure {
+		s.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail on purpose
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.ctx = ctx
 	var ran error

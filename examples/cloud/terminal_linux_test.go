@@ -58,7 +58,7 @@ var escapes = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
 func TestOnATerminal(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	defer goleak.VerifyNone(t, before)
-	s, err := startServer(false)
+	s, err := startServer(false, false)
 	require.NoError(t, err)
 	defer s.close()
 	t.Setenv("CLOUD_SERVER", s.URL)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -37,10 +38,7 @@ Where the output is no terminal, or with -o json, it prints how things are now a
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		by := slices.Index(topSorts(), sortBy)
 		if by < 0 {
-			if near := nearest(sortBy, topSorts()); near != "" {
-				return usagef("--sort %q is unknown; did you mean %q?", sortBy, near)
-			}
-			return usagef("--sort %q is unknown; use one of %s", sortBy, quoted(topSorts()))
+			return unknown(fmt.Sprintf("--sort %q is unknown", sortBy), sortBy, topSorts())
 		}
 		return a.does(func(ctx context.Context, c *client.Client, _ []string) error {
 			state, err := lookAround(ctx, c)

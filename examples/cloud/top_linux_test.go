@@ -98,7 +98,7 @@ func TestTopOnATerminal(t *testing.T) {
 		// terminal, then leaves it: the program ends anyway.
 		goleak.IgnoreAnyFunction("charm.land/bubbletea/v2.(*Program).readLoop"),
 		goleak.IgnoreAnyFunction("github.com/charmbracelet/ultraviolet.(*TerminalReader).sendBytes"))
-	s, err := startServer(false)
+	s, err := startServer(false, false)
 	require.NoError(t, err)
 	defer s.close()
 	t.Setenv("CLOUD_SERVER", s.URL)

@@ -96,8 +96,7 @@ func parseCondition(text string) (func(wire.PodStatus) bool, error) {
 	}
 	value, ok := strings.CutPrefix(text, "online=")
 	if !ok {
-		near := nearest(text, slices.Concat(conditions[:], []string{"online=1"}))
-		if near != "" {
+		if near := nearest(text, slices.Concat(conditions[:], []string{"online=1"})); near != "" {
 			return nil, usagef("--for %q is unknown; did you mean %q?", text, near)
 		}
 		return nil, usagef("--for %q is unknown; use online=N, converged, active, paused or gone", text)
