@@ -141,8 +141,11 @@ func addressOfAnotherProgram(t *testing.T, h Harness) {
 	taken := l.Addr().String()
 	if fake, ok := b.b.(*Fake); ok {
 		fake.Occupy(taken, true)
-	} else {
-		require.True(t, h.Listens, "a balancer whose fronts are no sockets is a Fake")
+	} else if !h.Listens {
+		// The address is only a name to it: nobody can hold it.
+		b.setFront(balancer.Front{Name: "web", Listen: taken})
+		assert.Equal(t, taken, b.stats("web").Listen)
+		return
 	}
 	err = b.b.SetFront(b.ctx(), balancer.Front{Name: "web", Listen: taken})
 	require.ErrorIs(t, err, balancer.ErrAddressInUse)
