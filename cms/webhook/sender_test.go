@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,9 +115,10 @@ func TestRefusalsAreNotRetried(t *testing.T) {
 func TestGivesUpAndGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
-		bad := true
+		var bad atomic.Bool
+		bad.Store(true)
 		r := &receivers{t: t, answer: func(*http.Request, int) (*http.Response, error) {
-			if bad {
+			if bad.Load() {
 				return reply(500), nil
 			}
 			return reply(200), nil
@@ -130,7 +132,7 @@ func TestGivesUpAndGoesOn(t *testing.T) {
 		assert.Equal(t, 5*time.Minute, all[len(all)-2].at.Sub(all[0].at), "the last attempt is at the end")
 		assert.Less(t, len(all), 20, "the pauses grow")
 		assert.Equal(t, uint64(1), status(t, s, "a").Failed)
-		bad = false
+		bad.Store(false)
 		time.Sleep(5 * time.Minute)
 		all = r.of("a")
 		last := all[len(all)-1]
@@ -141,9 +143,10 @@ func TestGivesUpAndGoesOn(t *testing.T) {
 func TestGoneDisables(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
-		gone := true
+		var gone atomic.Bool
+		gone.Store(true)
 		r := &receivers{t: t, answer: func(*http.Request, int) (*http.Response, error) {
-			if gone {
+			if gone.Load() {
 				return reply(410), nil
 			}
 			return reply(200), nil
@@ -161,7 +164,7 @@ func TestGoneDisables(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []any{false, 410}, []any{result.Delivered, result.Status})
 		assert.Equal(t, "disabled", status(t, s, "a").State)
-		gone = false
+		gone.Store(false)
 		result, err = s.Test(t.Context(), "a")
 		require.NoError(t, err)
 		assert.True(t, result.Delivered)
@@ -170,11 +173,11 @@ func TestGoneDisables(t *testing.T) {
 		all := r.of("a")
 		assert.Equal(t, []uint64{4, 3}, []uint64{all[3].Data.ID, all[3].Missed})
 
-		gone = true
+		gone.Store(true)
 		h.emit(scaled("web"))
 		synctest.Wait()
 		assert.Equal(t, "disabled", status(t, s, "a").State)
-		gone = false
+		gone.Store(false)
 		require.NoError(t, s.SetTargets([]webhook.Target{at("a")}))
 		h.emit(scaled("web"))
 		synctest.Wait()
