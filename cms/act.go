@@ -9,8 +9,8 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// youngDeath is the age below which the death of a node counts as a failed
-// start, so that a node that keeps dying is started ever more seldom.
+// youngDeath is the age below which the death of a node without a probe counts
+// as a failed start, so that a node that keeps dying is started ever more seldom.
 const youngDeath = 10 * time.Second
 
 // act closes the difference between what should be and what is. It begins
@@ -18,6 +18,8 @@ const youngDeath = 10 * time.Second
 func (l *loop) act(ctx context.Context) {
 	now := time.Now()
 	l.noticeEnded(now)
+	l.checkLive(ctx, now)
+	l.replaceHung(now)
 	l.resumeStarts(ctx)
 	l.scale(ctx, now)
 	l.serve(ctx, now)
@@ -46,12 +48,12 @@ func (l *loop) noticeEnded(now time.Time) {
 		if rec.State == pod.StateStarting {
 			continue // resumeStarts starts it again
 		}
-		if l.fail(rec.Name, reason) && now.Sub(rec.ReadyAt) < youngDeath {
+		if l.fail(rec.Name, reason) && now.Sub(rec.ReadyAt) < l.young() {
 			l.deaths.failed(now)
 		}
 	}
 	if l.deaths.failures > 0 && slices.ContainsFunc(l.rec.Nodes, func(n NodeRecord) bool {
-		return n.State == pod.StateOnline && n.ReadyAt.After(l.deaths.last) && now.Sub(n.ReadyAt) >= youngDeath
+		return n.State == pod.StateOnline && n.ReadyAt.After(l.deaths.last) && now.Sub(n.ReadyAt) >= l.young()
 	}) {
 		l.deaths.reset()
 	}

@@ -36,6 +36,7 @@ const (
 	EventNodeStarting      EventType = "node.starting"
 	EventNodeOnline        EventType = "node.online"
 	EventNodeDraining      EventType = "node.draining"
+	EventNodeHung          EventType = "node.hung" // it runs, and does not answer its probe
 	EventNodeFailed        EventType = "node.failed"
 	EventNodeGone          EventType = "node.gone"
 	EventImagePulling      EventType = "image.pulling"

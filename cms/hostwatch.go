@@ -40,11 +40,11 @@ func (m *Manager) hostObserved(h *host) {
 	m.finishRemoval(h)
 }
 
-// changedNodes says whether a node of the pod came, went or changed its phase.
+// changedNodes says whether a node of the pod came, went, or changed its phase or health.
 func changedNodes(podName string, before, after map[pod.NodeID]pod.Node) bool {
 	for id, n := range after {
 		if id.Pod == podName {
-			if old, ok := before[id]; !ok || old.Phase != n.Phase {
+			if old, ok := before[id]; !ok || old.Phase != n.Phase || old.Health != n.Health {
 				return true
 			}
 		}

@@ -87,6 +87,8 @@ type nodeRun struct {
 	stopTry  retry
 	stopErr  error // why it could not be stopped
 	memory   metrics.Value
+	live     liveness
+	hung     bool // and it was told
 	start    span // while it is being started
 	leave    span // from the order to drain until it is gone
 	drain    span // the part of leave until it is idle

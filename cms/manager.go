@@ -28,13 +28,12 @@ const (
 // Reading methods never block; writing ones block until the change is durable,
 // and answer [ErrNotRunning] before the manager is ready and after it stopped.
 type Manager struct {
-	cfg        Config
-	trace      tracing
-	placer     *placer
-	events     *eventLog
-	balancer   *balancerPoller
-	awaitReady func(context.Context, pod.Probe, pod.Node, func() error) error
-	epoch      time.Time // ticks are multiples of the tick after it
+	cfg      Config
+	trace    tracing
+	placer   *placer
+	events   *eventLog
+	balancer *balancerPoller
+	epoch    time.Time // ticks are multiples of the tick after it
 
 	ready   chan struct{}
 	ended   chan struct{}
@@ -63,16 +62,15 @@ func New(c Config) (*Manager, error) {
 	tracing := newTracing(c)
 	c = tracing.ports(c)
 	m := &Manager{
-		cfg:        c,
-		trace:      tracing,
-		placer:     newPlacer(),
-		events:     newEventLog(),
-		awaitReady: awaitReady,
-		ready:      make(chan struct{}),
-		ended:      make(chan struct{}),
-		pods:       map[string]*loop{},
-		hosts:      map[string]*host{},
-		claims:     map[string]string{},
+		cfg:    c,
+		trace:  tracing,
+		placer: newPlacer(),
+		events: newEventLog(),
+		ready:  make(chan struct{}),
+		ended:  make(chan struct{}),
+		pods:   map[string]*loop{},
+		hosts:  map[string]*host{},
+		claims: map[string]string{},
 	}
 	m.balancer = &balancerPoller{balancer: c.Balancer, tick: c.Tick, observed: m.balancerObserved, kicks: make(chan struct{}, 1)}
 	return m, nil

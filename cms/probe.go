@@ -18,21 +18,41 @@ const firstProbe = 2 * time.Millisecond
 // errNotReady says that a node did not pass its probe in time.
 var errNotReady = errors.New("not ready")
 
-// awaitReady probes the node until it passes. It returns an error when the
-// deadline passes, when ended reports that the node is gone, or when ctx ends.
-func awaitReady(ctx context.Context, p pod.Probe, n pod.Node, ended func() error) error {
-	if p.Kind == pod.ProbeNone {
-		return nil
+// prober returns the function that probes a node once; nil where there is
+// nothing to probe. health says what the image's own check says.
+func prober(p pod.Probe, endpoints map[string]string, health func() (pod.Health, bool)) (func(context.Context) error, error) {
+	switch p.Kind {
+	case pod.ProbeNone:
+		return nil, nil
+	case pod.ProbeHealthcheck:
+		return func(context.Context) error {
+			switch h, known := health(); {
+			case known && h == pod.HealthGood:
+				return nil
+			case known && h == pod.HealthUnhealthy:
+				return errors.New("its HEALTHCHECK says unhealthy")
+			}
+			return errors.New("its HEALTHCHECK has not passed yet")
+		}, nil
 	}
-	addr, ok := n.Endpoints[p.Port]
+	addr, ok := endpoints[p.Port]
 	if !ok {
-		return fmt.Errorf("%w: node has no endpoint for port %q", errNotReady, p.Port)
+		return nil, fmt.Errorf("%w: node has no endpoint for port %q", errNotReady, p.Port)
+	}
+	return func(ctx context.Context) error { return probe(ctx, p, addr) }, nil
+}
+
+// awaitReady tries until a try passes. It returns an error when the deadline
+// passes, when ended reports that the node is gone, or when ctx ends.
+func awaitReady(ctx context.Context, p pod.Probe, try func(context.Context) error, ended func() error) error {
+	if try == nil {
+		return nil
 	}
 	deadline := time.NewTimer(p.StartDeadline)
 	defer deadline.Stop()
 	pause := min(firstProbe, p.Interval)
 	for {
-		err := probe(ctx, p, addr)
+		err := try(ctx)
 		if err == nil {
 			return nil
 		}
@@ -50,7 +70,7 @@ func awaitReady(ctx context.Context, p pod.Probe, n pod.Node, ended func() error
 	}
 }
 
-// probe tries once.
+// probe tries once over the network.
 func probe(ctx context.Context, p pod.Probe, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()

@@ -20,6 +20,14 @@ import (
 
 func alive() error { return nil }
 
+func ready(ctx context.Context, p pod.Probe, n pod.Node, ended func() error) error {
+	try, err := prober(p, n.Endpoints, nil)
+	if err != nil {
+		return err
+	}
+	return awaitReady(ctx, p, try, ended)
+}
+
 func httpProbe(deadline time.Duration) pod.Probe {
 	return pod.Probe{Kind: pod.ProbeHTTP, Path: "/healthz?deep=1", Port: "http", Interval: 20 * time.Millisecond, Timeout: 200 * time.Millisecond, StartDeadline: deadline}
 }
@@ -39,7 +47,7 @@ func TestProbeHTTPWaitsForAGoodAnswer(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	require.NoError(t, awaitReady(t.Context(), httpProbe(10*time.Second), n, alive))
+	require.NoError(t, ready(t.Context(), httpProbe(10*time.Second), n, alive))
 	assert.EqualValues(t, 4, asked.Load(), "a 500 is not ready; the first 200 is")
 }
 
@@ -49,20 +57,20 @@ func TestProbeRedirectIsAnAnswer(t *testing.T) {
 		asked.Add(1)
 		http.Redirect(w, r, "http://127.0.0.1:1/elsewhere", http.StatusFound)
 	})
-	require.NoError(t, awaitReady(t.Context(), httpProbe(10*time.Second), n, alive))
+	require.NoError(t, ready(t.Context(), httpProbe(10*time.Second), n, alive))
 	assert.EqualValues(t, 1, asked.Load(), "and is not followed")
 }
 
 func TestProbeDeadline(t *testing.T) {
 	n := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	begun := time.Now()
-	err := awaitReady(t.Context(), httpProbe(150*time.Millisecond), n, alive)
+	err := ready(t.Context(), httpProbe(150*time.Millisecond), n, alive)
 	require.ErrorIs(t, err, errNotReady)
 	assert.ErrorContains(t, err, "503", "it says what was wrong last")
 	assert.GreaterOrEqual(t, time.Since(begun), 150*time.Millisecond)
 
 	hangs := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	require.ErrorIs(t, awaitReady(t.Context(), httpProbe(150*time.Millisecond), hangs, alive), errNotReady, "one try is bounded too")
+	require.ErrorIs(t, ready(t.Context(), httpProbe(150*time.Millisecond), hangs, alive), errNotReady, "one try is bounded too")
 }
 
 func TestProbeTCP(t *testing.T) {
@@ -70,14 +78,14 @@ func TestProbeTCP(t *testing.T) {
 	require.NoError(t, err)
 	n := pod.Node{Endpoints: map[string]string{"main": l.Addr().String()}}
 	p := pod.Probe{Kind: pod.ProbeTCP, Port: "main", Interval: 10 * time.Millisecond, Timeout: 100 * time.Millisecond, StartDeadline: 100 * time.Millisecond}
-	require.NoError(t, awaitReady(t.Context(), p, n, alive))
+	require.NoError(t, ready(t.Context(), p, n, alive))
 	require.NoError(t, l.Close())
-	require.ErrorIs(t, awaitReady(t.Context(), p, n, alive), errNotReady, "nobody listens any more")
+	require.ErrorIs(t, ready(t.Context(), p, n, alive), errNotReady, "nobody listens any more")
 }
 
 func TestProbeNeedsItsPort(t *testing.T) {
-	require.NoError(t, awaitReady(t.Context(), pod.Probe{Kind: pod.ProbeNone}, pod.Node{}, alive), "nothing to ask")
-	err := awaitReady(t.Context(), httpProbe(time.Second), pod.Node{}, alive)
+	require.NoError(t, ready(t.Context(), pod.Probe{Kind: pod.ProbeNone}, pod.Node{}, alive), "nothing to ask")
+	err := ready(t.Context(), httpProbe(time.Second), pod.Node{}, alive)
 	require.ErrorIs(t, err, errNotReady)
 	assert.ErrorContains(t, err, `"http"`)
 }
@@ -85,7 +93,7 @@ func TestProbeNeedsItsPort(t *testing.T) {
 func TestProbeEndsWithTheNodeOrTheManager(t *testing.T) {
 	n := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	died, tries := errors.New("exit code 3"), 0
-	err := awaitReady(t.Context(), httpProbe(time.Minute), n, func() error {
+	err := ready(t.Context(), httpProbe(time.Minute), n, func() error {
 		if tries++; tries < 3 {
 			return nil
 		}
@@ -94,7 +102,7 @@ func TestProbeEndsWithTheNodeOrTheManager(t *testing.T) {
 	require.ErrorIs(t, err, died)
 
 	ctx, cancel := context.WithCancel(t.Context())
-	err = awaitReady(ctx, httpProbe(time.Minute), n, func() error { cancel(); return nil })
+	err = ready(ctx, httpProbe(time.Minute), n, func() error { cancel(); return nil })
 	require.ErrorIs(t, err, context.Canceled)
 }
 

@@ -11,9 +11,12 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// stale says whether a node should be replaced: it runs an older revision, the
-// pod may not use its host any more, or that is being removed.
+// stale says whether a node should be replaced: it hangs, it runs an older
+// revision, the pod may not use its host any more, or that is being removed.
 func (l *loop) stale(n *NodeRecord) bool {
+	if l.nodes[n.Name].hung {
+		return true
+	}
 	if hosts := l.rec.Spec.Hosts; len(hosts) > 0 && !slices.Contains(hosts, n.Host) {
 		return true
 	}
@@ -91,7 +94,8 @@ func (l *loop) giveWay(now time.Time) bool {
 // failures it tries one at a time.
 func (l *loop) grow(ctx context.Context, now time.Time, n int) {
 	if !l.deaths.ready(now) {
-		l.problems["deaths"] = fmt.Sprintf("nodes end within %s of being ready, so others are started ever more seldom", youngDeath)
+		l.problems["deaths"] = fmt.Sprintf("nodes end or hang within %s of being ready, so others are started ever more seldom; the next try is in %s",
+			l.young(), l.deaths.next.Sub(now).Round(100*time.Millisecond))
 		return
 	}
 	if !l.retry.ready(now) || now.Before(l.crowded) {

@@ -81,8 +81,15 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRe
 	settled := time.Now()
 	rec.Handle, rec.StartedAt, rec.Endpoints = n.Handle, n.StartedAt, n.Endpoints
 	h.kick()
+	try, err := prober(spec.Workload.Probe, n.Endpoints, func() (pod.Health, bool) {
+		seen, found, known := h.lookup(id, settled)
+		return seen.Health, known && found
+	})
+	if err != nil {
+		return rec, err
+	}
 	ctx, probing := l.m.trace.begin(ctx, "node.probe", about{pod: l.name, node: rec.Name, host: h.name})
-	err = l.m.awaitReady(ctx, spec.Workload.Probe, n, func() error {
+	err = awaitReady(ctx, spec.Workload.Probe, try, func() error {
 		seen, found, known := h.lookup(id, settled)
 		switch {
 		case !known, found && seen.Phase != pod.PhaseExited:

@@ -58,7 +58,7 @@ type Extras struct {
 // Watcher tells of events sooner than a poll would.
 type Watcher interface {
 	// Watch calls f, one call at a time, for each node of the cluster that
-	// starts or ends, until ctx ends or the connection fails, and returns the
+	// starts, ends or changes its health, until ctx ends or the connection fails, and returns the
 	// reason. Events may be lost or repeated: they are hints to observe again.
 	Watch(ctx context.Context, f func(Event)) error
 }
@@ -76,6 +76,7 @@ type EventKind string
 const (
 	EventStarted EventKind = "started"
 	EventEnded   EventKind = "ended"
+	EventHealth  EventKind = "health"
 )
 
 // Preparer makes a host ready to start nodes of a workload quickly.
@@ -178,9 +179,22 @@ type Node struct {
 	// the balancer dial.
 	Endpoints map[string]string
 	Usage     Usage
+	// Health is what the image's own HEALTHCHECK says, where the workload's
+	// probe is [ProbeHealthcheck].
+	Health Health
 	// Exit is set when Phase is [PhaseExited].
 	Exit *Exit
 }
+
+// Health is the result of an image's HEALTHCHECK.
+type Health string
+
+// What a HEALTHCHECK may say.
+const (
+	HealthUnknown   Health = "" // not asked, or not answered yet
+	HealthGood      Health = "healthy"
+	HealthUnhealthy Health = "unhealthy"
+)
 
 // Exit tells how a node ended.
 type Exit struct {

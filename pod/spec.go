@@ -100,7 +100,7 @@ type Limits struct {
 	PIDs int64
 }
 
-// ProbeKind is how readiness is found out.
+// ProbeKind is how readiness and liveness are found out.
 type ProbeKind string
 
 // The kinds of probes.
@@ -108,9 +108,13 @@ const (
 	ProbeTCP  ProbeKind = "tcp"  // the port accepts a connection
 	ProbeHTTP ProbeKind = "http" // GET on a path answers 200 to 399
 	ProbeNone ProbeKind = "none" // ready as soon as it runs
+	// ProbeHealthcheck asks the image's own HEALTHCHECK, which the engine runs
+	// with the interval, the time-out and the retries that the image sets.
+	ProbeHealthcheck ProbeKind = "healthcheck"
 )
 
-// Probe tells when a node is ready.
+// Probe tells when a node is ready, and afterwards whether it still answers. A
+// node that stops answering is replaced.
 type Probe struct {
 	// Kind defaults to HTTP where Path is set, to TCP where there is a port,
 	// and to none otherwise.
@@ -126,6 +130,12 @@ type Probe struct {
 	// StartDeadline bounds the time from the node's start to its first passed
 	// probe; past it the node has failed. Default 60 s.
 	StartDeadline time.Duration
+	// LiveInterval is the time between two tries once the node is online.
+	// Default 5 s.
+	LiveInterval time.Duration
+	// Failures is how many tries in a row must fail before an online node counts
+	// as hung. Default 3; -1: it never does.
+	Failures int
 }
 
 // MountKind is the kind of a mount.
@@ -173,6 +183,8 @@ const (
 	DefaultProbeInterval = time.Second
 	DefaultProbeTimeout  = time.Second
 	DefaultStartDeadline = time.Minute
+	DefaultLiveInterval  = 5 * time.Second
+	DefaultFailures      = 3
 )
 
 // WithDefaults returns the spec with every unset field filled in. It copies
@@ -201,12 +213,14 @@ func (s Spec) WithDefaults() Spec {
 	default:
 		p.Kind = ProbeNone
 	}
-	if p.Kind != ProbeNone {
+	if p.Kind == ProbeTCP || p.Kind == ProbeHTTP {
 		setDefault(&p.Port, w.mainPort())
 	}
 	setDefault(&p.Interval, DefaultProbeInterval)
 	setDefault(&p.Timeout, DefaultProbeTimeout)
 	setDefault(&p.StartDeadline, DefaultStartDeadline)
+	setDefault(&p.LiveInterval, DefaultLiveInterval)
+	setDefault(&p.Failures, DefaultFailures)
 	for i := range w.Secrets {
 		if w.Secrets[i].Target == "" && w.Secrets[i].Name != "" {
 			w.Secrets[i].Target = "/run/secrets/" + w.Secrets[i].Name

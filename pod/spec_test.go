@@ -17,7 +17,7 @@ func TestWithDefaults(t *testing.T) {
 	assert.Equal(t, Limits{CPU: 1, Memory: 256 << 20, PIDs: 1024}, s.Limits)
 	assert.Equal(t, PullMissing, s.Workload.Pull)
 	assert.Equal(t, SecurityDefault, s.Workload.Security)
-	assert.Equal(t, Probe{Kind: ProbeTCP, Port: "a", Interval: time.Second, Timeout: time.Second, StartDeadline: time.Minute}, s.Workload.Probe)
+	assert.Equal(t, Probe{Kind: ProbeTCP, Port: "a", Interval: time.Second, Timeout: time.Second, StartDeadline: time.Minute, LiveInterval: 5 * time.Second, Failures: 3}, s.Workload.Probe)
 	assert.Equal(t, "/run/secrets/k", s.Workload.Secrets[0].Target)
 	assert.Equal(t, s, s.WithDefaults(), "a second time changes nothing")
 

@@ -189,15 +189,15 @@ func (w Workload) checkPorts(f *Faults) {
 	}
 	p := w.Probe
 	switch p.Kind {
-	case "", ProbeNone, ProbeTCP, ProbeHTTP:
+	case "", ProbeNone, ProbeTCP, ProbeHTTP, ProbeHealthcheck:
 	default:
-		f.Add("probe.kind", `use "http", "tcp" or "none"`, "%q is unknown", p.Kind)
+		f.Add("probe.kind", `use "http", "tcp", "healthcheck" or "none"`, "%q is unknown", p.Kind)
 	}
 	if p.Path != "" {
 		if u, err := url.ParseRequestURI(p.Path); err != nil || !strings.HasPrefix(p.Path, "/") || strings.HasPrefix(p.Path, "//") || u.Host != "" || strings.ContainsAny(p.Path, " \t\r\n") {
 			f.Add("probe.http", `use a path such as "/healthz"`, "%.80q is not a path", p.Path)
 		}
-		if p.Kind == ProbeTCP || p.Kind == ProbeNone {
+		if p.Kind != "" && p.Kind != ProbeHTTP {
 			f.Add("probe", "leave out the path or the kind", "has a path, but its kind is %s", p.Kind)
 		}
 	} else if p.Kind == ProbeHTTP {
@@ -212,6 +212,13 @@ func (w Workload) checkPorts(f *Faults) {
 	checkDuration(f, "probe.interval", p.Interval, time.Hour)
 	checkDuration(f, "probe.timeout", p.Timeout, time.Minute)
 	checkDuration(f, "probe.start_deadline", p.StartDeadline, 24*time.Hour)
+	checkDuration(f, "probe.live_interval", p.LiveInterval, time.Hour)
+	if p.Failures < -1 || p.Failures > 1000 {
+		f.Add("probe.failures", "use 0 (never) to 1000", "%d is out of range", p.Failures)
+	}
+	if p.Kind == ProbeHealthcheck && w.Image == "" {
+		f.Add("probe.healthcheck", "use another probe", "only an image has a HEALTHCHECK")
+	}
 }
 
 func (w Workload) checkMounts(f *Faults) {

@@ -23,7 +23,7 @@ func good() Spec {
 			Entrypoint: []string{"/bin/run"}, Command: []string{"serve", ""},
 			Env:        map[string]string{"COLOUR": "blue\n", "_x1": ""},
 			Ports:      map[string]int{"http": 8080, "admin": 9090},
-			Probe:      Probe{Kind: ProbeHTTP, Path: "/healthz?full=1", Port: "admin", Interval: time.Second, Timeout: time.Second, StartDeadline: time.Minute},
+			Probe:      Probe{Kind: ProbeHTTP, Path: "/healthz?full=1", Port: "admin", Interval: time.Second, Timeout: time.Second, StartDeadline: time.Minute, LiveInterval: time.Minute, Failures: -1},
 			Mounts:     []Mount{{Kind: MountVolume, Source: "data", Target: "/data"}, {Kind: MountBind, Source: "/etc/x", Target: "/x", ReadOnly: true}, {Kind: MountTmpfs, Target: "/tmp", Size: 1 << 20}},
 			Secrets:    []Secret{{Name: "db.password", FromFile: "/etc/secret"}, {Name: "key", FromEnv: "KEY", Target: "/key"}},
 			User:       "1000:www-data",
@@ -119,6 +119,9 @@ func TestBadSpecs(t *testing.T) {
 		}, []string{"workload.ports"}},
 		{"probe kind", func(s *Spec) { s.Workload.Probe = Probe{Kind: "exec"} }, []string{"workload.probe.kind"}},
 		{"probe path", func(s *Spec) { s.Workload.Probe.Path = "healthz" }, []string{"workload.probe.http"}},
+		{"probe healthcheck", func(s *Spec) {
+			s.Workload.Image, s.Workload.Probe = "", Probe{Kind: ProbeHealthcheck, Failures: -2, LiveInterval: 2 * time.Hour}
+		}, []string{"workload.probe.live_interval", "workload.probe.failures", "workload.probe.healthcheck"}},
 		{"probe host", func(s *Spec) { s.Workload.Probe.Path = "//evil/healthz" }, []string{"workload.probe.http"}},
 		{"probe header", func(s *Spec) { s.Workload.Probe.Path = "/x HTTP/1.1\r\nHost: y" }, []string{"workload.probe.http"}},
 		{"probe without path", func(s *Spec) { s.Workload.Probe = Probe{Kind: ProbeHTTP} }, []string{"workload.probe.http"}},

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -108,7 +109,11 @@ func TestPodLife(t *testing.T) {
 	require.Equal(t, 202, r.StatusCode, "its nodes are being replaced")
 	p = read[wire.Pod](t, r)
 	assert.Equal(t, wire.Count(7), p.MaxNodes)
-	assert.Equal(t, wire.Probe{HTTP: "/up", Port: "http", Interval: p.Workload.Probe.Interval, Timeout: p.Workload.Probe.Timeout, StartDeadline: p.Workload.Probe.StartDeadline}, p.Workload.Probe)
+	failures := 3
+	assert.Equal(t, wire.Probe{
+		HTTP: "/up", Port: "http", Interval: wire.Duration(time.Second), Timeout: wire.Duration(time.Second), StartDeadline: wire.Duration(time.Minute),
+		LiveInterval: wire.Duration(5 * time.Second), Failures: &failures,
+	}, p.Workload.Probe)
 
 	r = call(t, a, "DELETE", "/v1/pods/api", nil)
 	require.Equal(t, 202, r.StatusCode)

@@ -88,6 +88,16 @@ func table[K comparable, V any](m map[K]V) map[K]V {
 func probeSpec(f *cms.Faults, p wire.Probe) pod.Probe {
 	out := pod.Probe{
 		Port: p.Port, Interval: p.Interval.Std(), Timeout: p.Timeout.Std(), StartDeadline: p.StartDeadline.Std(),
+		LiveInterval: p.LiveInterval.Std(),
+	}
+	switch {
+	case p.Failures == nil:
+	case *p.Failures < 0:
+		f.Add("workload.probe.failures", "use 0 to 1000; 0 is never", "%d is negative", *p.Failures)
+	case *p.Failures == 0:
+		out.Failures = -1 // never, where 0 is the default
+	default:
+		out.Failures = *p.Failures
 	}
 	kinds := 0
 	if p.None {
@@ -99,8 +109,11 @@ func probeSpec(f *cms.Faults, p wire.Probe) pod.Probe {
 	if p.HTTP != "" {
 		out.Kind, out.Path, kinds = pod.ProbeHTTP, p.HTTP, kinds+1
 	}
+	if p.Healthcheck {
+		out.Kind, kinds = pod.ProbeHealthcheck, kinds+1
+	}
 	if kinds > 1 {
-		f.Add("workload.probe", `use one of {"http":"/healthz"}, {"tcp":true} and {"none":true}`, "has more than one kind")
+		f.Add("workload.probe", `use one of {"http":"/healthz"}, {"tcp":true}, {"healthcheck":true} and {"none":true}`, "has more than one kind")
 		return pod.Probe{}
 	}
 	return out

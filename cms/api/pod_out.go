@@ -88,7 +88,7 @@ func workload(w pod.Workload) wire.Workload {
 }
 
 func probe(p pod.Probe) wire.Probe {
-	return wire.Probe{
+	out := wire.Probe{
 		HTTP:          p.Path,
 		TCP:           p.Kind == pod.ProbeTCP,
 		None:          p.Kind == pod.ProbeNone,
@@ -96,7 +96,14 @@ func probe(p pod.Probe) wire.Probe {
 		Interval:      wire.Duration(p.Interval),
 		Timeout:       wire.Duration(p.Timeout),
 		StartDeadline: wire.Duration(p.StartDeadline),
+		Healthcheck:   p.Kind == pod.ProbeHealthcheck,
+		LiveInterval:  wire.Duration(p.LiveInterval),
 	}
+	if p.Failures != 0 {
+		failures := max(p.Failures, 0)
+		out.Failures = &failures
+	}
+	return out
 }
 
 // front leaves out a check path that follows from the probe, so that it goes on

@@ -164,7 +164,7 @@ func (a *API) changePod(ctx context.Context, in *podWait) (*output[wire.Pod], er
 func oneProbe(patch map[string]any) {
 	workload, _ := patch["workload"].(map[string]any)
 	probe, _ := workload["probe"].(map[string]any)
-	kinds := []string{"http", "tcp", "none"}
+	kinds := []string{"http", "tcp", "healthcheck", "none"}
 	for _, kind := range kinds {
 		if v, named := probe[kind]; !named || v == nil || v == false {
 			continue

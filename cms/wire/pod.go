@@ -34,16 +34,20 @@ type Workload struct {
 	CapAdd     []string          `json:"cap_add,omitempty" doc:"Capabilities beyond the defaults, without CAP_."`
 }
 
-// Probe tells when a node is ready: {"http":"/healthz"}, {"tcp":true} or
-// {"none":true}, and how to try.
+// Probe tells when a node is ready and whether it still answers:
+// {"http":"/healthz"}, {"tcp":true}, {"healthcheck":true} or {"none":true}, and
+// how to try.
 type Probe struct {
 	HTTP          string   `json:"http,omitempty" doc:"GET on this path answers 200 to 399."`
 	TCP           bool     `json:"tcp,omitempty" doc:"The port accepts a connection."`
 	None          bool     `json:"none,omitempty" doc:"Ready as soon as it runs."`
+	Healthcheck   bool     `json:"healthcheck,omitempty" doc:"The image's own HEALTHCHECK, as the engine runs it."`
 	Port          string   `json:"port,omitempty" doc:"Name of the port. Default: \"http\", else the first by name."`
 	Interval      Duration `json:"interval,omitempty" doc:"Time between two tries. Default 1s."`
 	Timeout       Duration `json:"timeout,omitempty" doc:"Bounds one try. Default 1s."`
 	StartDeadline Duration `json:"start_deadline,omitempty" doc:"A node that was not ready by then has failed. Default 1m."`
+	LiveInterval  Duration `json:"live_interval,omitempty" doc:"Time between two tries once the node is online. Default 5s."`
+	Failures      *int     `json:"failures,omitempty" doc:"How many tries in a row must fail before an online node counts as hung and is replaced. 0: never. Default 3."`
 }
 
 // Mount puts a file system into every node.

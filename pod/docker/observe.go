@@ -182,8 +182,21 @@ func (r *Runtime) view(ctx context.Context, c container.Summary, f *facts) (*pod
 		n.Phase = pod.PhaseFrozen
 	}
 	n.Endpoints = r.endpoints(portsOf(c.Labels), reachOfSummary(c), f)
+	n.Health = healthOf(c.Status)
 	n.Usage = r.usage(c.ID, k, f)
 	return n, nil
+}
+
+// healthOf reads what a health check says from a container's status in words,
+// such as "Up 3 minutes (healthy)": the list has it nowhere else.
+func healthOf(status string) pod.Health {
+	switch {
+	case strings.HasSuffix(status, "("+container.Healthy+")"):
+		return pod.HealthGood
+	case strings.HasSuffix(status, "("+container.Unhealthy+")"):
+		return pod.HealthUnhealthy
+	}
+	return pod.HealthUnknown
 }
 
 // look returns what is known of a container in its present state, inspecting it

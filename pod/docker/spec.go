@@ -56,9 +56,6 @@ func (r *Runtime) spec(req pod.StartRequest, f *facts) (containerSpec, error) {
 			User:       w.User,
 			Env:        environment(req),
 			Labels:     r.labels(req),
-			// The manager probes nodes itself; an image's own check would only
-			// cost its CPU.
-			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 		},
 		host: &container.HostConfig{
 			Resources:     resources(req.Limits, f.cpus),
@@ -68,6 +65,11 @@ func (r *Runtime) spec(req pod.StartRequest, f *facts) (containerSpec, error) {
 				"max-size": logFileSize, "max-file": logFileCount,
 			}},
 		},
+	}
+	if w.Probe.Kind != pod.ProbeHealthcheck {
+		// The manager probes the node itself; the image's own check would only
+		// cost its CPU.
+		s.config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.ExtraHosts)) {
 		s.host.ExtraHosts = append(s.host.ExtraHosts, name+":"+w.ExtraHosts[name])

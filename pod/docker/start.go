@@ -202,6 +202,9 @@ func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s
 		exit := r.exitOf(ctx, c)
 		return pod.Node{}, fmt.Errorf("%w: %s", pod.ErrExited, exitMessage(exit))
 	}
+	if req.Workload.Probe.Kind == pod.ProbeHealthcheck && (c.State.Health == nil || c.State.Health.Status == container.NoHealthcheck) {
+		return pod.Node{}, fmt.Errorf("%w: image %s has no HEALTHCHECK, which the probe asks for", pod.ErrImage, req.Workload.Image)
+	}
 	return r.nodeOf(c, f), nil
 }
 

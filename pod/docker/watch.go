@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"strings"
 
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
@@ -21,6 +22,7 @@ func (r *Runtime) Watch(ctx context.Context, f func(pod.Event)) error {
 		filters.Arg("type", string(events.ContainerEventType)),
 		filters.Arg("event", string(events.ActionStart)),
 		filters.Arg("event", string(events.ActionDie)),
+		filters.Arg("event", string(events.ActionHealthStatus)),
 		filters.Arg("label", LabelClusterID+"="+r.cluster.ID),
 	)})
 	// The client's goroutine ends when it has closed errs.
@@ -49,14 +51,19 @@ func (r *Runtime) tell(m events.Message, f func(pod.Event)) {
 	if labels[LabelKind] != KindNode || labels[LabelCluster] != r.cluster.Name || labels[LabelClusterID] != r.cluster.ID {
 		return
 	}
+	e := pod.Event{Node: nodeID(labels), Kind: pod.EventStarted}
+	switch {
+	case m.Action == events.ActionDie:
+		e.Kind = pod.EventEnded
+	case strings.HasPrefix(string(m.Action), string(events.ActionHealthStatus)):
+		e.Kind = pod.EventHealth
+		f(e)
+		return
+	}
 	r.mu.Lock()
 	if k := r.known[m.Actor.ID]; k != nil {
 		k.state = ""
 	}
 	r.mu.Unlock()
-	e := pod.Event{Node: nodeID(labels), Kind: pod.EventStarted}
-	if m.Action == events.ActionDie {
-		e.Kind = pod.EventEnded
-	}
 	f(e)
 }

@@ -186,7 +186,10 @@ func (f *Fake) newNode(r pod.StartRequest) *fakeNode {
 		node: pod.Node{ID: r.ID, Revision: r.Revision, Handle: f.host.newHandle()},
 		made: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
 		term: make(chan struct{}), kill: make(chan struct{}),
-		log: newFakeLog(), memory: fakeMemory,
+		log: newFakeLog(), memory: fakeMemory, request: r,
+	}
+	if r.Workload.Probe.Kind == pod.ProbeHealthcheck {
+		n.node.Health = f.host.newHealth
 	}
 	n.node.Endpoints = make(map[string]string, len(r.Workload.Ports))
 	for _, name := range slices.Sorted(maps.Keys(r.Workload.Ports)) {

@@ -45,6 +45,7 @@ type FakeHost struct {
 	prepareErr  error
 	unreachable bool
 	observeErr  error
+	newHealth   pod.Health    // of nodes with a health check when they start
 	watchBroken chan struct{} // closed and replaced by BreakWatch
 }
 
@@ -77,6 +78,7 @@ type fakeKey struct {
 
 type fakeNode struct {
 	node    pod.Node
+	request pod.StartRequest
 	made    chan struct{} // closed when the start is over, well or not
 	ended   chan struct{} // closed when it has ended
 	gone    chan struct{} // closed when its program has returned too
@@ -103,6 +105,7 @@ func NewFakeHost() *FakeHost {
 		nodes:       map[fakeKey]*fakeNode{},
 		runtimes:    map[*Fake]struct{}{},
 		nextPort:    20001,
+		newHealth:   pod.HealthGood,
 		watchBroken: make(chan struct{}),
 	}
 }
@@ -163,6 +166,21 @@ func (h *FakeHost) SetUsage(id pod.NodeID, cores float64, memory int64) {
 		n.cores, n.memory, n.noUsage = cores, memory, false
 	})
 }
+
+// SetHealth makes the health check of a node say something else, where its
+// workload's probe is [pod.ProbeHealthcheck].
+func (h *FakeHost) SetHealth(id pod.NodeID, health pod.Health) {
+	h.each(id, func(n *fakeNode) {
+		if n.request.Workload.Probe.Kind == pod.ProbeHealthcheck && n.node.Health != health {
+			n.node.Health = health
+			h.tell(n, pod.EventHealth)
+		}
+	})
+}
+
+// SetNewHealth sets what the health check of nodes says that are started from
+// now on. Default [pod.HealthGood].
+func (h *FakeHost) SetNewHealth(health pod.Health) { h.set(func() { h.newHealth = health }) }
 
 // HideUsage makes a node's usage unmeasured until the next SetUsage.
 func (h *FakeHost) HideUsage(id pod.NodeID) {

@@ -50,6 +50,7 @@ func unsupported(w pod.Workload) error {
 		{"extra_hosts", len(w.ExtraHosts) > 0},
 		{"cap_add", len(w.CapAdd) > 0},
 		{"security", w.Security == pod.SecurityStrict},
+		{"probe.healthcheck", w.Probe.Kind == pod.ProbeHealthcheck},
 	} {
 		if c.set {
 			f.Add("workload."+c.field, container, "cannot be had by a plain process")

@@ -24,6 +24,12 @@ func main() {
 		time.Sleep(time.Hour)
 	case "eat":
 		eat()
+	case "check": // a HEALTHCHECK
+		if _, err := os.Stat("/broken"); err == nil {
+			os.Exit(1)
+		}
+	case "break":
+		check(os.WriteFile("/broken", nil, 0o600))
 	case "look":
 		look()
 	}
