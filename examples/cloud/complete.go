@@ -177,7 +177,7 @@ which it asks the server for.`,
 			root := cmd.Root()
 			switch args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(a.out, true)
+				return bashCompletion(root, a.out)
 			case "zsh":
 				return root.GenZshCompletion(a.out)
 			case "fish":
