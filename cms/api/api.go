@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/elastipod/elastipod/cms"
 )
@@ -24,7 +25,7 @@ type Config struct {
 	Metrics http.Handler
 	// Version is shown in /v1/cluster and in the OpenAPI document. Default "dev".
 	Version string
-	// Logger gets one line for each write and for each failure of the server.
+	// Logger gets one line for each write, unless Audit is told of them, and for each failure of the server.
 	// Default: none.
 	Logger *slog.Logger
 	// Audit is told of every write when it is over: done, refused, failed or
@@ -50,6 +51,11 @@ type Config struct {
 	// Heartbeat is the time between two signs of life on a quiet stream of
 	// events. Default 15 s.
 	Heartbeat time.Duration
+	// TracerProvider gets a span for each request to the API, below that of a
+	// traceparent header (W3C Trace Context), and what a [cms.Manager] with the
+	// same provider does for it below that. /healthz, /readyz and /metrics get
+	// none. Default: none, at no cost.
+	TracerProvider trace.TracerProvider
 	// Reload reads the server's configuration anew. Default: 501.
 	Reload ReloadFunc
 }

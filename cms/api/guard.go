@@ -137,6 +137,7 @@ func (a *API) authorize(role Role) func(huma.Context, func(huma.Context)) {
 		}
 		token, p := access.authenticate(ctx.Header("Authorization"))
 		noteCaller(ctx.Context(), token)
+		a.traceCaller(ctx.Context(), token)
 		if p == nil && token.role.rank() < role.rank() {
 			p = newProblem(http.StatusForbidden, "the token %q has the role %s; this needs the role %s", token.name, token.role, role)
 		}
