@@ -61,7 +61,7 @@ func (a *app) printBalancer(b wire.Balancer) error {
 	if len(b.Fronts) == 0 {
 		return a.line("No fronts: no pod takes requests.")
 	}
-	t := newTable(left("FRONT"), left("SERVER"), left("ADDRESS"), left("STATE"), right("IN FLIGHT"), right("WAITING"), right("REQUESTS"), right("ERRORS"), right("P50").whenWide(), right("P95").whenWide(), right("P99").whenWide())
+	t := newTable(left("FRONT"), left("SERVER"), left("ADDRESS").whenWide(), left("STATE").whenWide(), right("IN FLIGHT"), right("WAITING").whenWide(), right("REQUESTS"), right("ERRORS").whenWide(), right("P50").whenWide(), right("P95").whenWide(), right("P99").whenWide())
 	for _, f := range b.Fronts {
 		var p50, p95, p99 string
 		if l := f.Latency; l != nil && l.Count > 0 {

@@ -51,7 +51,7 @@ the host uses. A memory reservation is hard; CPU may be reserved more than once.
 }
 
 func (a *app) printHosts(hosts []wire.Host) error {
-	t := newTable(left("HOST"), left("RUNTIME"), left("STATE"), right("NODES"), right("CPU RESERVED"), right("CPU USED").whenWide(), right("MEMORY RESERVED"), right("MEMORY USED").whenWide(), left("ENGINE").whenWide(), left("PROBLEM").whenSet())
+	t := newTable(left("HOST"), left("RUNTIME").whenWide(), left("STATE"), right("NODES"), right("CPU RESERVED").whenWide(), right("CPU USED").whenWide(), right("MEMORY RESERVED").whenWide(), right("MEMORY USED").whenWide(), left("ENGINE").whenWide(), left("PROBLEM").whenSet())
 	for _, h := range hosts {
 		s := hostStatus(h)
 		var cpu, memory string

@@ -69,7 +69,7 @@ func (a *app) printPods(pods []wire.Pod) error {
 	if len(pods) == 0 {
 		return a.line(`No pods yet. Create the default ones with "cloud init", or your own with "cloud pod register".`)
 	}
-	t := newTable(left("POD"), left("STATE"), right("NODES"), right("WANT"), left("ELASTIC"), left("FRONT"), right("CPU").whenWide(), right("IN FLIGHT").whenWide(), right("REQ/S").whenWide(), right("AGE").whenWide(), left("PROBLEM").whenSet())
+	t := newTable(left("POD"), left("STATE"), right("NODES"), right("WANT"), left("ELASTIC"), left("FRONT").whenWide(), right("CPU").whenWide(), right("IN FLIGHT").whenWide(), right("REQ/S").whenWide(), right("AGE").whenWide(), left("PROBLEM").whenSet())
 	for _, p := range pods {
 		s := status(p)
 		sample := s.Sample

@@ -63,6 +63,7 @@ func (t *table) row(values ...any) {
 const (
 	gap      = 2 // blanks between columns
 	minWidth = 6 // a column is not cut below that
+	enough   = 40
 )
 
 func (t *table) print(s screen) error {
@@ -89,11 +90,20 @@ func (t *table) leaveOut(total int) {
 			t.remove(i)
 		}
 	}
-	for i := len(t.columns) - 1; i >= 0 && total > 0 && sum(t.widths(0)) > total; i-- {
+	for i := len(t.columns) - 1; i >= 0 && total > 0 && t.wanted() > total; i-- {
 		if t.columns[i].extra {
 			t.remove(i)
 		}
 	}
+}
+
+// wanted is how wide the table would like to be: a long text at its end may be cut,
+// and is not worth every other column.
+func (t *table) wanted() int {
+	widths := t.widths(0)
+	last := len(widths) - 1
+	widths[last] = min(widths[last], enough)
+	return sum(widths)
 }
 
 func (t *table) remove(i int) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,11 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const columns = 90
-
 // openTerminal returns both ends of a pseudo-terminal: the one of the person
 // and the one of the program.
-func openTerminal(t *testing.T) (person, program *os.File) {
+func openTerminal(t *testing.T, columns uint16) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
@@ -37,9 +36,9 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 }
 
 // onTerminal runs the command on a terminal and returns what a person saw.
-func onTerminal(t *testing.T, ctx context.Context, args ...string) (int, string) {
+func onTerminal(t *testing.T, ctx context.Context, columns uint16, args ...string) (int, string) {
 	t.Helper()
-	person, program := openTerminal(t)
+	person, program := openTerminal(t, columns)
 	var seen bytes.Buffer
 	read := make(chan struct{})
 	go func() {
@@ -68,7 +67,7 @@ func TestOnATerminal(t *testing.T) {
 
 	do := func(args ...string) string {
 		t.Helper()
-		code, out := onTerminal(t, ctx, args...)
+		code, out := onTerminal(t, ctx, 80, args...)
 		require.Equal(t, exitDone, code, out)
 		return out
 	}
@@ -77,18 +76,45 @@ func TestOnATerminal(t *testing.T) {
 	require.Eventually(t, func() bool { return len(s.manager.Balancer().Stats.Fronts) == 3 }, 10*time.Second, 10*time.Millisecond)
 
 	t.Run("tables fit, in colour", func(t *testing.T) {
-		for _, args := range [][]string{{"pod", "ls"}, {"node", "ls", "light"}, {"host", "ls"}, {"balancer"}} {
-			out := do(args...)
-			assert.Contains(t, out, "\x1b[1m", "%v: headers are bold", args)
-			for line := range strings.Lines(escapes.ReplaceAllString(out, "")) {
-				assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\r\n")), columns, "%v: %q", args, line)
+		t.Setenv("CLOUD_CONFIG", filepath.Join(t.TempDir(), "contexts.yaml"))
+		do("context", "add", "here", "--server", s.URL)
+		for _, x := range []struct {
+			args        []string
+			first, last string // columns, at any width and at 200
+		}{
+			{[]string{"init"}, "ELASTIC", "AGE"},
+			{[]string{"pod", "ls"}, "ELASTIC", "AGE"},
+			{[]string{"node", "ls", "light"}, "HOST", "MEMORY"},
+			{[]string{"host", "ls"}, "STATE", "ENGINE"},
+			{[]string{"balancer"}, "REQUESTS", "P99"},
+			{[]string{"get"}, "SETTINGS", "elastic"},
+			{[]string{"context", "ls"}, "SERVER", "TOKEN"},
+		} {
+			for _, columns := range []uint16{40, 80, 200} {
+				code, out := onTerminal(t, ctx, columns, x.args...)
+				require.Equal(t, exitDone, code, out)
+				assert.Contains(t, out, "\x1b[1m", "%v: headers are bold", x.args)
+				out = escapes.ReplaceAllString(out, "")
+				assert.Contains(t, out, x.first, "%v at %d", x.args, columns)
+				if columns == 200 {
+					assert.Contains(t, out, x.last, "%v", x.args)
+				}
+				for line := range strings.Lines(out) {
+					assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\r\n")), int(columns), "%v: %q", x.args, line)
+				}
 			}
 		}
 		assert.Contains(t, do("pod", "ls"), "\x1b[32mactive\x1b[0m")
 	})
 	t.Run("no colour where it is not wanted", func(t *testing.T) {
+		var piped bytes.Buffer
+		require.Equal(t, exitDone, run(ctx, []string{"pod", "ls"}, strings.NewReader(""), &piped, &piped))
+		assert.NotContains(t, piped.String(), "\x1b", "in a pipe")
 		t.Setenv("NO_COLOR", "1")
-		assert.NotContains(t, do("pod", "ls"), "\x1b")
+		for _, args := range [][]string{{"pod", "ls"}, {"why", "light"}, {"events"}, {"doctor"}, {"pod", "show", "light"}, {"logs", "light"}} {
+			_, out := onTerminal(t, ctx, 80, args...)
+			assert.NotContains(t, out, "\x1b", "%v", args)
+		}
 	})
 	t.Run("a wait shows what goes on, from a second on", func(t *testing.T) {
 		do("register", "slow", "medium")
@@ -113,7 +139,7 @@ func TestOnATerminal(t *testing.T) {
 	t.Run("following ends without a word when it is interrupted", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
 		defer cancel()
-		code, out := onTerminal(t, ctx, "events", "-f")
+		code, out := onTerminal(t, ctx, 80, "events", "-f")
 		assert.Equal(t, exitDone, code)
 		assert.Contains(t, out, "pod light was created")
 	})

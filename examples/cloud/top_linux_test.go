@@ -28,7 +28,7 @@ type person struct {
 
 func watchTop(ctx context.Context, t *testing.T, args ...string) *person {
 	t.Helper()
-	tty, program := openTerminal(t)
+	tty, program := openTerminal(t, 90)
 	ctx, stop := context.WithCancel(ctx)
 	p := &person{t: t, tty: tty, done: make(chan struct{})}
 	var reading sync.WaitGroup
