@@ -154,9 +154,10 @@ func (e *Exporter) forget(known []string) {
 }
 
 // Handler serves the exporter's metrics, and those of the Go runtime and the
-// process, in the formats of Prometheus and OpenMetrics.
-func (e *Exporter) Handler() http.Handler {
+// process, and more, in the formats of Prometheus and OpenMetrics.
+func (e *Exporter) Handler(more ...prometheus.Collector) http.Handler {
 	r := prometheus.NewRegistry()
+	r.MustRegister(more...)
 	r.MustRegister(e, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4})
 }

@@ -32,6 +32,12 @@ type fileConfig struct {
 	AllowedHosts   []string      `yaml:"allowed_hosts"`
 	AllowedOrigins []string      `yaml:"allowed_origins"`
 
+	// Webhooks are programs that are told of events.
+	Webhooks []webhookConfig `yaml:"webhooks"`
+	Audit    struct {
+		File string `yaml:"file"` // lines of JSON; default: the log
+	} `yaml:"audit"`
+
 	Tick          wire.Duration `yaml:"tick"`
 	StartParallel wire.Count    `yaml:"start_parallel"`
 	History       wire.Count    `yaml:"history"`

@@ -63,6 +63,7 @@ func (r *resolver) facts(s *settings) []fact {
 	for _, p := range s.defaultPods {
 		c.DefaultPods = append(c.DefaultPods, api.PodSettings(p.WithDefaults()))
 	}
+	c.Audit.File = s.auditFile
 	c.Tokens, c.TokenFile = nil, "" // what they come to is below
 	f := factList{}
 	f.walk("", reflect.ValueOf(c))
@@ -74,6 +75,7 @@ func (r *resolver) facts(s *settings) []fact {
 			fact{path: at + ".role", value: string(t.Role), shown: string(t.Role)},
 			fact{path: at + ".secret", value: hex.EncodeToString(sum[:]), shown: isSecret})
 	}
+	f = append(f, webhookFacts(s.webhooks)...)
 	if s.tlsCert != "" {
 		if loaded, _, err := readCertificate(s.tlsCert, s.tlsKey); err == nil {
 			text := describeCertificate(loaded)

@@ -23,7 +23,7 @@ const undoLimit = 30 * time.Second
 // restart.
 func liveFields() []string {
 	return []string{
-		"log", "tls", "tokens", "allowed_hosts", "allowed_origins", "insecure", "stop_nodes", "stop_timeout", "default_pods",
+		"log", "tls", "tokens", "allowed_hosts", "allowed_origins", "insecure", "stop_nodes", "stop_timeout", "default_pods", "webhooks", "audit",
 	}
 }
 
@@ -43,12 +43,14 @@ func (sv *server) reloadOnHangup(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-sv.hangups:
+			began := time.Now()
 			out, err := sv.reload(ctx, false)
 			if err == nil && len(out.NeedsRestart) > 0 {
 				err = restartError(out.NeedsRestart)
 			}
 			if err != nil {
 				sv.log.Error("the configuration stays as it was", "error", err)
+				sv.audit.auditReload(began, nil, err)
 			}
 		}
 	}
@@ -94,6 +96,7 @@ func (sv *server) reload(ctx context.Context, dryRun bool) (wire.Reload, error) 
 	for _, c := range plan.out.Changed {
 		sv.log.Info("configuration changed", "path", c.Path, "from", c.From, "to", c.To, "applied", c.Applied)
 	}
+	sv.audit.auditReload(began, plan.out.Changed, nil)
 	sv.log.Info("configuration reloaded", "changed", len(plan.out.Changed), "took", time.Since(began))
 	return plan.out, nil
 }
@@ -283,6 +286,15 @@ func (sv *server) prepare(next *settings) (commits []func(), err error) {
 	if sv.logs != nil {
 		commits = append(commits, func() { sv.logs.set(next.logJSON, next.logLevel) })
 	}
+	useFile, err := sv.audit.change(next.auditFile)
+	if err != nil {
+		return nil, err
+	}
+	commits = append(commits, useFile, func() {
+		if err := sv.hooks.SetTargets(next.webhooks); err != nil { // they were checked
+			sv.log.Error("webhooks stay as they were", "error", err)
+		}
+	})
 	defaults := sv.stack.defaults(*next)
 	for _, p := range defaults {
 		if err := p.Validate(); err != nil {

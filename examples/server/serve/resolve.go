@@ -149,6 +149,7 @@ func (r *resolver) resolve() settings {
 	r.resolveBounds(&s)
 	r.resolveTLS(&s)
 	s.tokens = r.tokens()
+	s.webhooks, s.auditFile = r.webhooks(), r.path("audit.file", r.cfg.Audit.File)
 	r.checkOrigins()
 	r.checkListen(&s)
 	r.resolveHosts(&s)

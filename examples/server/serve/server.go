@@ -15,6 +15,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
+	"github.com/elastipod/elastipod/cms/webhook"
 	"github.com/elastipod/elastipod/examples/server/dashboard"
 	"github.com/elastipod/elastipod/metrics/prom"
 )
@@ -37,6 +38,8 @@ type server struct {
 	exporter *prom.Exporter
 	api      *api.API
 	http     *http.Server
+	hooks    *webhook.Sender
+	audit    *auditLog
 	notify   *notifier    // nil: nobody wants to know
 	logs     *logs        // nil: the log stays as it is
 	tls      *certificate // nil: no TLS
@@ -71,10 +74,16 @@ func (sv *server) wire() (err error) {
 	if sv.manager, err = cms.New(sv.stack.config(sv.program)); err != nil {
 		return err
 	}
+	if sv.hooks, err = webhook.New(webhook.Config{Manager: sv.manager, Targets: sv.webhooks, Flush: flushGrace, Version: version(), Logger: sv.log}); err != nil {
+		return err
+	}
+	if sv.audit, err = newAuditLog(sv.auditFile, sv.log); err != nil {
+		return err
+	}
 	sv.exporter = prom.New(prom.Config{Source: sv.metrics, Version: version()})
 	if sv.api, err = api.New(api.Config{
-		Manager: sv.manager, Tokens: sv.tokens, Metrics: sv.exporter.Handler(), Version: version(), Logger: sv.log,
-		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins, Reload: sv.reloadFunc(),
+		Manager: sv.manager, Tokens: sv.tokens, Metrics: sv.exporter.Handler(sideMetrics{sv}), Version: version(), Logger: sv.log,
+		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins, Reload: sv.reloadFunc(), Webhooks: sv.hooks, Audit: sv.audit.tell,
 	}); err != nil {
 		return err
 	}
@@ -160,6 +169,12 @@ func (sv *server) run(ctx context.Context, ready func(context.Context) error) er
 			cancel(err)
 		}
 	})
+	// It ends after the manager, whose last events it sends.
+	managing.Go(func() {
+		if err := sv.hooks.Run(manageCtx); err != nil {
+			sv.log.Error("webhooks", "error", err)
+		}
+	})
 	serving.Go(func() {
 		if err := sv.serveHTTP(); !errors.Is(err, http.ErrServerClosed) {
 			cancel(fmt.Errorf("API: %w", err))
@@ -232,6 +247,7 @@ func (sv *server) stop(end *settings, managed <-chan struct{}, stopManager func(
 	}
 	stopManager()
 	wait()
+	sv.audit.close()
 	ctx, cancel = context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	return errors.Join(append(errs, sv.stack.close(ctx, end.stopNodes))...)
@@ -265,7 +281,12 @@ func (sv *server) serveHTTP() error {
 // cannot be created does not keep the others from running.
 func (sv *server) createPods(ctx context.Context) {
 	for _, p := range sv.pods {
-		if _, err := sv.createPod(ctx, p); err != nil {
+		began := time.Now()
+		made, err := sv.createPod(ctx, p)
+		if made || err != nil {
+			sv.audit.auditPod(sourceStart, p.spec.Name, began, err)
+		}
+		if err != nil {
 			sv.log.Error("create a pod of the configuration", "pod", p.spec.Name, "error", err)
 		}
 	}

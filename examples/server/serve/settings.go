@@ -6,6 +6,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
+	"github.com/elastipod/elastipod/cms/webhook"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -35,6 +36,8 @@ type settings struct {
 	tokens                       []api.Token
 	allowedHosts, allowedOrigins []string
 	insecure                     bool
+	webhooks                     []webhook.Target
+	auditFile                    string // absolute; empty: the log
 
 	tick                   time.Duration // 0: the manager's default, as the next two
 	startParallel, history int
