@@ -3,12 +3,17 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
 )
 
 type health = wire.Health
+
+type balancerParams struct {
+	Pod string `query:"pod" maxLength:"100" doc:"Only fronts of this pod."`
+}
 
 func (a *API) clusterRoutes() {
 	register(a, route{
@@ -32,8 +37,12 @@ func (a *API) clusterRoutes() {
 	register(a, route{
 		method: http.MethodGet, path: "/v1/balancer", id: "get-balancer", tag: "cluster", role: Viewer,
 		summary: "Every front and server with statistics",
-	}, func(context.Context, *noInput) (*output[wire.Balancer], error) {
-		return answer(http.StatusOK, Balancer(a.m.Balancer())), nil
+	}, func(_ context.Context, in *balancerParams) (*output[wire.Balancer], error) {
+		b := Balancer(a.m.Balancer())
+		if in.Pod != "" {
+			b.Fronts = slices.DeleteFunc(b.Fronts, func(f wire.FrontStats) bool { return f.Pod != in.Pod })
+		}
+		return answer(http.StatusOK, b), nil
 	})
 }
 

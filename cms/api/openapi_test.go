@@ -49,7 +49,7 @@ func TestEveryRouteIsDocumentedAndViceVersa(t *testing.T) {
 	served := slices.Sorted(slices.Values(a.Served()))
 	assert.Equal(t, served, documented(t, a))
 	for _, must := range []string{
-		"GET /v1/cluster", "POST /v1/cluster/init", "GET /v1/whoami",
+		"GET /v1/cluster", "POST /v1/cluster/init", "GET /v1/whoami", "GET /v1/policies",
 		"GET /v1/hosts", "POST /v1/hosts", "GET /v1/hosts/{host}", "PATCH /v1/hosts/{host}", "DELETE /v1/hosts/{host}",
 		"GET /v1/pods", "POST /v1/pods", "GET /v1/pods/{pod}", "PATCH /v1/pods/{pod}", "PUT /v1/pods/{pod}", "DELETE /v1/pods/{pod}",
 		"GET /v1/pods/{pod}/nodes", "POST /v1/pods/{pod}/nodes", "GET /v1/pods/{pod}/nodes/{node}", "DELETE /v1/pods/{pod}/nodes/{node}",
@@ -84,7 +84,8 @@ var success = []struct {
 	{"GET /v1/cluster", "/v1/cluster", "", 200},
 	{"GET /v1/whoami", "/v1/whoami", "", 200},
 	{"POST /v1/cluster/init", "/v1/cluster/init", "", 200},
-	{"GET /v1/balancer", "/v1/balancer", "", 200},
+	{"GET /v1/policies", "/v1/policies?limit=2", "", 200},
+	{"GET /v1/balancer", "/v1/balancer?pod=web", "", 200},
 	{"GET /v1/pods", "/v1/pods?limit=1", "", 200},
 	{"POST /v1/pods", "/v1/pods", `{"name":"api","workload":{"image":"x","ports":{"http":80}},"limits":{"memory":"1GB","cpu":2},"fronts":[{"listen":"127.0.0.1:5200","retries":0}]}`, 201},
 	{"GET /v1/pods/{pod}", "/v1/pods/web", "", 200},

@@ -57,6 +57,7 @@ func (a *API) routes() http.Handler {
 	a.podRoutes()
 	a.nodeRoutes()
 	a.elasticityRoutes()
+	a.policyRoutes()
 	a.historyRoutes()
 	a.hostRoutes()
 	a.eventRoutes()
@@ -131,7 +132,7 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 
 // logWrite leaves a line for each change that somebody asked for.
 func (a *API) logWrite(ctx context.Context, r route, err error) {
-	if r.method == http.MethodGet {
+	if r.method == http.MethodGet || a.cfg.Audit != nil {
 		return
 	}
 	if err != nil {

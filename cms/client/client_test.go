@@ -102,6 +102,10 @@ func TestLife(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, wire.WhoAmI{Name: "test", Role: "operator", SignIn: true}, me)
 
+	kinds, err := c.Policies(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, "clamp", kinds[0].Kind)
+
 	pods, err := c.Init(ctx)
 	require.NoError(t, err)
 	require.Len(t, pods, 1)

@@ -92,6 +92,11 @@ func (c *Client) Balancer(ctx context.Context) (wire.Balancer, error) {
 	return do[wire.Balancer](ctx, c, request{method: http.MethodGet, path: "/v1/balancer"})
 }
 
+// Policies returns the kinds of policies that the server knows, by name.
+func (c *Client) Policies(ctx context.Context) ([]wire.PolicyKind, error) {
+	return all[wire.PolicyKind](ctx, c, "/v1/policies")
+}
+
 // Pods returns all pods, by name.
 func (c *Client) Pods(ctx context.Context) ([]wire.Pod, error) {
 	return all[wire.Pod](ctx, c, "/v1/pods")
