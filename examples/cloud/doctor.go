@@ -112,11 +112,7 @@ func (a *app) examineServer(ctx context.Context, c *client.Client, d *diagnosis)
 		return nil
 	}
 	d.ok("server", "%s answers, in %s", a.server, took(time.Since(began)))
-	if skew := theirs.Sub(a.now()); skew > maxSkew || skew < -maxSkew {
-		d.warn("server clock", seeTime, "it is %s off from this machine's: ages and times that are shown are wrong by that", skew.Round(time.Second))
-	} else {
-		d.ok("server clock", "it agrees with this machine's")
-	}
+	examineSkew(d, theirs.Sub(a.now()))
 	if err := c.Ready(ctx); err != nil {
 		d.wrong("server", "wait until it has read its store and found its nodes; if that does not end, look at its log", "it is not ready: %s", err)
 	}
@@ -126,14 +122,11 @@ func (a *app) examineServer(ctx context.Context, c *client.Client, d *diagnosis)
 		if client.StatusOf(err) == 401 || client.StatusOf(err) == 403 {
 			remedy = "set CLOUD_TOKEN, or use --token-file or a context"
 		}
-		d.wrong("server", remedy, "%s", a.explain(ctx, err))
+		d.wrong("access", remedy, "%s", a.explain(ctx, err))
 		return nil
 	}
-	if own := ownVersion(); own != "dev" && cluster.Version != own {
-		d.warn("version", "use the same version of both", "the server is %s, this command %s", cluster.Version, own)
-	} else {
-		d.ok("version", "the server is %s, this command %s", cluster.Version, own)
-	}
+	examineAccess(ctx, d, c)
+	examineVersions(d, cluster.Version, ownVersion())
 	for _, p := range cluster.Problems {
 		d.wrong("cluster", `see "cloud events", and "cloud why" of the pod`, "%s", p)
 	}
@@ -151,6 +144,49 @@ func (a *app) examineServer(ctx context.Context, c *client.Client, d *diagnosis)
 		examineHost(d, h)
 	}
 	return hosts
+}
+
+func examineSkew(d *diagnosis, skew time.Duration) {
+	if skew > maxSkew || skew < -maxSkew {
+		d.warn("server clock", seeTime, "it is %s off from this machine's: ages and times that are shown are wrong by that", skew.Round(time.Second))
+		return
+	}
+	d.ok("server clock", "it agrees with this machine's")
+}
+
+func examineVersions(d *diagnosis, server, own string) {
+	if own != "dev" && server != own {
+		d.warn("version", "use the same version of both", "the server is %s, this command %s", server, own)
+		return
+	}
+	d.ok("version", "the server is %s, this command %s", server, own)
+}
+
+// examineAccess says what the token may do.
+func examineAccess(ctx context.Context, d *diagnosis, c *client.Client) {
+	w, err := c.WhoAmI(ctx)
+	switch {
+	case client.NotFound(err):
+		return // an older server does not tell
+	case err != nil:
+		d.wrong("access", "look at the server's log", "the server does not say what you may do: %s", err)
+	default:
+		judgeAccess(d, c.Server(), w)
+	}
+}
+
+func judgeAccess(d *diagnosis, server string, w wire.WhoAmI) {
+	const about = "access"
+	switch {
+	case !w.SignIn && !here(server):
+		d.warn(about, "give the server tokens (tokens in its configuration)", "the server asks for no token: whoever reaches it may change everything")
+	case !w.SignIn:
+		d.ok(about, "the server asks for no token, on this machine")
+	case w.Role != "operator":
+		d.warn(about, "use an operator's token to change things", "your token %q has the role %s: you may look, and change nothing", w.Name, w.Role)
+	default:
+		d.ok(about, "your token %q has the role %s", w.Name, w.Role)
+	}
 }
 
 // Parts of a disk in use from which on it is nearly full, and full.

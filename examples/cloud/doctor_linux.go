@@ -44,6 +44,10 @@ func examineFiles(d *diagnosis, server string) {
 		}
 		limit = own.Max
 	}
+	judgeFiles(d, about, limit)
+}
+
+func judgeFiles(d *diagnosis, about string, limit uint64) {
 	if limit < enoughFiles {
 		d.warn(about, "set LimitNOFILE=1048576 in the server's unit, or ulimit -n before it is started", "%d files: each connection takes one or two, so a few thousand requests at a time are the end", limit)
 		return
@@ -124,15 +128,17 @@ func listening(table string, port int, inodes map[string]bool) {
 
 func examineClock(d *diagnosis) {
 	var t unix.Timex
-	state, err := unix.Adjtimex(&t)
-	switch {
-	case err != nil:
-		return // there is none to ask, as in some containers
-	case state == unix.TIME_ERROR || t.Status&unix.STA_UNSYNC != 0:
-		d.warn("clock", "run a time service, such as chrony or systemd-timesyncd", "the kernel says that nothing keeps this machine's clock right")
-	default:
-		d.ok("clock", "it is kept right")
+	if state, err := unix.Adjtimex(&t); err == nil { // there is none to ask in some containers
+		judgeClock(d, state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0)
 	}
+}
+
+func judgeClock(d *diagnosis, kept bool) {
+	if !kept {
+		d.warn("clock", "run a time service, such as chrony or systemd-timesyncd", "the kernel says that nothing keeps this machine's clock right")
+		return
+	}
+	d.ok("clock", "it is kept right")
 }
 
 // diskUse returns which part of a file system is in use, as users can use it.

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastipod/elastipod/cms/wire"
 	"github.com/elastipod/elastipod/internal/dockertest"
 )
 
@@ -50,26 +49,5 @@ func TestDoctorSaysWhatRestartsMean(t *testing.T) {
 		assert.Equal(t, x.state, d.Findings[0].State)
 		assert.Contains(t, d.Findings[0].Text, x.text)
 		assert.Equal(t, x.state == "warning", strings.Contains(d.Findings[0].Remedy, "daemon.json"))
-	}
-}
-
-func TestDoctorLooksAtHosts(t *testing.T) {
-	use := func(n int64) *int64 { return &n }
-	for name, x := range map[string]struct {
-		host        wire.Host
-		state, text string
-	}{
-		"unreachable": {wire.Host{Status: &wire.HostStatus{Error: "no route"}}, "wrong", "no route"},
-		"cgroup v1":   {wire.Host{Status: &wire.HostStatus{Reachable: true, Engine: "Docker 20.10, cgroup v1"}}, "warning", "cgroup v1"},
-		"full":        {wire.Host{Status: &wire.HostStatus{Reachable: true, Used: wire.HostUsage{Disk: use(97), DiskTotal: use(100)}}}, "wrong", "97% full"},
-		"nearly full": {wire.Host{Status: &wire.HostStatus{Reachable: true, Used: wire.HostUsage{Disk: use(90), DiskTotal: use(100)}}}, "warning", "90% full"},
-		"no memory":   {wire.Host{Status: &wire.HostStatus{Reachable: true, Capacity: wire.Resources{Memory: 100}, Reserved: wire.Resources{Memory: 99}}}, "warning", "reserved"},
-	} {
-		d := &diagnosis{}
-		examineHost(d, x.host)
-		f := d.Findings[len(d.Findings)-1]
-		assert.Equal(t, x.state, f.State, name)
-		assert.Contains(t, f.Text, x.text, name)
-		assert.NotEmpty(t, f.Remedy, name)
 	}
 }
