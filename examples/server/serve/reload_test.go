@@ -257,7 +257,7 @@ default_pods: [{name: plain, workload: {command: [x]}}]
 
 	t.Log("requests between reloads")
 	var took []time.Duration
-	for i := range 30 {
+	for i := range 16 {
 		level := []string{"info", "debug"}[i%2]
 		r.write(strings.Replace(next, "level: debug", "level: "+level, 1))
 		began := time.Now()
