@@ -22,11 +22,15 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `Create and change pods, hosts and elasticity until they are as YAML files say, in documents such as
 "cloud get -o yaml" writes: each with one of the keys host, pod and elasticity. What has to be done is
 printed first, then what happens until every pod has converged; when one does not, it says why and exits
-with 1. Fields that are left out get their defaults; what no file names stays as it is. Where nothing
-differs nothing is done, so it does no harm to do it twice.`,
+with 1, at once where an image is missing. Fields that are left out get their defaults. Where nothing
+differs nothing is done, so it does no harm to do it twice.
+
+What no file names stays as it is. With --prune, pods that no file names are deleted, before anything else
+is done. Hosts never are: see "cloud host rm --drain".`,
 		Example: `  cloud get -o yaml > cluster.yaml
   cloud apply -f cluster.yaml
   cloud apply -f pods/ -f hosts.yaml --timeout 10m
+  cloud apply -f cluster.yaml --prune
   cloud get pods web -o yaml --server http://127.0.0.1:3000 | cloud apply -f - --server http://127.0.0.1:3001`,
 	}, a.apply)
 }
@@ -38,8 +42,9 @@ func (a *app) diffCommand() *cobra.Command {
 		Long: `Print what "cloud apply" would create and change, field by field, and change nothing. It exits with 0
 where nothing differs, and with 1 where something does.`,
 		Example: `  cloud diff -f cluster.yaml
+  cloud diff -f cluster.yaml --prune
   cloud diff -f pods/ -o json`,
-	}, func(_ context.Context, _ *client.Client, plan []change, paths []string) error {
+	}, func(_ context.Context, _ *client.Client, plan []change, flags string) error {
 		if err := a.printPlan(plan); err != nil {
 			return err
 		}
@@ -48,17 +53,20 @@ where nothing differs, and with 1 where something does.`,
 			if n == 1 {
 				differ = "differs"
 			}
-			return fmt.Errorf("%s %s; carry it out with \"cloud apply -f %s\"", plural(n, "thing"), differ, strings.Join(paths, " -f "))
+			return fmt.Errorf("%s %s; carry it out with \"cloud apply %s\"", plural(n, "thing"), differ, flags)
 		}
 		return nil
 	})
 }
 
-// fileCommand makes a command of what is done with the plan that files ask for.
-func (a *app) fileCommand(cmd *cobra.Command, do func(ctx context.Context, c *client.Client, plan []change, paths []string) error) *cobra.Command {
+// fileCommand makes a command of what is done with the plan that files ask for. Do
+// also gets the flags that make the same plan again.
+func (a *app) fileCommand(cmd *cobra.Command, do func(ctx context.Context, c *client.Client, plan []change, flags string) error) *cobra.Command {
 	var paths []string
+	var prune bool
 	cmd.Args = names()
 	cmd.Flags().StringArrayVarP(&paths, "file", "f", nil, "YAML or JSON file, or folder of them; - is the standard input; repeat it")
+	cmd.Flags().BoolVar(&prune, "prune", false, "delete pods that no file names")
 	must(cmd.MarkFlagFilename("file", "yaml", "yml", "json"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(paths) == 0 {
@@ -69,11 +77,15 @@ func (a *app) fileCommand(cmd *cobra.Command, do func(ctx context.Context, c *cl
 			return err
 		}
 		return a.does(func(ctx context.Context, c *client.Client, _ []string) error {
-			plan, err := makePlan(ctx, c, wanted)
+			plan, err := makePlan(ctx, c, wanted, prune)
 			if err != nil {
 				return err
 			}
-			return do(ctx, c, plan, paths)
+			flags := "-f " + strings.Join(paths, " -f ")
+			if prune {
+				flags += " --prune"
+			}
+			return do(ctx, c, plan, flags)
 		})(cmd, args)
 	}
 	return cmd
@@ -91,7 +103,7 @@ func toDo(plan []change) []change {
 	return slices.DeleteFunc(slices.Clone(plan), func(c change) bool { return c.Action == "none" })
 }
 
-func (a *app) apply(ctx context.Context, c *client.Client, plan []change, _ []string) error {
+func (a *app) apply(ctx context.Context, c *client.Client, plan []change, _ string) error {
 	if !a.json() {
 		if err := a.printPlan(plan); err != nil {
 			return err
@@ -121,8 +133,13 @@ func (a *app) apply(ctx context.Context, c *client.Client, plan []change, _ []st
 // carryOut writes what differs, in the order of the plan.
 func (a *app) carryOut(ctx context.Context, c *client.Client, plan []change) error {
 	for i, ch := range plan {
-		if err := write(ctx, c, ch, a.first()); err != nil {
+		var err error
+		if ch.Action == "delete" {
+			err = a.deletePod(ctx, c, ch.Name)
+		} else if err = write(ctx, c, ch, a.first()); err != nil {
 			err = ch.manifest.refused(err)
+		}
+		if err != nil {
 			if i > 0 {
 				err = fmt.Errorf("%w (%s before it was carried out)", err, plural(i, "change"))
 			}
@@ -131,12 +148,24 @@ func (a *app) carryOut(ctx context.Context, c *client.Client, plan []change) err
 		if a.json() {
 			continue
 		}
-		done := map[string]string{"create": "created", "change": "changed"}[ch.Action]
+		done := map[string]string{"create": "created", "change": "changed", "delete": "deleted"}[ch.Action]
+		if ch.Action == "delete" && !a.wait {
+			done = "being deleted"
+		}
 		if err := a.line("%s: %s", ch.manifest, done); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// deletePod deletes a pod and waits until it is gone.
+func (a *app) deletePod(ctx context.Context, c *client.Client, name string) error {
+	p, err := c.DeletePod(ctx, name, a.first())
+	if err == nil {
+		_, _, err = a.awaitGone(ctx, c, p)
+	}
+	return err
 }
 
 func write(ctx context.Context, c *client.Client, ch change, first client.Wait) error {
@@ -165,7 +194,7 @@ func (a *app) awaitPlan(ctx context.Context, c *client.Client, plan []change, be
 	pods := map[string]int{}
 	changed := map[string]bool{}
 	for _, ch := range plan {
-		if ch.Kind == "host" {
+		if ch.Kind == "host" || ch.Action == "delete" {
 			continue
 		}
 		pods[ch.Name] = max(pods[ch.Name], 0)
@@ -217,6 +246,8 @@ func (a *app) printPlan(plan []change) error {
 		switch ch.Action {
 		case "create":
 			sign, paint = "+", green
+		case "delete":
+			sign, paint = "-", red
 		case "none":
 			continue
 		}
@@ -236,17 +267,14 @@ func (a *app) printPlan(plan []change) error {
 			}
 		}
 	}
-	if n["create"]+n["change"] == 0 {
-		return a.line("Nothing to do: %s as the files say.", isAre(n["none"]))
+	if len(toDo(plan)) == 0 {
+		return a.line("No changes: %s as the files say.", areIs(n["none"], "thing"))
 	}
-	return a.line("Plan: %d to create, %d to change, %d as they should be.", n["create"], n["change"], n["none"])
-}
-
-func isAre(n int) string {
-	if n == 1 {
-		return "1 thing is"
+	gone := ""
+	if n["delete"] > 0 {
+		gone = fmt.Sprintf("%d to delete, ", n["delete"])
 	}
-	return fmt.Sprintf("%d things are", n)
+	return a.line("Plan: %d to create, %d to change, %s%d as they should be.", n["create"], n["change"], gone, n["none"])
 }
 
 // valueText renders a value of a field.

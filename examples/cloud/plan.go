@@ -21,7 +21,7 @@ import (
 type change struct {
 	Kind   string        `json:"kind"`
 	Name   string        `json:"name"`
-	Action string        `json:"action"` // "create", "change" or "none"
+	Action string        `json:"action"` // "create", "change", "delete" or "none"
 	Fields []fieldChange `json:"fields,omitempty"`
 
 	manifest manifest
@@ -37,8 +37,9 @@ type fieldChange struct {
 
 // makePlan compares what files ask for with what is set. Fields that are left out
 // of a file mean their defaults. Faults that can be found without the server's help
-// are told all at once, each with its place in the file.
-func makePlan(ctx context.Context, c *client.Client, wanted []manifest) ([]change, error) {
+// are told all at once, each with its place in the file. With prune, pods that no
+// file names are deleted.
+func makePlan(ctx context.Context, c *client.Client, wanted []manifest, prune bool) ([]change, error) {
 	found, err := current(ctx, c)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,28 @@ func makePlan(ctx context.Context, c *client.Client, wanted []manifest) ([]chang
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if prune {
+		if plan, err = pruned(plan, found); err != nil {
+			return nil, err
+		}
+	}
 	makeRoom(plan, found)
+	return plan, nil
+}
+
+// pruned adds the pods that are to be deleted.
+func pruned(plan []change, found []manifest) ([]change, error) {
+	named := func(pod string) bool {
+		return slices.ContainsFunc(plan, func(c change) bool { return c.Kind != "host" && c.Name == pod })
+	}
+	if !slices.ContainsFunc(plan, func(c change) bool { return c.Kind == "pod" }) {
+		return nil, errors.New(`--prune: no file names a pod, so every pod would be deleted; leave it out, or delete them with "cloud pod rm"`)
+	}
+	for _, m := range found {
+		if m.Pod != nil && !named(m.Pod.Name) {
+			plan = append(plan, change{Kind: "pod", Name: m.Pod.Name, Action: "delete", manifest: m})
+		}
+	}
 	return plan, nil
 }
 
@@ -98,13 +120,16 @@ func makeRoom(plan []change, found []manifest) {
 	slices.SortStableFunc(plan, func(x, y change) int { return cmp.Compare(x.order(), y.order()) })
 }
 
-// order puts hosts first, and then pods before their elasticity.
+// order puts deletions first, as they free addresses and room, then hosts, and then
+// pods before their elasticity.
 func (c change) order() int {
-	order := 2 * slices.Index(kinds[:], c.Kind)
-	if c.early {
-		order = 1
+	switch {
+	case c.Action == "delete":
+		return -1
+	case c.early:
+		return 1
 	}
-	return order
+	return 2 * slices.Index(kinds[:], c.Kind)
 }
 
 func newChange(m manifest, from, to any, exists bool) (change, error) {

@@ -166,21 +166,7 @@ closed. It waits until nothing is left of the pod, unless --no-wait is given.`,
 			if err != nil {
 				return err
 			}
-			gone := false
-			err = a.await(ctx, "deleting pod "+p.Name, func(ctx context.Context) (step, error) {
-				now, err := c.Pod(ctx, p.Name)
-				if client.NotFound(err) {
-					gone = true
-					if p.Status != nil {
-						p.Status.State = "gone"
-					}
-					return step{done: true}, nil
-				}
-				if err == nil {
-					p = now
-				}
-				return step{note: countsText(status(p))}, err
-			})
+			p, gone, err := a.awaitGone(ctx, c, p)
 			switch {
 			case err != nil:
 				return err
@@ -192,6 +178,26 @@ closed. It waits until nothing is left of the pod, unless --no-wait is given.`,
 			return a.line("Pod %s is being deleted.", p.Name)
 		}),
 	}
+}
+
+// awaitGone waits until a pod that is being deleted is gone, and returns how it was
+// seen last. It is not gone where nothing waits.
+func (a *app) awaitGone(ctx context.Context, c *client.Client, p wire.Pod) (last wire.Pod, gone bool, err error) {
+	err = a.await(ctx, "deleting pod "+p.Name, func(ctx context.Context) (step, error) {
+		now, err := c.Pod(ctx, p.Name)
+		if client.NotFound(err) {
+			gone = true
+			if p.Status != nil {
+				p.Status.State = "gone"
+			}
+			return step{done: true}, nil
+		}
+		if err == nil {
+			p = now
+		}
+		return step{note: countsText(status(p))}, err
+	})
+	return p, gone, err
 }
 
 // list makes a list as the API has it.
