@@ -78,14 +78,14 @@ const (
 // Front is an address on which requests are taken. The zero value of every
 // field but Name and Listen has a default; see [Front.WithDefaults].
 type Front struct {
-	Name string
+	Name string // unique in the balancer: 1 to 40 of a-z, 0-9 and -, a letter first
 	// Listen is "host:port"; the host is an IP address.
 	Listen    string
-	Algorithm Algorithm
+	Algorithm Algorithm // how a server is chosen; default [LeastConn]
 	// MaxConn is the most requests that one server is given at a time; more
 	// wait, up to Timeouts.Queue. 0: no bound, and nothing waits.
 	MaxConn  int
-	Timeouts Timeouts
+	Timeouts Timeouts // each with a default
 	// Retries is how often a request that no server has begun to answer is
 	// tried again, on another server where there is one. 0 means the default
 	// of 3; negative means never.
@@ -126,7 +126,7 @@ const (
 
 // Stats is one observation of a balancer, sorted by name.
 type Stats struct {
-	Fronts []FrontStats
+	Fronts []FrontStats // all of them, sorted by name
 }
 
 // Front returns the statistics of the front of that name.
@@ -145,34 +145,34 @@ func (s Stats) Front(name string) (FrontStats, bool) {
 // Requests and Errors only grow while the Balancer value lives; a figure that
 // is smaller than before says that its counting began anew.
 type FrontStats struct {
-	Name     string
-	Listen   string
+	Name     string // as set
+	Listen   string // as set
 	Requests uint64 // taken so far
 	// Errors counts the requests so far that were answered with a 5xx status,
 	// by a server or by the balancer, or not answered through no fault of the
 	// client.
 	Errors   uint64
-	InFlight int // taken and not answered in full, those that wait included
-	Waiting  int // of these, how many wait for a server
-	Latency  Latency
-	Servers  []ServerStats
+	InFlight int           // taken and not answered in full, those that wait included
+	Waiting  int           // of these, how many wait for a server
+	Latency  Latency       // of the requests of all servers
+	Servers  []ServerStats // those that were applied, sorted by name
 }
 
 // Latency holds quantiles of response times over about the last ten seconds:
 // from the request taken to the response complete, waiting included.
 type Latency struct {
-	Count         uint64 // requests that the quantiles come from (a sample of all); 0: the others mean nothing
-	P50, P95, P99 time.Duration
+	Count         uint64        // requests that the quantiles come from (a sample of all); 0: the others mean nothing
+	P50, P95, P99 time.Duration // response times that 50, 95 and 99 % of the requests did not exceed
 }
 
 // ServerStats are the figures of one server.
 type ServerStats struct {
-	Name     string
-	Addr     string
-	State    ServerState
-	Weight   int
-	Up       bool   // the balancer's own checks and attempts say that it answers
-	InFlight int    // requests that it has now; a drained server with 0 may be removed
-	Requests uint64 // given to it so far
-	Errors   uint64 // of these answered 5xx or broken off by it
+	Name     string      // as applied
+	Addr     string      // as applied
+	State    ServerState // as applied
+	Weight   int         // as applied
+	Up       bool        // the balancer's own checks and attempts say that it answers
+	InFlight int         // requests that it has now; a drained server with 0 may be removed
+	Requests uint64      // given to it so far
+	Errors   uint64      // of these answered 5xx or broken off by it
 }

@@ -8,8 +8,8 @@ type Event struct {
 	// ID grows with each event, also over restarts of the manager; 0 for ticks,
 	// which are not kept.
 	ID   uint64
-	At   time.Time
-	Type EventType
+	At   time.Time // when it happened
+	Type EventType // what happened
 	// Pod, Node and Host name what it is about, where that applies.
 	Pod, Node, Host string
 	// Message is a sentence for a person.
@@ -39,6 +39,12 @@ const (
 	EventNodeHung          EventType = "node.hung" // it runs, and does not answer its probe
 	EventNodeFailed        EventType = "node.failed"
 	EventNodeGone          EventType = "node.gone"
+	EventRolloutStarted    EventType = "rollout.started"
+	EventRolloutStep       EventType = "rollout.step"
+	EventRolloutPaused     EventType = "rollout.paused"
+	EventRolloutResumed    EventType = "rollout.resumed"
+	EventRolloutDone       EventType = "rollout.done"
+	EventRolloutRolledBack EventType = "rollout.rolled-back"
 	EventImagePulling      EventType = "image.pulling"
 	EventHostAdded         EventType = "host.added"
 	EventHostUpdated       EventType = "host.updated"

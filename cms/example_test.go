@@ -15,6 +15,7 @@ import (
 // A manager over backends in memory. A program of yours uses boltstore.Open,
 // haproxy.New or inproc.New, and docker.New or process.New instead.
 func Example() {
+	// region: manager
 	host := podtest.NewFakeHost()
 	m, err := cms.New(cms.Config{
 		Store:    cmstest.NewStore(),
@@ -50,6 +51,7 @@ func Example() {
 
 	cancel()
 	fmt.Println(<-ended)
+	// end
 	// Output:
 	// 2 nodes: elasticity enabled: 0 → 2 <nil>
 	// <nil>

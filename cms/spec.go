@@ -13,7 +13,9 @@ import (
 // PodSpec is what a user sets of a pod: what runs, and where it takes requests.
 type PodSpec struct {
 	pod.Spec
-	Fronts []Front
+	Fronts []Front // where requests are taken
+	// Update says how nodes are replaced when what they run changes.
+	Update Update
 }
 
 // Front is a front of a pod. Its name is unique in the cluster; default: the
@@ -28,6 +30,7 @@ type Front struct {
 // WithDefaults returns the spec with every unset field filled in.
 func (s PodSpec) WithDefaults() PodSpec {
 	s.Spec = s.Spec.WithDefaults()
+	s.Update = s.Update.WithDefaults()
 	s.Fronts = slices.Clone(s.Fronts)
 	for i := range s.Fronts {
 		f := &s.Fronts[i]
@@ -49,6 +52,7 @@ func (s PodSpec) WithDefaults() PodSpec {
 func (s PodSpec) Clone() PodSpec {
 	s.Spec = s.Spec.Clone()
 	s.Fronts = slices.Clone(s.Fronts)
+	s.Update.Steps = slices.Clone(s.Update.Steps)
 	return s
 }
 
@@ -56,6 +60,7 @@ func (s PodSpec) Clone() PodSpec {
 func (s PodSpec) Validate() error {
 	var f Faults
 	nest(&f, "", s.Spec.Validate())
+	nest(&f, "update", s.Update.Validate())
 	full := s.WithDefaults()
 	names, addrs := map[string]bool{}, map[string]bool{}
 	for i, front := range full.Fronts {
@@ -86,11 +91,11 @@ const (
 
 // Elasticity is whether and how a pod grows and shrinks by itself.
 type Elasticity struct {
-	Enabled bool
+	Enabled bool // false: people set the number of nodes
 	// Min and Max bound the number of nodes: 1 <= Min <= Max <= MaxNodes,
 	// and for a pod for jobs 0 <= Min.
 	Min, Max int
-	Mode     Mode
+	Mode     Mode // default [ModeAct]
 	// Policy is the policy's JSON, as [elastic.Registry.Parse] takes it.
 	Policy json.RawMessage
 }

@@ -38,7 +38,7 @@ var (
 
 // State is everything that a store keeps. Pods and hosts are sorted by name.
 type State struct {
-	ClusterID string
+	ClusterID string // made by the store, once
 	Hosts     []HostRecord
 	Pods      []PodRecord
 	// EventID is below every event id that will be used from now on.
@@ -48,46 +48,49 @@ type State struct {
 // Change is a set of changes that are made together. A zero field changes
 // nothing.
 type Change struct {
-	PutHosts    []HostRecord
-	DeleteHosts []string
-	PutPods     []PodRecord
-	DeletePods  []string
-	EventID     uint64
+	PutHosts    []HostRecord // added, or replaced by name
+	DeleteHosts []string     // names; one that is not there is no error
+	PutPods     []PodRecord  // added, or replaced by name
+	DeletePods  []string     // names; one that is not there is no error
+	EventID     uint64       // replaces that of the [State]
 }
 
 // HostRecord is what a store keeps of a host.
 type HostRecord struct {
-	Host     pod.Host
-	Draining bool `json:",omitempty"`
+	Host     pod.Host // as it was added
+	Draining bool     `json:",omitempty"` // it is being removed
 }
 
 // PodRecord is what a store keeps of a pod.
 type PodRecord struct {
-	Spec       PodSpec
-	Elasticity Elasticity
-	CreatedAt  time.Time
-	Want       int
-	Paused     bool `json:",omitempty"`
-	Deleting   bool `json:",omitempty"`
+	Spec       PodSpec    // as it was set, complete
+	Elasticity Elasticity // as it was set, complete
+	CreatedAt  time.Time  // when it was created
+	Want       int        // the wanted number of nodes
+	Paused     bool       `json:",omitempty"` // its servers are out of the balancer
+	Deleting   bool       `json:",omitempty"` // it is being deleted
+	// Revisions is what the pod ran, oldest first, the last as Spec says.
+	Revisions []RevisionRecord `json:",omitempty"`
+	Rollout   *RolloutRecord   `json:",omitempty"`
 	// Serial is the number of the node that was named last by the manager.
 	Serial uint64
-	Nodes  []NodeRecord
+	Nodes  []NodeRecord // in the order in which they were made
 	// PolicyMemory is what the policy of that kind marshalled.
 	PolicyMemory []byte `json:",omitempty"`
 }
 
 // NodeRecord is what a store keeps of a node.
 type NodeRecord struct {
-	Name      string
-	State     pod.State
-	Host      string            `json:",omitempty"`
-	Revision  string            `json:",omitempty"`
-	Endpoints map[string]string `json:",omitempty"`
-	Handle    string            `json:",omitempty"`
-	CreatedAt time.Time
-	StartedAt time.Time `json:",omitzero"`
-	ReadyAt   time.Time `json:",omitzero"`
+	Name      string            // unique in its pod
+	State     pod.State         // where it is in its life
+	Host      string            `json:",omitempty"` // where it is placed
+	Revision  string            `json:",omitempty"` // of what it runs
+	Endpoints map[string]string `json:",omitempty"` // "host:port" by the name of the port
+	Handle    string            `json:",omitempty"` // the runtime's own name for it
+	CreatedAt time.Time         // when it was registered
+	StartedAt time.Time         `json:",omitzero"` // when its runtime had started it
+	ReadyAt   time.Time         `json:",omitzero"` // when its probe passed
 	// DrainBy is when a draining node is stopped at the latest.
 	DrainBy time.Time `json:",omitzero"`
-	Reason  string    `json:",omitempty"`
+	Reason  string    `json:",omitempty"` // why it is in this state, for a person
 }

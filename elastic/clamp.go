@@ -5,7 +5,7 @@ package elastic
 // wrapper a Clamp makes it happen earlier, such as before a [Stabilize]
 // remembers a wish.
 type Clamp struct {
-	Policy Policy
+	Policy Policy // the one that is bounded
 }
 
 // Validate returns every fault of the policy and what it wraps as [Faults], or nil.

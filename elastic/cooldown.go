@@ -13,7 +13,7 @@ import "time"
 type Cooldown struct {
 	// Up and Down are at most 24 hours; 0 means that there is nothing to wait for.
 	Up, Down time.Duration
-	Policy   Policy
+	Policy   Policy // the one whose changes are held
 
 	memory cooldownMemory
 }

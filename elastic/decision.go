@@ -20,17 +20,17 @@ const MaxSteps = 8
 // nothing in it is allocated until [Decision.String] or another method renders
 // it.
 type Decision struct {
-	Want  int
-	Steps [MaxSteps]Step
-	N     int // how many of Steps are set
+	Want  int            // how many nodes there should be
+	Steps [MaxSteps]Step // how that came about; the first N are set
+	N     int            // how many of Steps are set
 }
 
 // Step is one rule's part in a decision. Which fields mean something depends on
 // the rule; [Step.String] renders it for a person.
 type Step struct {
-	Rule Rule
-	From int // nodes before this step
-	To   int // nodes after it
+	Rule Rule // what kind of reasoning it stands for
+	From int  // nodes before this step
+	To   int  // nodes after it
 	// Metric names what was looked at, such as "CPU" or "in flight per node".
 	Metric string
 	// Value is what was measured, Bound the threshold, target or limit that it

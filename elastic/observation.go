@@ -43,10 +43,10 @@ type Observation struct {
 type Input struct {
 	_ [0]func() // literals name their fields
 
-	At                         time.Time
-	Want                       int
-	Online, Starting, Draining int
-	Min, Max                   int
+	At                         time.Time // of the tick
+	Want                       int       // as in [Observation]
+	Online, Starting, Draining int       // as in [Observation]
+	Min, Max                   int       // as in [Observation]
 	// CPULimit is in cores, MemoryLimit in bytes, of one node.
 	CPULimit    float64
 	MemoryLimit int64
@@ -61,7 +61,7 @@ type Input struct {
 
 // NodeInput is the usage of one online node.
 type NodeInput struct {
-	Name   string
+	Name   string        // by which its counters of two ticks belong together
 	At     time.Time     // when it was read
 	CPU    time.Duration // CPU time used so far
 	Memory int64         // bytes
@@ -69,12 +69,12 @@ type NodeInput struct {
 
 // FrontInput holds the counters and gauges of one front.
 type FrontInput struct {
-	Name              string
-	At                time.Time // when they were read; zero: at the time of the input
-	Requests, Errors  uint64    // so far
-	InFlight, Waiting int       // now
-	LatencyCount      uint64    // requests that the quantiles come from; 0: unknown
-	P50, P95, P99     time.Duration
+	Name              string        // by which its counters of two ticks belong together
+	At                time.Time     // when they were read; zero: at the time of the input
+	Requests, Errors  uint64        // so far
+	InFlight, Waiting int           // now
+	LatencyCount      uint64        // requests that the quantiles come from; 0: unknown
+	P50, P95, P99     time.Duration // response times
 }
 
 // Sample returns the observation as it is recorded. States of nodes that a

@@ -13,7 +13,7 @@ import "time"
 type Stabilize struct {
 	// Up and Down are at most 24 hours; 0 means that the wish counts at once.
 	Up, Down time.Duration
-	Policy   Policy
+	Policy   Policy // the one whose wishes are smoothed
 
 	memory stabilizeMemory
 }

@@ -13,7 +13,7 @@ type StepLimit struct {
 	// Period is the time to which Up and Down apply, at most 24 hours. 0: each
 	// decision by itself.
 	Period time.Duration
-	Policy Policy
+	Policy Policy // the one whose changes are limited
 
 	memory stepMemory
 }

@@ -33,7 +33,7 @@ const maxWant = 1_000_000
 // is jumpy. [Target.Validate] says whether it is sound; one that is not keeps
 // the number of nodes.
 type Target struct {
-	Metric Metric
+	Metric Metric // what is kept near Value, per node
 	// Value is what each node shall have: a fraction of its limit in (0,1] for
 	// [MetricCPU] and [MetricMemory], else a number above 0.
 	Value float64

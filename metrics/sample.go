@@ -4,10 +4,10 @@ import "time"
 
 // Sample is what was measured of a pod in one tick.
 type Sample struct {
-	At time.Time `json:"at"`
+	At time.Time `json:"at"` // when it was taken
 	// Want is the number of nodes that the pod should have.
 	Want  int   `json:"want"`
-	Nodes Nodes `json:"nodes"`
+	Nodes Nodes `json:"nodes"` // how many nodes are in each state
 	// CPU and Memory are the mean over online nodes, as a fraction of a node's
 	// limit; CPU may exceed 1 for moments.
 	CPU    Value `json:"cpu"`
@@ -29,10 +29,10 @@ type Sample struct {
 
 // Nodes counts the nodes of a pod by state.
 type Nodes struct {
-	New      int `json:"new"`
-	Starting int `json:"starting"`
-	Online   int `json:"online"`
-	Standby  int `json:"standby"`
-	Draining int `json:"draining"`
-	Failed   int `json:"failed"`
+	New      int `json:"new"`      // registered and not launched
+	Starting int `json:"starting"` // run, or will soon, and are not ready
+	Online   int `json:"online"`   // take requests
+	Standby  int `json:"standby"`  // frozen, ready to be thawed
+	Draining int `json:"draining"` // finish what they have
+	Failed   int `json:"failed"`   // ended or did not become ready
 }

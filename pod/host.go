@@ -10,7 +10,7 @@ import (
 
 // Host is a machine, or an engine, on which nodes run, and how to reach it.
 type Host struct {
-	Name string
+	Name string // unique in the cluster: 1 to 40 of a-z, 0-9 and -, a letter first
 	// Runtime is the kind of runtime: "docker" or "process", or another that
 	// the program which embeds elastipod knows to open.
 	Runtime string
@@ -43,15 +43,15 @@ type Host struct {
 
 // HostTLS names the PEM files for mutual TLS with an engine.
 type HostTLS struct {
-	CA, Cert, Key string
+	CA, Cert, Key string // paths of PEM files: the authority that signed the engine's certificate, and our own certificate and key
 }
 
 // RegistryAuth is where the credentials of a registry come from. The password
 // is read when it is needed and never stored.
 type RegistryAuth struct {
-	Username     string
-	PasswordFile string
-	PasswordEnv  string
+	Username     string // as the registry knows it
+	PasswordFile string // a file on the manager's machine; set this or PasswordEnv
+	PasswordEnv  string // a variable of the manager's environment; set this or PasswordFile
 }
 
 // AddressMode says at which address a node is dialled.

@@ -50,9 +50,9 @@ type Runtime interface {
 
 // Extras are optional ports of a [Runtime]; nil where not supported.
 type Extras struct {
-	Watcher  Watcher
-	Preparer Preparer
-	Logger   Logger
+	Watcher  Watcher  // events sooner than a poll
+	Preparer Preparer // pulls images
+	Logger   Logger   // output of nodes
 }
 
 // Watcher tells of events sooner than a poll would.
@@ -65,8 +65,8 @@ type Watcher interface {
 
 // Event is a hint that a node changed.
 type Event struct {
-	Node NodeID
-	Kind EventKind
+	Node NodeID    // the node that changed
+	Kind EventKind // what happened to it
 }
 
 // EventKind is what happened to a node.
@@ -113,8 +113,8 @@ type Logger interface {
 
 // LogOptions select output.
 type LogOptions struct {
-	Tail   int // last lines only; 0: all that is kept
-	Follow bool
+	Tail   int  // last lines only; 0: all that is kept
+	Follow bool // go on with what is written from then on
 }
 
 // Cluster identifies whose nodes a runtime looks after.
@@ -125,7 +125,7 @@ type Cluster struct {
 
 // NodeID names a node within its cluster.
 type NodeID struct {
-	Pod  string
+	Pod  string // the name of its pod
 	Name string // unique in its pod, never used again
 }
 
@@ -134,10 +134,10 @@ func (id NodeID) String() string { return id.Pod + "/" + id.Name }
 
 // StartRequest says which node to start and how.
 type StartRequest struct {
-	ID       NodeID
-	Revision string
+	ID       NodeID   // the node's
+	Revision string   // kept with the node, and observed again
 	Workload Workload // complete: defaults are filled in
-	Limits   Limits
+	Limits   Limits   // complete: defaults are filled in
 	// Secrets holds the content of each secret of the workload by its name.
 	Secrets map[string]SecretValue
 }
@@ -169,16 +169,16 @@ const (
 
 // Node is a node as its runtime sees it.
 type Node struct {
-	ID       NodeID
-	Revision string
+	ID       NodeID // as it was started
+	Revision string // as it was started
 	// Handle is the runtime's own name for it: a container id, a pid.
 	Handle    string
-	Phase     Phase
-	StartedAt time.Time
+	Phase     Phase     // whether it runs
+	StartedAt time.Time // when its workload was started
 	// Endpoints maps each port's name to the "host:port" that the manager and
 	// the balancer dial.
 	Endpoints map[string]string
-	Usage     Usage
+	Usage     Usage // what it has used so far
 	// Health is what the image's own HEALTHCHECK says, where the workload's
 	// probe is [ProbeHealthcheck].
 	Health Health
@@ -198,8 +198,8 @@ const (
 
 // Exit tells how a node ended.
 type Exit struct {
-	Code      int // exit code; 128 + n when signal n killed it
-	OOMKilled bool
+	Code      int       // exit code; 128 + n when signal n killed it
+	OOMKilled bool      // the kernel killed it at its memory limit
 	At        time.Time // zero when not known
 	LastLog   []string  // its last lines of output, oldest first, at most [LastLogLines]
 }
@@ -237,15 +237,15 @@ type Usage struct {
 
 // Snapshot is one observation of a host.
 type Snapshot struct {
-	Nodes []Node
-	Host  HostStatus
+	Nodes []Node     // every node of the cluster on this host, running or ended
+	Host  HostStatus // the machine itself
 }
 
 // HostStatus is what a host has and uses.
 type HostStatus struct {
 	Capacity Resources // what it has, or what its configuration says it has
-	Used     HostUsage
-	Engine   string // such as "Docker 20.10.24, cgroup v1" or "processes, Linux 6.1"
+	Used     HostUsage // by everything on it
+	Engine   string    // such as "Docker 20.10.24, cgroup v1" or "processes, Linux 6.1"
 }
 
 // Resources is an amount of CPU and memory.

@@ -9,10 +9,10 @@ import (
 // Spec describes a pod: a named group of identical nodes. The zero value of
 // every field but Name and Workload has a default; see [Spec.WithDefaults].
 type Spec struct {
-	Name     string
-	Kind     Kind
-	Workload Workload
-	Limits   Limits
+	Name     string   // 1 to 40 of a-z, 0-9 and -, a letter first
+	Kind     Kind     // default [KindService]
+	Workload Workload // what each node runs
+	Limits   Limits   // the most that one node may use
 	// MaxNodes is the most nodes that the pod may ever have, whatever its
 	// elasticity says. Default 10.
 	MaxNodes int
@@ -55,15 +55,15 @@ type Workload struct {
 	// of plain processes chooses free ports instead of these numbers, as nodes
 	// share the host's addresses there.
 	Ports map[string]int
-	Probe Probe
+	Probe Probe // tells when a node is ready
 
-	Mounts     []Mount
-	Secrets    []Secret
+	Mounts     []Mount           // file systems that every node sees
+	Secrets    []Secret          // files in every node
 	User       string            // user[:group], names or numbers; empty: the image's
 	Networks   []string          // further Docker networks to join
 	ExtraHosts map[string]string // host name → address, as in /etc/hosts
 	CapAdd     []string          // capabilities beyond the defaults, without CAP_
-	Security   Security
+	Security   Security          // default [SecurityDefault]
 }
 
 // PullPolicy says when an image is pulled.
@@ -150,11 +150,11 @@ const (
 
 // Mount puts a file system into every node.
 type Mount struct {
-	Kind     MountKind
-	Source   string // volume's name or host path; empty for tmpfs
-	Target   string // absolute path in the node
-	ReadOnly bool
-	Size     int64 // bytes, tmpfs only; 0: the engine's default
+	Kind     MountKind // what is mounted
+	Source   string    // volume's name or host path; empty for tmpfs
+	Target   string    // absolute path in the node
+	ReadOnly bool      // the node cannot write to it
+	Size     int64     // bytes, tmpfs only; 0: the engine's default
 }
 
 // Secret is a file in every node whose content is read by the manager when a

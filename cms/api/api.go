@@ -64,7 +64,7 @@ type Config struct {
 type Token struct {
 	// Name says in logs who it was. It is required and unique.
 	Name string
-	Role Role
+	Role Role // what it may do
 	// Secret has at least 16 characters.
 	Secret string
 }

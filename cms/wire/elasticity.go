@@ -2,7 +2,7 @@ package wire
 
 // Elasticity is whether and how a pod grows and shrinks by itself.
 type Elasticity struct {
-	Enabled bool   `json:"enabled"`
+	Enabled bool   `json:"enabled" doc:"false: people set the number of nodes."`
 	Min     Count  `json:"min,omitempty" doc:"The fewest nodes. Default 1."`
 	Max     Count  `json:"max,omitempty" doc:"The most nodes. Default: the pod's max_nodes."`
 	Mode    string `json:"mode,omitempty" doc:"\"act\" (the default) carries decisions out; \"dry-run\" only records them."`

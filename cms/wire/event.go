@@ -5,11 +5,11 @@ import "time"
 // Event is something that happened in the cluster.
 type Event struct {
 	ID      uint64    `json:"id,omitempty" doc:"Grows with each event, also over restarts; absent for ticks, which are not kept."`
-	At      time.Time `json:"at"`
+	At      time.Time `json:"at" doc:"When it happened."`
 	Type    string    `json:"type" doc:"Such as \"pod.scaled\", \"node.online\" or \"tick\"."`
-	Pod     string    `json:"pod,omitempty"`
-	Node    string    `json:"node,omitempty"`
-	Host    string    `json:"host,omitempty"`
+	Pod     string    `json:"pod,omitempty" doc:"The pod that it is about."`
+	Node    string    `json:"node,omitempty" doc:"The node that it is about."`
+	Host    string    `json:"host,omitempty" doc:"The host that it is about."`
 	Message string    `json:"message,omitempty" doc:"A sentence for a person."`
 	Tick    *Tick     `json:"tick,omitempty" doc:"Of types \"tick\" and \"pod.scaled\"."`
 }

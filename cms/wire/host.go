@@ -21,9 +21,9 @@ type Host struct {
 
 // HostTLS names PEM files on the server's machine for mutual TLS with an engine.
 type HostTLS struct {
-	CA   string `json:"ca,omitempty"`
-	Cert string `json:"cert,omitempty"`
-	Key  string `json:"key,omitempty"`
+	CA   string `json:"ca,omitempty" doc:"PEM file on the server's machine: the authority of the engine's certificate."`
+	Cert string `json:"cert,omitempty" doc:"PEM file on the server's machine: the server's own certificate."`
+	Key  string `json:"key,omitempty" doc:"PEM file on the server's machine: its key."`
 }
 
 // Capacity is what a host offers, as users set it.
@@ -35,21 +35,21 @@ type Capacity struct {
 // RegistryAuth says where the credentials of a registry come from. The password
 // itself never crosses the wire.
 type RegistryAuth struct {
-	Username     string `json:"username,omitempty"`
+	Username     string `json:"username,omitempty" doc:"As the registry knows it."`
 	PasswordFile string `json:"password_file,omitempty" doc:"A file on the server's machine. Set this or password_env."`
 	PasswordEnv  string `json:"password_env,omitempty" doc:"A variable of the server's environment. Set this or password_file."`
 }
 
 // HostStatus is what the server adds to a host.
 type HostStatus struct {
-	Reachable bool      `json:"reachable"`
+	Reachable bool      `json:"reachable" doc:"It answered the last observation."`
 	Error     string    `json:"error,omitempty" doc:"Why it is not reachable."`
 	Since     time.Time `json:"since,omitzero" doc:"When it became reachable or unreachable."`
 	Draining  bool      `json:"draining" doc:"Its nodes are being moved, then it is removed."`
-	Capacity  Resources `json:"capacity"`
+	Capacity  Resources `json:"capacity" doc:"Without the overcommit."`
 	Reserved  Resources `json:"reserved" doc:"By nodes of this cluster."`
 	Used      HostUsage `json:"used" doc:"By everything on the host."`
-	Engine    string    `json:"engine"`
+	Engine    string    `json:"engine" doc:"Kind and version of the engine, for people."`
 	Nodes     int       `json:"nodes" doc:"Nodes of this cluster placed on it."`
 }
 

@@ -4,14 +4,14 @@ import "time"
 
 // Node is one running copy of a pod's workload.
 type Node struct {
-	Name      string            `json:"name"`
-	Pod       string            `json:"pod"`
+	Name      string            `json:"name" doc:"Unique in its pod."`
+	Pod       string            `json:"pod" doc:"The pod that it belongs to."`
 	Host      string            `json:"host" doc:"Empty until the node is placed."`
 	State     string            `json:"state" doc:"\"new\", \"starting\", \"online\", \"standby\", \"draining\", \"failed\" or \"gone\"."`
 	Endpoints map[string]string `json:"endpoints" doc:"The address of each named port."`
-	Revision  string            `json:"revision"`
+	Revision  string            `json:"revision" doc:"Identifies the workload and limits that it runs with."`
 	Handle    string            `json:"handle,omitempty" doc:"The runtime's own name for it, such as a container's id."`
-	CreatedAt time.Time         `json:"created_at"`
+	CreatedAt time.Time         `json:"created_at" doc:"When it was registered."`
 	StartedAt time.Time         `json:"started_at,omitzero" doc:"Absent before."`
 	ReadyAt   time.Time         `json:"ready_at,omitzero" doc:"Absent before."`
 	InFlight  *float64          `json:"in_flight" doc:"Requests that it has now; null where not measured."`
@@ -27,10 +27,10 @@ type NewNode struct {
 
 // NodeCounts is how many nodes of a pod are in each state.
 type NodeCounts struct {
-	New      int `json:"new"`
-	Starting int `json:"starting"`
-	Online   int `json:"online"`
-	Standby  int `json:"standby"`
-	Draining int `json:"draining"`
-	Failed   int `json:"failed"`
+	New      int `json:"new" doc:"Registered and not launched."`
+	Starting int `json:"starting" doc:"Launched and not ready yet."`
+	Online   int `json:"online" doc:"Take requests."`
+	Standby  int `json:"standby" doc:"Frozen, ready to be thawed."`
+	Draining int `json:"draining" doc:"Finish what they have."`
+	Failed   int `json:"failed" doc:"Ended, or did not become ready."`
 }

@@ -55,7 +55,7 @@ type Mount struct {
 	Type     string `json:"type" doc:"\"volume\", \"bind\" or \"tmpfs\"."`
 	Source   string `json:"source,omitempty" doc:"A volume's name or a path of the host."`
 	Target   string `json:"target" doc:"Absolute path in the node."`
-	ReadOnly bool   `json:"read_only,omitempty"`
+	ReadOnly bool   `json:"read_only,omitempty" doc:"The node cannot write to it."`
 	Size     Bytes  `json:"size,omitempty" doc:"Of a tmpfs. Default: the engine's."`
 }
 
@@ -82,7 +82,7 @@ type Front struct {
 	Port               string   `json:"port,omitempty" doc:"Name of the workload's port. Default: the main port."`
 	Algorithm          string   `json:"algorithm,omitempty" doc:"\"leastconn\" (the default), \"roundrobin\", \"random\", \"first\" or \"source\"."`
 	MaxConn            int      `json:"max_conn,omitempty" doc:"The most requests that a node is given at a time; more wait. 0: no bound."`
-	Timeouts           Timeouts `json:"timeouts,omitzero"`
+	Timeouts           Timeouts `json:"timeouts,omitzero" doc:"Each with a default."`
 	Retries            *int     `json:"retries,omitempty" doc:"How often a request that no node has begun to answer is tried again. 0: never. Default 3."`
 	RetryNonIdempotent bool     `json:"retry_non_idempotent,omitempty" doc:"Also retry requests such as POST, which may then run twice."`
 	CheckPath          string   `json:"check_path,omitempty" doc:"What the balancer's own health checks GET. Default: the probe's path, where it is of the same port."`
@@ -99,7 +99,7 @@ type Timeouts struct {
 // PodStatus is what the server adds to a pod.
 type PodStatus struct {
 	State      string     `json:"state" doc:"\"active\", \"paused\" or \"deleting\"."`
-	CreatedAt  time.Time  `json:"created_at"`
+	CreatedAt  time.Time  `json:"created_at" doc:"When it was created."`
 	Want       int        `json:"want" doc:"The number of nodes that the pod should have."`
 	Revision   string     `json:"revision" doc:"Identifies workload and limits of nodes started now."`
 	Converged  bool       `json:"converged" doc:"What runs and takes requests is what should."`

@@ -5,8 +5,8 @@ import "github.com/elastipod/elastipod/metrics"
 // State is everything that is exported as it stands now. The exporter only
 // reads it.
 type State struct {
-	Pods  []Pod
-	Hosts []Host
+	Pods  []Pod // of the cluster
+	Hosts []Host // of the cluster
 }
 
 // Pod is a pod to export.
@@ -26,7 +26,7 @@ type Pod struct {
 // Host is a machine to export. Amounts that are not known are missing.
 type Host struct {
 	Name                string
-	Reachable, Cordoned bool
+	Reachable, Cordoned bool // it answered the last observation
 	// Nodes is the number of nodes of this cluster on it.
 	Nodes int
 	// CPU is in cores.

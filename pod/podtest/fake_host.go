@@ -51,24 +51,24 @@ type FakeHost struct {
 
 // FakeProcess is a node as its [FakeHost.Program] sees it.
 type FakeProcess struct {
-	Request   pod.StartRequest
-	Endpoints map[string]string
+	Request   pod.StartRequest  // what was asked to run
+	Endpoints map[string]string // of the node, by the name of the port
 	Env       map[string]string // with what every node is given
-	Out       io.Writer
-	Term      <-chan struct{} // closed when the node is asked to end
-	Kill      <-chan struct{} // closed when it is killed
+	Out       io.Writer         // its output
+	Term      <-chan struct{}   // closed when the node is asked to end
+	Kill      <-chan struct{}   // closed when it is killed
 	Burn      func(time.Duration)
 }
 
 // FakeCall is one call of a fake's method.
 type FakeCall struct {
-	Op      string // "observe", "start", "stop", "prepare", "logs" or "watch"
-	Cluster pod.Cluster
-	ID      pod.NodeID
+	Op      string           // "observe", "start", "stop", "prepare", "logs" or "watch"
+	Cluster pod.Cluster      // whose runtime was called
+	ID      pod.NodeID       // the node, where the call concerns one
 	Grace   time.Duration    // of a stop
 	Request pod.StartRequest // of a start
-	At      time.Time
-	Err     error // what it returned; set when it has
+	At      time.Time        // when the call began
+	Err     error            // what it returned; set when it has
 }
 
 type fakeKey struct {
