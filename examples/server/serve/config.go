@@ -38,6 +38,9 @@ type fileConfig struct {
 		File string `yaml:"file"` // lines of JSON; default: the log
 	} `yaml:"audit"`
 
+	// Tracing is where traces go. Default: there are none.
+	Tracing tracingConfig `yaml:"tracing"`
+
 	Tick          wire.Duration `yaml:"tick"`
 	StartParallel wire.Count    `yaml:"start_parallel"`
 	History       wire.Count    `yaml:"history"`

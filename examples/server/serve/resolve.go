@@ -150,6 +150,7 @@ func (r *resolver) resolve() settings {
 	r.resolveTLS(&s)
 	s.tokens = r.tokens()
 	s.webhooks, s.auditFile = r.webhooks(), r.path("audit.file", r.cfg.Audit.File)
+	s.tracing = r.tracing()
 	r.checkOrigins()
 	r.checkListen(&s)
 	r.resolveHosts(&s)

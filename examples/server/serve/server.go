@@ -40,6 +40,7 @@ type server struct {
 	http     *http.Server
 	hooks    *webhook.Sender
 	audit    *auditLog
+	tracing  *tracing     // nil: no traces
 	notify   *notifier    // nil: nobody wants to know
 	logs     *logs        // nil: the log stays as it is
 	tls      *certificate // nil: no TLS
@@ -65,13 +66,19 @@ func open(s settings, p Program, log *slog.Logger) (_ *server, err error) {
 	}
 	sv.cluster = sv.stack.cluster
 	if err := sv.wire(); err != nil {
+		sv.tracing.close()
 		return nil, errors.Join(err, sv.stack.close(context.Background(), false), sv.listener.Close())
 	}
 	return sv, nil
 }
 
 func (sv *server) wire() (err error) {
-	if sv.manager, err = cms.New(sv.stack.config(sv.program)); err != nil {
+	if sv.tracing, err = newTracing(sv.settings.tracing, sv.cluster, sv.log); err != nil {
+		return err
+	}
+	managing := sv.stack.config(sv.program)
+	managing.TracerProvider = sv.tracing.tracerProvider()
+	if sv.manager, err = cms.New(managing); err != nil {
 		return err
 	}
 	if sv.hooks, err = webhook.New(webhook.Config{Manager: sv.manager, Targets: sv.webhooks, Flush: flushGrace, Version: version(), Logger: sv.log}); err != nil {
@@ -84,6 +91,7 @@ func (sv *server) wire() (err error) {
 	if sv.api, err = api.New(api.Config{
 		Manager: sv.manager, Tokens: sv.tokens, Metrics: sv.exporter.Handler(sideMetrics{sv}), Version: version(), Logger: sv.log,
 		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins, Reload: sv.reloadFunc(), Webhooks: sv.hooks, Audit: sv.audit.tell,
+		TracerProvider: managing.TracerProvider,
 	}); err != nil {
 		return err
 	}
@@ -248,6 +256,9 @@ func (sv *server) stop(end *settings, managed <-chan struct{}, stopManager func(
 	stopManager()
 	wait()
 	sv.audit.close()
+	var flushing sync.WaitGroup
+	flushing.Go(sv.tracing.close)
+	defer flushing.Wait()
 	ctx, cancel = context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	return errors.Join(append(errs, sv.stack.close(ctx, end.stopNodes))...)

@@ -39,6 +39,8 @@ type settings struct {
 	webhooks                     []webhook.Target
 	auditFile                    string // absolute; empty: the log
 
+	tracing tracingSettings
+
 	tick                   time.Duration // 0: the manager's default, as the next two
 	startParallel, history int
 	stopNodes              bool
