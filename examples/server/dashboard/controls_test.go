@@ -129,7 +129,7 @@ func TestControls(t *testing.T) {
 	assert.Equal(t, 404, code)
 	b.expect("/v1/pods/shop") // what was asked while it went
 
-	b.press("button", "Sign out")
+	b.press("button", "Sign out ops")
 	b.sees("h1", "Sign in to harbour")
 	assert.Equal(t, float64(0), eval[float64](b, `sessionStorage.length`))
 	b.expect("/v1/pods/shop")
@@ -147,12 +147,12 @@ func elasticity(t *testing.T, s *server, b *browser) {
 		require.NoError(t, chromedp.Do(b.ctx, chromedp.DragAndDropXY(at[0], at[1], at[0], at[1]+by, 5)))
 	}
 	drag("Upper threshold", 15)
-	dragged := eval[float64](b, `Number(document.querySelector('#el-upper').value)`)
+	dragged := eval[float64](b, `Number(document.querySelector('#policy-0-upper').value)`)
 	assert.Less(t, dragged, float64(70))
 	assert.Greater(t, dragged, float64(40))
 	eval[any](b, "(() => { "+find+".focus(); return 1 })()", ".line.drag", "Lower threshold", "Lower threshold")
 	require.NoError(t, chromedp.Do(b.ctx, chromedp.KeyEvent(kb.ArrowUp)))
-	b.until(`document.querySelector('#el-lower').value === '31'`)
+	b.until(`document.querySelector('#policy-0-lower').value === '31'`)
 	b.until(`document.querySelector('.preview').textContent.includes('inside of the bounds')`)
 	s.pod("web", func(p wire.Pod) bool { return !p.Status.Elasticity.Enabled }) // not applied yet
 	b.write("#el-min", "3")

@@ -7,8 +7,8 @@ let token = sessionStorage.getItem(KEY) ?? '';
 /** needsToken says whether this server asks for a token. */
 export const needsToken = document.querySelector('meta[name=elastipod]').content === 'token';
 
-/** who is what the token may do; "viewer" until it is known. */
-export const who = { role: needsToken ? 'viewer' : 'operator' };
+/** who is what the token may do, and its name; "viewer" until it is known. */
+export const who = { role: needsToken ? 'viewer' : 'operator', name: '' };
 export const mayChange = () => who.role === 'operator';
 
 /** Problem is an error in the words of the API. */
@@ -25,7 +25,7 @@ export const signedIn = () => !needsToken || token !== '';
 
 export function signOut() {
   token = '';
-  who.role = needsToken ? 'viewer' : 'operator';
+  Object.assign(who, { role: needsToken ? 'viewer' : 'operator', name: '' });
   sessionStorage.removeItem(KEY);
 }
 
@@ -33,7 +33,6 @@ export function signOut() {
 export async function signIn(secret) {
   token = secret;
   try {
-    await get('/v1/cluster');
     await learnRole();
   } catch (err) {
     token = '';
@@ -42,20 +41,10 @@ export async function signIn(secret) {
   sessionStorage.setItem(KEY, secret);
 }
 
-/**
- * learnRole finds out what the token may do: an empty change of a host changes
- * nothing, and is refused to those who may not change anything.
- */
+/** learnRole finds out what the token may do. */
 export async function learnRole() {
-  if (!needsToken) return;
-  const { items } = await get('/v1/hosts?limit=1');
-  try {
-    if (items.length > 0) await request('PATCH', `/v1/hosts/${encodeURIComponent(items[0].name)}`, {});
-    who.role = 'operator';
-  } catch (err) {
-    if (err.status !== 403) throw err;
-    who.role = 'viewer';
-  }
+  const me = await get('/v1/whoami');
+  Object.assign(who, { role: me.role, name: me.name ?? '' });
 }
 
 function headers(extra) {

@@ -1,6 +1,6 @@
 // The frame around the pages: sign-in, navigation, colours, connection.
-import { h, set, show, toast } from './dom.js';
-import { learnRole, mayChange, needsToken, signIn, signOut, signedIn } from './api.js';
+import { attr, h, set, show, toast } from './dom.js';
+import { learnRole, mayChange, needsToken, signIn, signOut, signedIn, who } from './api.js';
 import { follow, retryNow, start, state, stop } from './store.js';
 import { span } from './format.js';
 import { overview } from './overview.js';
@@ -10,6 +10,7 @@ import { eventsPage } from './events.js';
 
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
+const signOutButton = document.getElementById('sign-out');
 const cluster = document.getElementById('cluster').textContent;
 let page = null;
 
@@ -32,7 +33,7 @@ function go(moved) {
   page = null;
   main.replaceChildren();
   show(nav, signedIn());
-  show(document.getElementById('sign-out'), needsToken && signedIn());
+  showWho();
   if (!signedIn()) {
     signInPage();
     return;
@@ -52,6 +53,14 @@ function go(moved) {
     main.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }
+}
+
+/** showWho says who is signed in, and what they may do. */
+function showWho() {
+  show(signOutButton, needsToken && signedIn());
+  const text = who.name === '' ? 'Sign out' : `Sign out ${who.name}`;
+  attr(signOutButton, 'title', who.name === '' ? null : `Signed in as ${who.name}, ${who.role}`);
+  set(signOutButton, text);
 }
 
 function loading() {
@@ -143,7 +152,7 @@ function leave() {
   showConnection();
 }
 
-document.getElementById('sign-out').addEventListener('click', leave);
+signOutButton.addEventListener('click', leave);
 window.addEventListener('hashchange', () => go(true));
 window.addEventListener('online', retryNow);
 window.addEventListener('unhandledrejection', (e) => {

@@ -1,25 +1,28 @@
 // The first page: what is wrong, the pods, the hosts.
 import { attr, h, keyed, set, show, toast } from './dom.js';
-import { get, mayChange, request } from './api.js';
-import { loadSpark, refresh, state } from './store.js';
+import { mayChange, request } from './api.js';
+import { loadSpark, refresh, refreshRest, state } from './store.js';
 import { ago, bytes, figure, percent, plural, seconds } from './format.js';
 import { badge, meter, nodeBar, podState, problems, sparkline, stat } from './parts.js';
 import { confirm } from './dialog.js';
-import { podForm } from './podform.js';
+import { newPod } from './podform.js';
+import { changeHost, hostPath, newHost, removeHost } from './hostform.js';
 
 export function overview() {
   const wrong = problems();
   const summary = h('p', { class: 'lead' });
   const filter = h('input', { type: 'search', placeholder: 'Filter pods', 'aria-label': 'Filter pods by name', oninput: () => update(new Set(['pods'])) });
-  const create = h('button', { class: 'primary', type: 'button', onclick: () => podForm() }, 'New pod');
+  const create = h('button', { class: 'primary', type: 'button', onclick: () => newPod() }, 'New pod');
   const cards = h('ul', { class: 'grid cards' });
   const none = empty();
+  const add = h('button', { type: 'button', onclick: () => newHost() }, 'Add host');
   const hosts = h('ul', { class: 'grid hosts' });
+  const noHosts = h('p', { class: 'empty', hidden: true }, 'No hosts yet: pods have nowhere to run. Add one.');
   const el = h('div', { class: 'page' },
     wrong.el,
     h('div', { class: 'title' }, h('div', {}, h('h1', {}, 'Pods'), summary), h('div', { class: 'actions' }, filter, create)),
     cards, none,
-    h('div', { class: 'title' }, h('h2', {}, 'Hosts')), hosts);
+    h('div', { class: 'title' }, h('h2', {}, 'Hosts'), h('div', { class: 'actions' }, add)), hosts, noHosts);
   const watch = new Watch();
   const clock = setInterval(() => { for (const row of cards.keyedRows?.values() ?? []) row.age(); }, 5000);
 
@@ -29,7 +32,7 @@ export function overview() {
       wrong.update(state.cluster.problems);
       const nodes = [...state.pods.values()].reduce((sum, p) => sum + p.status.nodes.online, 0);
       set(summary, `${plural(state.pods.size, 'pod')}, ${plural(nodes, 'node')} online on ${plural(state.hosts.length, 'host')}`);
-      show(create, mayChange());
+      for (const button of [create, add]) show(button, mayChange());
     }
     if (all) {
       const text = filter.value.trim();
@@ -44,7 +47,10 @@ export function overview() {
       }
     }
     if (changed.has('again')) for (const row of cards.keyedRows?.values() ?? []) row.again();
-    if (all || changed.has('hosts')) keyed(hosts, state.hosts, (x) => x.name, hostCard);
+    if (all || changed.has('hosts')) {
+      keyed(hosts, state.hosts, (x) => x.name, hostCard);
+      show(noHosts, state.hosts.length === 0);
+    }
   }
   return { el, update, end() { clearInterval(clock); watch.end(); } };
 }
@@ -152,29 +158,32 @@ function hostCard(host) {
   const memory = meter('Memory');
   const disk = meter('Disk');
   const error = h('p', { class: 'error' });
-  const cordon = h('button', { type: 'button', onclick: toggle });
   let now = host;
+  const act = (f, props) => h('button', { type: 'button', class: 'small', ...props, async onclick(e) {
+    const button = e.currentTarget;
+    button.disabled = true;
+    try {
+      await f();
+    } catch (err) {
+      toast(err.message, 'error');
+    }
+    button.disabled = false;
+  } });
+  const edit = act(() => changeHost(now));
+  const cordon = act(toggle);
+  const remove = act(() => removeHost(now), { class: 'small danger' });
   async function toggle() {
     const yes = !now.cordoned;
     const sure = !yes || await confirm({
       title: `Cordon ${now.name}?`, text: 'It takes no new nodes until it is uncordoned. Those that it has stay.', verb: 'Cordon',
     });
     if (!sure) return;
-    try {
-      await request('PATCH', `/v1/hosts/${encodeURIComponent(now.name)}`, { cordoned: yes });
-      toast(`Host ${now.name} is ${yes ? 'cordoned' : 'uncordoned'}.`);
-      state.hosts = (await get('/v1/hosts')).items;
-      keyedAgain();
-    } catch (err) {
-      toast(err.message, 'error');
-    }
-  }
-  function keyedAgain() {
-    const again = state.hosts.find((x) => x.name === now.name);
-    if (again) update(again);
+    await request('PATCH', hostPath(now.name), { cordoned: yes });
+    toast(`Host ${now.name} is ${yes ? 'cordoned' : 'uncordoned'}.`);
+    await refreshRest();
   }
   const el = h('li', { class: 'card host' },
-    h('div', { class: 'card-head' }, h('h3', {}, host.name), mark.el), engine, error, cpu.el, memory.el, disk.el, h('div', { class: 'card-foot' }, cordon));
+    h('div', { class: 'card-head' }, h('h3', {}, host.name), mark.el), engine, error, cpu.el, memory.el, disk.el, h('div', { class: 'card-foot' }, edit, cordon, remove));
   function update(x) {
     now = x;
     const st = x.status;
@@ -192,9 +201,11 @@ function hostCard(host) {
       `${bytes(st.reserved.memory)} reserved, ${bytes(st.used.memory)} used of ${bytes(st.capacity.memory)}`, st.reserved.memory / st.capacity.memory);
     show(disk.el, st.used.disk_total !== null);
     disk.update((st.used.disk ?? 0) / (st.used.disk_total || 1), `${bytes(st.used.disk)} of ${bytes(st.used.disk_total)} used`);
-    show(cordon.parentElement, mayChange());
-    set(cordon, x.cordoned ? 'Uncordon' : 'Cordon');
-    attr(cordon, 'aria-label', `${x.cordoned ? 'Uncordon' : 'Cordon'} host ${x.name}`);
+    show(cordon.parentElement, mayChange() && !st.draining);
+    for (const [button, verb, label] of [[edit, 'Settings', 'Settings of'], [cordon, x.cordoned ? 'Uncordon' : 'Cordon'], [remove, st.nodes > 0 ? 'Drain and remove' : 'Remove']]) {
+      set(button, verb);
+      attr(button, 'aria-label', `${label ?? verb} host ${x.name}`);
+    }
   }
   return { el, update };
 }

@@ -9,6 +9,7 @@ import { confirm } from './dialog.js';
 import { decisionLog } from './decisions.js';
 import { elasticityPanel } from './elasticity.js';
 import { logPanel } from './logs.js';
+import { changePod } from './podform.js';
 import { table, text } from './table.js';
 
 const RANGES = [['1 min', 60], ['5 min', 300], ['15 min', 900], ['1 h', 3600]];
@@ -72,6 +73,7 @@ function podView(name) {
       await request('POST', podPath(name, 'resume'));
       toast(`Pod ${name} takes requests again.`);
     }),
+    settings: act('Settings', {}, () => changePod(pod())),
     remove: act('Remove', { class: 'danger' }, async () => {
       if (!await confirm({ title: `Remove ${name}?`, text: 'Its nodes are drained and removed, and its settings are forgotten. This cannot be undone.', verb: 'Remove', danger: name })) return;
       await request('DELETE', podPath(name));
@@ -151,9 +153,9 @@ function podView(name) {
     }
     reading = true;
     try {
-      const [list, balancer] = await Promise.all([get(podPath(name, 'nodes'), stop.signal), get('/v1/balancer', stop.signal)]);
+      const [list, balancer] = await Promise.all([get(podPath(name, 'nodes'), stop.signal), get(`/v1/balancer?pod=${encodeURIComponent(name)}`, stop.signal)]);
       const taken = new Map();
-      for (const f of balancer.fronts) if (f.pod === name) for (const x of f.servers) taken.set(x.name, (taken.get(x.name) ?? 0) + x.requests);
+      for (const f of balancer.fronts) for (const x of f.servers) taken.set(x.name, (taken.get(x.name) ?? 0) + x.requests);
       nodeTable.update(list.items.map((x) => ({ ...x, requests: taken.get(x.name) ?? null })));
       show(noNodes, list.items.length === 0);
       set(noNodes, pod()?.status.elasticity.enabled ? 'It has no nodes now.' : 'It has no nodes. Register one, then launch it; or let the pod grow by itself.');

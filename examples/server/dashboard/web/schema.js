@@ -44,9 +44,11 @@ export function faults(all, schema, value, path = '') {
   if (kind === 'null' || value === undefined) return [];
   const fits = types.some((t) => t === kind || (t === 'integer' && Number.isInteger(value)) || (t === 'number' && kind === 'number') || t === undefined);
   if (!fits) return bad({ integer: 'is not a whole number', number: 'is not a number', boolean: 'is neither true nor false', array: 'is not a list', object: 'is not an object', string: 'is not a text' }[types[0]] ?? 'is not right');
+  if (s.enum && !s.enum.includes(value)) return bad(`is none of ${s.enum.join(', ')}`);
   if (kind === 'number') {
     if (value < s.minimum) return bad(`is below ${s.minimum}`);
     if (value > s.maximum) return bad(`is above ${s.maximum}`);
+    if (value >= s.exclusiveMaximum) return bad(`has to be below ${s.exclusiveMaximum}`);
     if (value <= s.exclusiveMinimum) return bad(`has to be above ${s.exclusiveMinimum}`);
   }
   if (kind === 'string' && s.pattern && !new RegExp(s.pattern, 'u').test(value)) return bad(`is not such a value${example(s)}`);

@@ -152,7 +152,7 @@ export async function refresh(signal) {
 }
 
 /** refreshRest reads what no event tells of. */
-async function refreshRest(signal) {
+export async function refreshRest(signal = running?.signal) {
   try {
     const [cluster, hosts] = await Promise.all([get('/v1/cluster', signal), get('/v1/hosts', signal)]);
     state.cluster = cluster;
