@@ -38,9 +38,9 @@ var (
 
 // State is everything that a store keeps. Pods and hosts are sorted by name.
 type State struct {
-	ClusterID string // made by the store, once
-	Hosts     []HostRecord
-	Pods      []PodRecord
+	ClusterID string       // made by the store, once
+	Hosts     []HostRecord // sorted by name
+	Pods      []PodRecord  // sorted by name
 	// EventID is below every event id that will be used from now on.
 	EventID uint64
 }

@@ -26,8 +26,8 @@ const (
 
 // Call is one call that a [Fake] got.
 type Call struct {
-	At     time.Time // when it came
-	Method Method
+	At     time.Time         // when it came
+	Method Method            // what was called
 	Front  string            // its front, of all but Observe and Close
 	Value  balancer.Front    // of SetFront
 	Want   []balancer.Server // of Apply, as it was given

@@ -10,7 +10,8 @@ import (
 	"github.com/elastipod/elastipod/cms"
 )
 
-// Access says who may reach an [API]; its fields are those of [Config].
+// Access says who may reach an [API]; its fields, Tokens, AllowedHosts and
+// AllowedOrigins, are those of [Config].
 type Access struct {
 	Tokens                       []Token
 	AllowedHosts, AllowedOrigins []string

@@ -121,7 +121,7 @@ func (h *handler) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Seen is the answer of /seen.
+// Seen is the answer of /seen, of one Node.
 type Seen struct {
 	Node string `json:"node"`
 	// Requests counts those to / and /work, Count those of them that had an id.

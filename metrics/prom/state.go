@@ -5,11 +5,11 @@ import "github.com/elastipod/elastipod/metrics"
 // State is everything that is exported as it stands now. The exporter only
 // reads it.
 type State struct {
-	Pods  []Pod // of the cluster
+	Pods  []Pod  // of the cluster
 	Hosts []Host // of the cluster
 }
 
-// Pod is a pod to export.
+// Pod is a pod to export, under its Name.
 type Pod struct {
 	Name string
 	// Sample is that of the last tick; without a time only Name and the counters
@@ -23,7 +23,7 @@ type Pod struct {
 	Min, Max int
 }
 
-// Host is a machine to export. Amounts that are not known are missing.
+// Host is a machine to export, under its Name. Amounts that are not known are missing.
 type Host struct {
 	Name                string
 	Reachable, Cordoned bool // it answered the last observation
@@ -31,7 +31,7 @@ type Host struct {
 	Nodes int
 	// CPU is in cores.
 	CPUCapacity, CPUReserved, CPUUsed metrics.Value
-	// Memory and disk are in bytes.
+	// MemoryCapacity, DiskCapacity and the others are in bytes.
 	MemoryCapacity, MemoryReserved, MemoryUsed metrics.Value
 	DiskCapacity, DiskUsed                     metrics.Value
 }

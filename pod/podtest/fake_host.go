@@ -51,13 +51,13 @@ type FakeHost struct {
 
 // FakeProcess is a node as its [FakeHost.Program] sees it.
 type FakeProcess struct {
-	Request   pod.StartRequest  // what was asked to run
-	Endpoints map[string]string // of the node, by the name of the port
-	Env       map[string]string // with what every node is given
-	Out       io.Writer         // its output
-	Term      <-chan struct{}   // closed when the node is asked to end
-	Kill      <-chan struct{}   // closed when it is killed
-	Burn      func(time.Duration)
+	Request   pod.StartRequest    // what was asked to run
+	Endpoints map[string]string   // of the node, by the name of the port
+	Env       map[string]string   // with what every node is given
+	Out       io.Writer           // its output
+	Term      <-chan struct{}     // closed when the node is asked to end
+	Kill      <-chan struct{}     // closed when it is killed
+	Burn      func(time.Duration) // uses as much CPU time of the node
 }
 
 // FakeCall is one call of a fake's method.
