@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
@@ -26,12 +28,23 @@ func (r *Runtime) fail(ctx context.Context, err error, op, object string) error 
 		err = errClosed
 	}
 	if unanswered(err) && !errors.Is(err, pod.ErrUnreachable) {
-		if r.host.Address == "" {
-			err = fmt.Errorf("%w (the host has no address, so the default socket is used; set one, or start the engine)", err)
-		}
-		return fmt.Errorf("%s on host %s: %w: %w", op, r.host.Name, pod.ErrUnreachable, err)
+		return fmt.Errorf("%s on host %s: %w: %w", op, r.host.Name, pod.ErrUnreachable, r.remedy(err))
 	}
 	return fmt.Errorf("%s on host %s: %w", op, r.host.Name, err)
+}
+
+// remedy adds what a person can do about an engine that did not answer, where
+// that is not plain from the error.
+func (r *Runtime) remedy(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w (let the user that runs this program use the socket: add it to the group docker, and start the program anew)", err)
+	case r.host.Address == "":
+		return fmt.Errorf("%w (the host has no address, so the default socket is used; set one, or start the engine)", err)
+	case strings.HasPrefix(r.host.Address, "unix://") && !errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w (start the engine, or correct the host's address)", err)
+	}
+	return err
 }
 
 // unanswered says whether an error means that the engine did not answer.
