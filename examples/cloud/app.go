@@ -131,6 +131,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
 		help.Example = "  cloud help pod register"
+		help.Run = nil
+		help.RunE = func(_ *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if err := knownCommand(about, rest); err != nil {
+				return err
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		}
 	}
 	return root
 }
@@ -240,8 +252,19 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return unknown(fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0]), args[0], known)
 }
 
-// nearFlag adds to "unknown flag" which one may have been meant.
+// nearFlag says which flag may have been meant, or what one may be.
 func nearFlag(cmd *cobra.Command, err error) error {
+	var bad *pflag.InvalidValueError
+	if errors.As(err, &bad) {
+		what := map[string]string{
+			"duration": "a duration; use one such as 30s, 5m or 1h30m",
+			"int":      "a whole number; use one such as 3", "float64": "a number; use one such as 0.5",
+			"bool": `true or false; use "true" or "false"`,
+		}[bad.GetFlag().Value.Type()]
+		if what != "" {
+			return fmt.Errorf("--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), what)
+		}
+	}
 	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !unknown {
 		return err

@@ -135,6 +135,9 @@ func (a *app) printEvents(ctx context.Context, c *client.Client, o client.EventO
 					return err
 				}
 			}
+			if err := a.checkPodOfEvents(ctx, c, o.Pod, follow, len(past)); err != nil {
+				return err
+			}
 			if !follow {
 				return nil
 			}
@@ -149,6 +152,23 @@ func (a *app) printEvents(ctx context.Context, c *client.Client, o client.EventO
 			}
 		}
 	}
+}
+
+// checkPodOfEvents says that there is no such pod, where that is why there is nothing
+// to print: events of pods that were deleted are kept, and pods may be still to come.
+func (a *app) checkPodOfEvents(ctx context.Context, c *client.Client, name string, follow bool, printed int) error {
+	if name == "" || printed > 0 {
+		return nil
+	}
+	_, err := c.Pod(ctx, name)
+	if !client.NotFound(err) {
+		return nil
+	}
+	if !follow {
+		return err
+	}
+	_, err = fmt.Fprintf(a.err, "cloud: %s; waiting for it\n", oneLine(a.explain(ctx, err)))
+	return err
 }
 
 // last returns the last n, or all where n is 0.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -111,11 +112,32 @@ func (a *app) explainProblem(ctx context.Context, p *client.Error) string {
 	if len(p.Problem.Errors) > 0 {
 		texts := make([]string, len(p.Problem.Errors))
 		for i, f := range p.Problem.Errors {
-			texts[i] = faultText(f)
+			texts[i] = faultText(a.nearHost(ctx, f))
 		}
 		return strings.Join(texts, " | ")
 	}
-	return detail
+	return strings.TrimPrefix(detail, "conflict: ") // the sentence says it
+}
+
+// missingHost is how the server says that a pod names a host that is not there.
+var missingHost = regexp.MustCompile(`^there is no host "([^"]+)"$`)
+
+// nearHost adds which host may have been meant.
+func (a *app) nearHost(ctx context.Context, f wire.Fault) wire.Fault {
+	m := missingHost.FindStringSubmatch(f.Problem)
+	if m == nil {
+		return f
+	}
+	c, err := a.client()
+	if err != nil {
+		return f
+	}
+	defer c.Close()
+	hosts, err := hostNames(ctx, c, nil)
+	if near := nearest(m[1], bare(hosts)); err == nil && near != "" {
+		f.Allowed = fmt.Sprintf("did you mean %q?", near)
+	}
+	return f
 }
 
 // explainToken says whether a token was sent, and where it came from.
@@ -154,6 +176,7 @@ func (a *app) explainMissing(ctx context.Context, path string) string {
 	if err != nil {
 		return ""
 	}
+	defer c.Close()
 	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
 	for i, p := range parts {
 		if parts[i], err = url.PathUnescape(p); err != nil {

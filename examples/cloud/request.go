@@ -152,7 +152,7 @@ func (f *requestFlags) check(changed func(string) bool) (http.Header, error) {
 		}
 	}
 	if _, err := http.NewRequest(f.method, "http://localhost/", nil); err != nil {
-		bad("--method %q is not a method", f.method)
+		bad("--method %q is not a method; use one such as GET or POST", f.method)
 	}
 	// A count says when the load ends, unless a ramp needs to know its length.
 	f.ramp = changed("to")

@@ -92,7 +92,11 @@ func (a *app) printSnapshot(m *topModel) error {
 	if err := a.line(""); err != nil {
 		return err
 	}
-	if err := a.printPods(m.state.Pods); err != nil {
+	if len(m.state.Pods) == 0 && m.filter != "" {
+		if err := a.line("No pod's name contains %q.", m.filter); err != nil {
+			return err
+		}
+	} else if err := a.printPods(m.state.Pods); err != nil {
 		return err
 	}
 	if err := a.line(""); err != nil {
