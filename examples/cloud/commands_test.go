@@ -34,25 +34,30 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 func TestExamplesAreRight(t *testing.T) {
 	everyCommand((&app{}).root(), func(c *cobra.Command) {
 		for line := range strings.Lines(c.Example) {
-			line = strings.TrimSpace(line)
-			if i := strings.Index(line, "<("); i >= 0 {
-				line = strings.TrimSuffix(line[i+2:], ")")
-			}
-			for _, part := range strings.Split(line, " | ") {
-				part, _, _ = strings.Cut(part, " > ")
-				words := splitWords(part)
-				require.Equal(t, "cloud", words[0], line)
-				root := (&app{}).root() // flags keep their values
-				found, args, err := root.Find(words[1:])
-				require.NoError(t, err, line)
-				require.NotSame(t, root, found, line)
-				require.NoError(t, found.ParseFlags(args), line)
-				if args := found.Flags().Args(); found.Args != nil && found.Name() != "help" {
-					assert.NoError(t, found.Args(found, args), line)
-				}
-			}
+			checkExample(t, strings.TrimSpace(line))
 		}
 	})
+}
+
+// checkExample checks that the commands of a line exist, and take what they are given.
+func checkExample(t *testing.T, line string) {
+	t.Helper()
+	if i := strings.Index(line, "<("); i >= 0 {
+		line = strings.TrimSuffix(line[i+2:], ")")
+	}
+	for _, part := range strings.Split(line, " | ") {
+		part, _, _ = strings.Cut(part, " > ")
+		words := splitWords(part)
+		require.Equal(t, "cloud", words[0], line)
+		root := (&app{}).root() // flags keep their values
+		found, args, err := root.Find(words[1:])
+		require.NoError(t, err, line)
+		require.NotSame(t, root, found, line)
+		require.NoError(t, found.ParseFlags(args), line)
+		if args := found.Flags().Args(); found.Args != nil && found.Name() != "help" {
+			assert.NoError(t, found.Args(found, args), line)
+		}
+	}
 }
 
 // splitWords splits at blanks outside of single quotes.
