@@ -48,6 +48,7 @@ func main() {
 func run(ctx context.Context, dir, front string, use func(*cms.Manager)) (err error) {
 	defer caught(&err)
 	self := must(os.Executable())
+	// region: pool
 	store := must(boltstore.Open(filepath.Join(dir, "pool.db")))
 	defer store.Close()
 	proxy := must(inproc.New(inproc.Config{}))
@@ -71,6 +72,7 @@ func run(ctx context.Context, dir, front string, use func(*cms.Manager)) (err er
 	must(m.SetElasticity(ctx, "pool", cms.Elasticity{Enabled: true, Min: 1, Max: 4,
 		Policy: json.RawMessage(`{"kind":"target","metric":"in_flight","value":2}`)}))
 	must(m.WaitPod(ctx, "pool", func(s cms.PodStatus) bool { return s.Converged && s.Want > 0 }))
+	// end
 	use(m)
 	return nil
 }

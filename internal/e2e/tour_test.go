@@ -29,7 +29,7 @@ func TestTour(t *testing.T) {
 
 // TestGuides does what each guide says, in a clone of its own.
 func TestGuides(t *testing.T) {
-	for _, document := range []string{"elastic/README.md"} {
+	for _, document := range []string{"elastic/README.md", "examples/embed/README.md", "examples/server/PRODUCTION.md"} {
 		t.Run(document, func(t *testing.T) {
 			c := openConsole(t)
 			c.follow(document)
