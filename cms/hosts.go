@@ -42,7 +42,8 @@ func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, store
 			h.run(hctx, m.epoch, first)
 		})
 	}
-	for _, name := range slices.Sorted(maps.Keys(records)) {
+	names := slices.Sorted(maps.Keys(records))
+	for _, name := range names {
 		h := m.newHost(records[name])
 		first := make(chan struct{})
 		firsts = append(firsts, first)
@@ -50,11 +51,11 @@ func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, store
 		m.poll(h, first)
 	}
 	m.mu.Unlock()
-	for _, first := range firsts {
+	for i, first := range firsts {
 		select {
 		case <-first:
 		case <-wait.Done():
-			m.cfg.Logger.Warn("a host has not answered yet; going on without it")
+			m.cfg.Logger.Warn("a host has not answered yet; going on without it", "host", names[i])
 			return ctx.Err()
 		}
 	}

@@ -70,7 +70,7 @@ func (m *Manager) stopStrays(h *host, v *hostView) {
 		m.spawn(func(ctx context.Context) {
 			defer h.strays.release(id)
 			if err := m.stopNode(ctx, h.name, id, pod.DefaultGrace); err != nil && ctx.Err() == nil {
-				m.cfg.Logger.Warn("stop a node", "node", id.Name, "error", err)
+				m.cfg.Logger.Warn("stop a node", "pod", id.Pod, "node", id.Name, "host", h.name, "error", err)
 			}
 		})
 	}

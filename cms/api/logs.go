@@ -73,7 +73,7 @@ func (a *API) sendLogs(ctx context.Context, w http.ResponseWriter, logs io.ReadC
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return
 		default:
-			a.log.WarnContext(ctx, "logs broke off", "err", err)
+			a.log.WarnContext(ctx, "logs broke off", "error", err)
 			panic(http.ErrAbortHandler) // the only way to tell the client that something is missing
 		}
 	}

@@ -129,7 +129,7 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return newProblem(http.StatusServiceUnavailable, "%s; it was not done in time, try again", err.Error()).header("Retry-After", retrySoon)
 	}
-	a.log.ErrorContext(ctx, "request failed", "err", err)
+	a.log.ErrorContext(ctx, "request failed", "error", err)
 	return newProblem(http.StatusInternalServerError, "the server failed: %s", err.Error())
 }
 

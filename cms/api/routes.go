@@ -136,7 +136,7 @@ func (a *API) logWrite(ctx context.Context, r route, err error) {
 		return
 	}
 	if err != nil {
-		a.log.InfoContext(ctx, "refused", "operation", r.id, "by", callerOf(ctx), "request", auditOf(ctx).id, "err", err)
+		a.log.InfoContext(ctx, "refused", "operation", r.id, "by", callerOf(ctx), "request", auditOf(ctx).id, "error", err)
 		return
 	}
 	a.log.InfoContext(ctx, "done", "operation", r.id, "by", callerOf(ctx), "request", auditOf(ctx).id)

@@ -203,7 +203,7 @@ func (t *target) note(out outcome) {
 	t.lastError, t.errorAt = out.err, time.Now()
 	if t.troubled != out.err {
 		t.troubled = out.err
-		log.Warn("webhook: an event was not taken", "target", t.cfg, "err", out.err, "retried", out.retry)
+		log.Warn("webhook: an event was not taken", "target", t.cfg, "error", out.err, "retried", out.retry)
 	}
 }
 

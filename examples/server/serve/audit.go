@@ -126,7 +126,7 @@ func (l *auditLog) tell(e api.AuditEntry) {
 	if err != nil {
 		l.lost++
 		if !l.failing {
-			l.log.Error("audit: entries cannot be written to the file and are in the log", "file", l.out.path, "err", plainError(err))
+			l.log.Error("audit: entries cannot be written to the file and are in the log", "file", l.out.path, "error", plainError(err))
 		}
 	} else if l.failing {
 		l.log.Info("audit: entries are written to the file again", "file", l.out.path, "lost", l.lost)
@@ -172,7 +172,7 @@ func (l *auditLog) line(e api.AuditEntry, whole bool) {
 		args = append(args, "request", e.RequestID)
 	}
 	if e.Error != "" {
-		args = append(args, "err", e.Error)
+		args = append(args, "error", e.Error)
 	}
 	if whole {
 		args = append(args, "audit", slog.GroupValue(
