@@ -48,9 +48,13 @@ func (l *loop) noticeEnded(now time.Time) {
 		if rec.State == pod.StateStarting {
 			continue // resumeStarts starts it again
 		}
-		if l.fail(rec.Name, reason) && now.Sub(rec.ReadyAt) < l.young() {
+		if !l.fail(rec.Name, reason) {
+			continue
+		}
+		if now.Sub(rec.ReadyAt) < l.young() {
 			l.deaths.failed(now)
 		}
+		l.nodeFailed(rec, reason, false)
 	}
 	if l.deaths.failures > 0 && slices.ContainsFunc(l.rec.Nodes, func(n NodeRecord) bool {
 		return n.State == pod.StateOnline && n.ReadyAt.After(l.deaths.last) && now.Sub(n.ReadyAt) >= l.young()

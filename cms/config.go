@@ -41,6 +41,10 @@ type Config struct {
 	StartParallel int
 	// History is how many ticks of each pod are kept in memory. Default 3600.
 	History int
+	// HostTimeout is how long a host may not answer before the nodes on it are
+	// replaced on other hosts. Theirs stay in the balancer while they answer.
+	// Default 1 min.
+	HostTimeout time.Duration
 	// Logger gets structured logs. Default: none.
 	Logger *slog.Logger
 	// TracerProvider gets spans of ticks, of what they begin, and of what is
@@ -55,6 +59,7 @@ const (
 	DefaultTick          = time.Second
 	DefaultStartParallel = 10
 	DefaultHistory       = 3600
+	DefaultHostTimeout   = time.Minute
 )
 
 func (c Config) withDefaults() Config {
@@ -72,6 +77,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.History == 0 {
 		c.History = DefaultHistory
+	}
+	if c.HostTimeout == 0 {
+		c.HostTimeout = DefaultHostTimeout
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -101,6 +109,9 @@ func (c Config) validate() error {
 	}
 	if c.History < 1 {
 		f.Add("History", "use at least 1", "%d is too small", c.History)
+	}
+	if c.HostTimeout < 0 {
+		f.Add("HostTimeout", "use at least 1s", "%s is negative", c.HostTimeout)
 	}
 	seen := map[string]bool{}
 	for i, h := range c.Hosts {

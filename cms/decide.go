@@ -92,7 +92,7 @@ func note(want int, rule elastic.Rule, text string) elastic.Decision {
 
 // limitToRoom keeps the wish to grow within what the hosts can take.
 func (l *loop) limitToRoom(d *elastic.Decision) {
-	live := l.rec.launched()
+	live := l.count(time.Now()).live
 	if d.Want <= live || d.Want <= l.rec.Want {
 		return
 	}

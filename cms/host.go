@@ -256,6 +256,12 @@ func (h *host) candidate() candidate {
 	return c
 }
 
+// away says that the host has not answered for at least d.
+func (h *host) away(d time.Duration) bool {
+	v := h.view.Load()
+	return v != nil && v.err != nil && time.Since(v.since) >= d
+}
+
 // lostAfter is how long a host must not have answered before nodes on it are
 // given up, where it is being removed.
 const lostAfter = time.Minute

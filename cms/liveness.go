@@ -106,7 +106,7 @@ func watched(rec *NodeRecord, p pod.Probe) bool {
 }
 
 // probeOf returns the probe of the workload that the node runs.
-func (l *loop) probeOf(*NodeRecord) pod.Probe { return l.rec.Spec.Workload.Probe }
+func (l *loop) probeOf(rec *NodeRecord) pod.Probe { return l.specOf(rec.Revision).Workload.Probe }
 
 // hung says how an online node stopped answering its probe; empty where it
 // answers, or where its host does not, so that nobody can say whether it is the
@@ -160,6 +160,7 @@ func (l *loop) replaceHung(now time.Time) {
 		if now.Sub(rec.ReadyAt) < l.young() {
 			l.deaths.failed(now)
 		}
+		l.nodeFailed(rec, why, false)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,16 +210,14 @@ func TestAnOnlineNodeIsProbed(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 			require.Equal(t, []string{"n1", "n2"}, names(w.converge(), pod.StateOnline), "they answer well")
 			mode.Store(how)
-			w.wait("n1 drains", func(s cms.PodStatus) bool {
-				for _, n := range s.Nodes {
-					if n.Name == "n1" && n.State == pod.StateDraining {
-						assert.Contains(t, n.Reason, "does not answer: 3 probes failed in a row")
-						return true
-					}
-				}
-				return false
+			s2 := w.wait("n1 is gone", func(s cms.PodStatus) bool {
+				return s.Converged && !slices.ContainsFunc(s.Nodes, func(n cms.NodeStatus) bool { return n.Name == "n1" })
 			})
-			assert.Equal(t, []string{"n2", "n3"}, names(w.converge(), pod.StateOnline))
+			assert.Equal(t, []string{"n2", "n3"}, names(s2, pod.StateOnline))
+			past, _ := w.Events(0)
+			assert.True(t, slices.ContainsFunc(past, func(e cms.Event) bool {
+				return e.Type == cms.EventNodeDraining && e.Node == "n1" && strings.Contains(e.Message, "does not answer: 3 probes failed in a row")
+			}))
 		})
 	}
 }

@@ -50,25 +50,28 @@ type loop struct {
 	boots    []time.Duration // the last starts, decision to first answer
 	retry    retry           // after failed starts
 	deaths   retry           // after nodes that died young
-	crowded  time.Time       // until when no host is asked for room again
-	applied  map[string][]balancer.Server
-	applying bool
-	unset    map[string]bool  // fronts that the balancer may not have as they are here
-	surplus  map[string]Front // fronts that should be gone from the balancer
-	frontTry retry            // of removing these
-	servedAt time.Time        // when the balancer answered last
-	serveTry retry
-	endTry   retry             // of removing the last of the pod
-	problems map[string]string // kind → sentence
-	sample   metrics.Sample
-	lastTick *Tick
-	lastMove *Tick
-	tickSeq  uint64
-	removed  time.Time // when a node was removed from the record last
-	orphans  map[pod.NodeID]*orphan
-	leaving  int // nodes that the balancer poller was told are draining
-	finished bool
-	alarm    *time.Timer // wakes the loop for a retry or a deadline
+	// stepReady is since when the nodes of the rollout's step are ready; zero
+	// while they are not.
+	stepReady time.Time
+	crowded   time.Time // until when no host is asked for room again
+	applied   map[string][]balancer.Server
+	applying  bool
+	unset     map[string]bool  // fronts that the balancer may not have as they are here
+	surplus   map[string]Front // fronts that should be gone from the balancer
+	frontTry  retry            // of removing these
+	servedAt  time.Time        // when the balancer answered last
+	serveTry  retry
+	endTry    retry             // of removing the last of the pod
+	problems  map[string]string // kind → sentence
+	sample    metrics.Sample
+	lastTick  *Tick
+	lastMove  *Tick
+	tickSeq   uint64
+	removed   time.Time // when a node was removed from the record last
+	orphans   map[pod.NodeID]*orphan
+	leaving   int // nodes that the balancer poller was told are draining
+	finished  bool
+	alarm     *time.Timer // wakes the loop for a retry or a deadline
 
 	actions sync.WaitGroup
 	starts  chan struct{} // one slot for each node that may be starting at a time
@@ -134,8 +137,11 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 			n.DrainBy = latest // the clock was set back meanwhile
 		}
 		if n.State.Live() || n.State == pod.StateFailed && n.Host != "" {
-			m.placer.hold(l.id(n.Name), n.Host, rec.Spec.Limits)
+			m.placer.hold(l.id(n.Name), n.Host, l.specOf(n.Revision).Limits)
 		}
+	}
+	if len(l.rec.Revisions) == 0 { // of a version that kept none
+		l.rec.remember("", rec.CreatedAt)
 	}
 	for _, f := range rec.Spec.Fronts {
 		if unset[f.Name] {
@@ -341,6 +347,11 @@ func (l *loop) policyMemory() []byte {
 // clone returns a copy that shares nothing that an edit changes.
 func (r PodRecord) clone() PodRecord {
 	r.Nodes = slices.Clone(r.Nodes)
+	r.Revisions = slices.Clone(r.Revisions)
+	if r.Rollout != nil {
+		rollout := *r.Rollout
+		r.Rollout = &rollout
+	}
 	return r
 }
 
@@ -376,11 +387,6 @@ func (r *PodRecord) count(states ...pod.State) (n int) {
 		}
 	}
 	return n
-}
-
-// launched counts the nodes that are meant to run.
-func (r *PodRecord) launched() int {
-	return r.count(pod.StateStarting, pod.StateOnline, pod.StateStandby)
 }
 
 // nextName returns a name for a node that the manager makes.

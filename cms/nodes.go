@@ -166,7 +166,7 @@ func (m *Manager) Launch(ctx context.Context, podName string) (NodeStatus, error
 			return fmt.Errorf("%w: pod %s has no new node; register one first", ErrConflict, podName)
 		}
 		var err error
-		if name, err = l.launch(l.ctx, oldest.Name, 1); errors.Is(err, errNoRoom) {
+		if name, err = l.launch(l.ctx, oldest.Name, l.revision, 1); errors.Is(err, errNoRoom) {
 			return fmt.Errorf("%w: %w", ErrConflict, err)
 		}
 		return err

@@ -18,7 +18,6 @@ func (l *loop) observe(now time.Time) (elastic.Observation, error) {
 	in := elastic.Input{
 		At:          now,
 		Want:        l.rec.Want,
-		Online:      l.rec.count(pod.StateOnline),
 		Starting:    l.rec.count(pod.StateStarting),
 		Draining:    l.rec.count(pod.StateDraining),
 		Min:         l.rec.Elasticity.Min,
@@ -34,6 +33,10 @@ func (l *loop) observe(now time.Time) (elastic.Observation, error) {
 			run.memory = metrics.Missing
 			continue
 		}
+		if l.withheld(rec) || l.lost(rec) {
+			continue // others do the work
+		}
+		in.Online++
 		h := l.m.host(rec.Host)
 		if h == nil {
 			continue

@@ -67,6 +67,7 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	}
 	spec = spec.Clone().WithDefaults()
 	rec := PodRecord{Spec: spec, CreatedAt: time.Now().UTC(), Elasticity: Elasticity{}.For(spec.Spec)}
+	rec.remember("created", rec.CreatedAt)
 	if err := m.check(); err != nil {
 		return PodStatus{}, err
 	}
@@ -113,8 +114,8 @@ func (m *Manager) validate(spec PodSpec) error {
 }
 
 // UpdatePod replaces the spec of the pod of that name. A changed workload or
-// changed limits are a new revision: its nodes are replaced one at a time, the
-// new one first. It returns [Faults], [ErrNotFound], or [ErrConflict] when a
+// changed limits are a new revision: its nodes are replaced as the spec's
+// [Update] says, which is a rollout. It returns [Faults], [ErrNotFound], or [ErrConflict] when a
 // front's name or address is taken or the pod is being deleted.
 func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error) {
 	l, err := m.loop(spec.Name)
@@ -166,7 +167,7 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 	}
 	before := l.revision
 	if err := l.commit(func(r *PodRecord) error {
-		r.Spec = spec
+		r.revise(spec, before, "changed by hand")
 		r.Elasticity.Max = min(r.Elasticity.Max, spec.MaxNodes)
 		r.Elasticity.Min = min(r.Elasticity.Min, r.Elasticity.Max)
 		return nil
@@ -183,7 +184,7 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 		delete(l.unset, f.Name)
 	}
 	if l.revision != before {
-		l.retry.reset() // what failed may be mended
+		l.revised(l.rec.Spec)
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ func (l *loop) publish() {
 		Sample:     l.sample,
 		LastTick:   l.lastTick,
 		LastChange: l.lastMove,
+		Rollout:    l.rolloutStatus(time.Now()),
+		Revisions:  l.rec.Revisions,
 	}
 	switch {
 	case l.rec.Deleting:
@@ -53,7 +55,10 @@ func (l *loop) publish() {
 
 // converged says that what runs and takes requests is what should.
 func (l *loop) converged() bool {
-	if l.applying || len(l.unset) > 0 || len(l.surplus) > 0 || l.rec.count(pod.StateStarting, pod.StateDraining) > 0 || l.rec.count(pod.StateOnline) != l.want() {
+	if r := l.rolling(); r != nil {
+		return false
+	}
+	if l.applying || len(l.unset) > 0 || len(l.surplus) > 0 || l.unsettled() || l.count(time.Now()).live != l.want() {
 		return false
 	}
 	for _, f := range l.rec.Spec.Fronts {
@@ -62,11 +67,18 @@ func (l *loop) converged() bool {
 		}
 	}
 	for i := range l.rec.Nodes {
-		if l.rec.Nodes[i].State == pod.StateOnline && l.stale(&l.rec.Nodes[i]) {
+		if n := &l.rec.Nodes[i]; n.State == pod.StateOnline && l.stale(n) && !l.lost(n) {
 			return false
 		}
 	}
 	return true
+}
+
+// unsettled says whether a node is on its way to be ready or gone.
+func (l *loop) unsettled() bool {
+	return slices.ContainsFunc(l.rec.Nodes, func(n NodeRecord) bool {
+		return (n.State == pod.StateStarting || n.State == pod.StateDraining) && !l.lost(&n)
+	})
 }
 
 func (l *loop) nodeStatus(rec *NodeRecord) NodeStatus {

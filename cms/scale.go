@@ -5,64 +5,235 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
 )
 
-// stale says whether a node should be replaced: it hangs, it runs an older
+// stale says whether a node should be replaced: it hangs, it runs another
 // revision, the pod may not use its host any more, or that is being removed.
-func (l *loop) stale(n *NodeRecord) bool {
-	if l.nodes[n.Name].hung {
-		return true
+func (l *loop) stale(n *NodeRecord) bool { return l.staleWhy(n) != "" }
+
+// staleWhy says why a node should be replaced; empty when it should not.
+func (l *loop) staleWhy(n *NodeRecord) string {
+	switch h := l.m.host(n.Host); {
+	case l.nodes[n.Name].hung:
+		return "does not answer"
+	case len(l.rec.Spec.Hosts) > 0 && !slices.Contains(l.rec.Spec.Hosts, n.Host):
+		return "the pod may not use host " + n.Host + " any more"
+	case h != nil && h.record().Draining:
+		return "host " + n.Host + " is being removed"
+	case specRevision(n.Revision) != l.revision:
+		return "replaced by revision " + l.numberOf(l.revision)
 	}
-	if hosts := l.rec.Spec.Hosts; len(hosts) > 0 && !slices.Contains(hosts, n.Host) {
-		return true
-	}
-	if h := l.m.host(n.Host); h != nil && h.record().Draining {
-		return true
-	}
-	return specRevision(n.Revision) != l.revision
+	return ""
 }
 
-// scale starts and drains nodes until as many are launched as wanted. Stale
-// nodes are replaced one at a time, the new one first.
-func (l *loop) scale(ctx context.Context, now time.Time) {
-	want, live := l.want(), l.rec.launched()
-	stale := 0
+// lost says that the node's host has not answered for so long that others run
+// in its place. It stays where it is, and in the balancer while it answers; when
+// the host is back there is one node too many, and one is drained.
+func (l *loop) lost(n *NodeRecord) bool {
+	h := l.m.host(n.Host)
+	return h != nil && n.State.Live() && h.away(l.m.cfg.HostTimeout)
+}
+
+// census counts the launched nodes, without those that are lost.
+type census struct {
+	live                int
+	fresh, old          int // by whether they are stale
+	freshReady, oldHere int // online, the fresh ones for long enough
+	starting            int
+}
+
+func (l *loop) count(now time.Time) (c census) {
+	var minReady time.Duration // an earlier revision is proven
+	if l.rolling() != nil {
+		minReady = l.rec.Spec.Update.MinReady
+	}
 	for i := range l.rec.Nodes {
-		if s := l.rec.Nodes[i].State; (s == pod.StateOnline || s == pod.StateStarting) && l.stale(&l.rec.Nodes[i]) {
-			stale++
+		n := &l.rec.Nodes[i]
+		if n.State != pod.StateStarting && n.State != pod.StateOnline && n.State != pod.StateStandby || l.lost(n) {
+			continue
 		}
-	}
-	target := want
-	if stale > 0 && want > 0 {
-		starting := l.rec.count(pod.StateStarting)
-		switch {
-		case live > want && starting > 0:
-			target = min(live, want+1) // the replacement is on its way
-		case live == want && want < l.rec.Spec.MaxNodes:
-			if l.giveWay(now) {
-				return
+		c.live++
+		if n.State == pod.StateStarting {
+			c.starting++
+		}
+		online := n.State == pod.StateOnline
+		switch stale := l.stale(n); {
+		case stale:
+			c.old++
+			if online {
+				c.oldHere++
 			}
-			target = want + 1
-		case live == want && starting == 0:
-			target = want - 1 // no room for a surge: one goes first
+		default:
+			c.fresh++
+			if online && now.Sub(n.ReadyAt) >= minReady {
+				c.freshReady++
+			}
 		}
 	}
-	if live >= target && l.rec.count(pod.StateStarting) == 0 {
+	return c
+}
+
+// scale starts and drains nodes until as many are launched as wanted, and all of
+// them are as they should be.
+func (l *loop) scale(ctx context.Context, now time.Time) {
+	l.followLost()
+	l.followRollout(now)
+	want, c := l.want(), l.count(now)
+	if c.live >= want && c.starting == 0 {
 		delete(l.problems, "start") // nothing is to be started
 		delete(l.problems, "deaths")
 	}
+	delete(l.problems, "surge")
+	r := l.rolling()
+	u := l.rec.Spec.Update
 	switch {
-	case live < target:
-		l.grow(ctx, now, target-live)
-	case live > target:
+	case c.old == 0 || want == 0:
+		l.settle(ctx, now, want, c)
+	case r != nil && r.State == RolloutPaused:
+		l.holdRollout(ctx, now, want, c)
+	case r != nil && u.Strategy == Canary && r.Step < len(u.Steps):
+		l.canary(ctx, now, want, c, u.Steps[r.Step])
+	case r != nil && u.Strategy == BlueGreen && r.Step == 0 && l.rec.Spec.MaxNodes > c.old:
+		l.blueGreen(ctx, now, want, c)
+	default:
+		l.roll(ctx, now, want, c)
+	}
+}
+
+// settle brings a pod whose nodes are all alike to the wanted number.
+func (l *loop) settle(ctx context.Context, now time.Time, want int, c census) {
+	switch {
+	case c.live < want:
+		l.grow(ctx, now, want-c.live, l.revision)
+	case c.live > want:
 		delete(l.problems, "room")
-		l.shrink(ctx, now, live-target)
+		l.shrink(now, c.live-want)
 	default:
 		delete(l.problems, "room")
+	}
+}
+
+// roll replaces stale nodes a few at a time.
+func (l *loop) roll(ctx context.Context, now time.Time, want int, c census) {
+	u := l.rec.Spec.Update
+	most := max(min(want+max(u.MaxSurge, 0), l.rec.Spec.MaxNodes), want)
+	least := want - u.MaxUnavailable
+	if most == want {
+		least = min(least, want-1) // no room for a surge: one goes first
+	}
+	if c.fresh < want && c.live >= want && c.live < most && l.giveWay(now) {
+		return
+	}
+	spare := max(c.freshReady+c.oldHere-least, 0)
+	if !l.retry.ready(now) || !l.deaths.ready(now) {
+		spare = min(spare, max(c.freshReady+c.oldHere-want, 0)) // nothing could take its place now
+	}
+	c.live -= l.replace(now, spare)
+	if c.live > most {
+		l.shrink(now, c.live-most)
+		return
+	}
+	if n := min(want-c.fresh, most-c.live); n > 0 {
+		l.grow(ctx, now, n, l.revision)
+	} else {
+		delete(l.problems, "room")
+	}
+}
+
+// replace drains stale nodes: those that are still starting, and up to n that
+// are online. It returns how many.
+func (l *loop) replace(now time.Time, n int) (drained int) {
+	var stale []NodeRecord
+	for _, rec := range l.rec.Nodes {
+		if (rec.State == pod.StateStarting || rec.State == pod.StateOnline) && !l.lost(&rec) && l.stale(&rec) {
+			stale = append(stale, rec)
+		}
+	}
+	for _, victim := range l.byHarm(stale) {
+		if victim.State == pod.StateOnline {
+			if n == 0 {
+				continue
+			}
+			n--
+		}
+		if err := l.drain(victim.Name, now, 0, l.staleWhy(&victim)); err != nil {
+			l.log.Error("drain a node", "node", victim.Name, "error", err)
+			return drained
+		}
+		drained++
+	}
+	return drained
+}
+
+// holdRollout keeps a paused rollout where it is: the number of nodes follows
+// what is wanted, and what is started runs what the pod ran before.
+func (l *loop) holdRollout(ctx context.Context, now time.Time, want int, c census) {
+	switch {
+	case c.live < want:
+		l.grow(ctx, now, want-c.live, l.rec.Rollout.From)
+	case c.live > want+max(l.rec.Spec.Update.MaxSurge, 0):
+		l.shrink(now, c.live-want)
+	}
+}
+
+// canary keeps the share of new nodes that a step has.
+func (l *loop) canary(ctx context.Context, now time.Time, want int, c census, step CanaryStep) {
+	fresh, old := canaryShare(step.Weight, want, l.rec.Spec.MaxNodes)
+	switch {
+	case c.fresh < fresh && c.live < l.rec.Spec.MaxNodes:
+		l.grow(ctx, now, min(fresh-c.fresh, l.rec.Spec.MaxNodes-c.live), l.revision)
+	case c.fresh < fresh && c.starting == 0: // no room for a surge: one goes first
+		l.replace(now, 1)
+	case c.freshReady >= fresh && c.old > old:
+		l.replace(now, c.old-old)
+	case c.old < old && c.live < l.rec.Spec.MaxNodes:
+		l.grow(ctx, now, old-c.old, l.rec.Rollout.From)
+	case c.fresh > fresh && c.live > fresh+old:
+		l.shrink(now, c.live-fresh-old)
+	}
+}
+
+// blueGreen starts a whole set of new nodes beside the old ones.
+func (l *loop) blueGreen(ctx context.Context, now time.Time, want int, c census) {
+	room := l.rec.Spec.MaxNodes - c.old
+	if room < want {
+		l.problems["surge"] = fmt.Sprintf("there is room for %d new nodes beside %d old ones, as max_nodes is %d; the rest will be rolled", room, c.old, l.rec.Spec.MaxNodes)
+	}
+	switch {
+	case c.fresh < min(want, room):
+		l.grow(ctx, now, min(want, room)-c.fresh, l.revision)
+	case c.live > 2*want:
+		l.shrink(now, c.live-2*want)
+	}
+}
+
+// followLost tells of lost nodes, and gives up starts among them: they may hang
+// for minutes.
+func (l *loop) followLost() {
+	on := map[string]int{}
+	for i := range l.rec.Nodes {
+		rec := &l.rec.Nodes[i]
+		if !l.lost(rec) {
+			continue
+		}
+		on[rec.Host]++
+		if run := l.nodes[rec.Name]; rec.State == pod.StateStarting && run.cancel != nil {
+			run.cancel()
+		}
+	}
+	delete(l.problems, "lost")
+	var parts []string
+	for _, h := range slices.Sorted(maps.Keys(on)) {
+		parts = append(parts, fmt.Sprintf("host %s has not answered for more than %s, so others run in place of %d nodes there", h, l.m.cfg.HostTimeout, on[h]))
+	}
+	if len(parts) > 0 {
+		l.problems["lost"] = strings.Join(parts, "; ")
 	}
 }
 
@@ -90,9 +261,9 @@ func (l *loop) giveWay(now time.Time) bool {
 	return false
 }
 
-// grow launches n nodes: registered ones first where elasticity is on. After
+// grow launches n nodes of a revision: registered ones first where elasticity is on. After
 // failures it tries one at a time.
-func (l *loop) grow(ctx context.Context, now time.Time, n int) {
+func (l *loop) grow(ctx context.Context, now time.Time, n int, revision string) {
 	if !l.deaths.ready(now) {
 		l.problems["deaths"] = fmt.Sprintf("nodes end or hang within %s of being ready, so others are started ever more seldom; the next try is in %s",
 			l.young(), l.deaths.next.Sub(now).Round(100*time.Millisecond))
@@ -114,7 +285,7 @@ func (l *loop) grow(ctx context.Context, now time.Time, n int) {
 				name = oldest.Name
 			}
 		}
-		if _, err := l.launch(ctx, name, 0); err != nil {
+		if _, err := l.launch(ctx, name, revision, 0); err != nil {
 			if !errors.Is(err, errNoRoom) {
 				l.log.Error("launch a node", "error", err)
 			}
@@ -128,7 +299,7 @@ func (l *loop) grow(ctx context.Context, now time.Time, n int) {
 
 // launch places a node, records it as starting and begins to start it. An empty
 // name makes a new node. The wanted number grows by more.
-func (l *loop) launch(ctx context.Context, name string, more int) (string, error) {
+func (l *loop) launch(ctx context.Context, name, revision string, more int) (string, error) {
 	var id pod.NodeID
 	_, starting := l.begin(ctx, "node.start", name, "")
 	err := l.commit(func(r *PodRecord) error {
@@ -138,7 +309,7 @@ func (l *loop) launch(ctx context.Context, name string, more int) (string, error
 		}
 		id = l.id(name)
 		placing := l.m.trace.part(starting, "node.place")
-		host, err := l.m.placer.reserve(id, r.Spec.Limits, l.m.candidates(r.Spec.Spec))
+		host, err := l.m.placer.reserve(id, l.specOf(revision).Limits, l.m.candidates(r.Spec.Spec))
 		for _, s := range []span{starting, placing} {
 			if s.recording() {
 				s.s.SetAttributes(keyNode.String(name), keyHost.String(host))
@@ -150,7 +321,7 @@ func (l *loop) launch(ctx context.Context, name string, more int) (string, error
 		}
 		n := r.node(name)
 		n.Host = host
-		n.Revision = l.revision
+		n.Revision = revision
 		r.Want += more
 		return n.become(pod.StateStarting, "")
 	})
@@ -167,13 +338,25 @@ func (l *loop) launch(ctx context.Context, name string, more int) (string, error
 }
 
 // shrink drains the n nodes whose loss hurts least.
-func (l *loop) shrink(ctx context.Context, now time.Time, n int) {
+func (l *loop) shrink(now time.Time, n int) {
 	var candidates []NodeRecord
 	for _, rec := range l.rec.Nodes {
-		if rec.State == pod.StateStarting || rec.State == pod.StateOnline || rec.State == pod.StateStandby {
+		if (rec.State == pod.StateStarting || rec.State == pod.StateOnline || rec.State == pod.StateStandby) && !l.lost(&rec) {
 			candidates = append(candidates, rec)
 		}
 	}
+	candidates = l.byHarm(candidates)
+	for _, victim := range candidates[:min(n, len(candidates))] {
+		if err := l.drain(victim.Name, now, 0, cmp.Or(l.staleWhy(&victim), "scaled in")); err != nil {
+			l.log.Error("drain a node", "node", victim.Name, "error", err)
+			return
+		}
+	}
+}
+
+// byHarm sorts nodes so that the one whose loss hurts least is the first: one
+// that is starting, that is stale, that has the fewest requests, the youngest.
+func (l *loop) byHarm(nodes []NodeRecord) []NodeRecord {
 	rank := func(r NodeRecord) (starting, stale int, load float64) {
 		if r.State != pod.StateStarting {
 			starting = 1
@@ -183,17 +366,12 @@ func (l *loop) shrink(ctx context.Context, now time.Time, n int) {
 		}
 		return starting, stale, l.inFlight(r.Name, time.Time{}).Or(0)
 	}
-	slices.SortStableFunc(candidates, func(a, b NodeRecord) int {
+	slices.SortStableFunc(nodes, func(a, b NodeRecord) int {
 		aStarting, aStale, aLoad := rank(a)
 		bStarting, bStale, bLoad := rank(b)
 		return cmp.Or(cmp.Compare(aStarting, bStarting), cmp.Compare(aStale, bStale), cmp.Compare(aLoad, bLoad), b.CreatedAt.Compare(a.CreatedAt))
 	})
-	for _, victim := range candidates[:min(n, len(candidates))] {
-		if err := l.drain(victim.Name, now, 0, "scaled in"); err != nil {
-			l.log.Error("drain a node", "node", victim.Name, "error", err)
-			return
-		}
-	}
+	return nodes
 }
 
 // oldestNew returns the registered node that was made first, or nil.

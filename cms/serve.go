@@ -15,14 +15,20 @@ import (
 // servers returns what should be behind a front, sorted by name.
 func (l *loop) servers(f Front) []balancer.Server {
 	want := []balancer.Server{}
+	freshWeight, oldWeight := l.weights()
 	for i := range l.rec.Nodes {
 		rec := &l.rec.Nodes[i]
 		addr, ok := rec.Endpoints[f.Port]
 		if !ok {
 			continue
 		}
-		s := balancer.Server{Name: rec.Name, Addr: addr}.WithDefaults()
+		s := balancer.Server{Name: rec.Name, Addr: addr, Weight: oldWeight}.WithDefaults()
+		if specRevision(rec.Revision) == l.revision {
+			s.Weight = freshWeight
+		}
 		switch {
+		case l.withheld(rec):
+			continue
 		case rec.State == pod.StateOnline && l.rec.Paused:
 			s.State = balancer.Drain
 		case rec.State == pod.StateOnline:
@@ -177,7 +183,7 @@ func (l *loop) compare() {
 	for front, want := range l.applied {
 		seen, ok := v.stats.Front(front)
 		if ok && slices.EqualFunc(want, seen.Servers, func(w balancer.Server, s balancer.ServerStats) bool {
-			return w.Name == s.Name && w.Addr == s.Addr && w.State == s.State
+			return w.Name == s.Name && w.Addr == s.Addr && w.State == s.State && w.Weight == s.Weight
 		}) {
 			continue
 		}

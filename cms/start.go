@@ -38,7 +38,7 @@ func (l *loop) resumeStarts(ctx context.Context) {
 			}
 		}
 		nctx = run.start.in(nctx)
-		spec := l.rec.Spec.Spec.Clone()
+		spec := l.specOf(rec.Revision).Clone()
 		l.action(func() func() {
 			defer cancel()
 			select {
@@ -150,9 +150,12 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 		l.retry.failed(now)
 		l.problems["start"] = fmt.Sprintf("node %s could not be started: %s; the next try is in %s",
 			name, startErr, time.Until(l.retry.next).Round(100*time.Millisecond))
+		failed := *rec
 		if !l.fail(name, startErr.Error()) {
 			run.startTry.failed(now)
+			return
 		}
+		l.nodeFailed(failed, startErr.Error(), hopeless(startErr))
 		return
 	}
 	err = l.commit(func(r *PodRecord) error {
