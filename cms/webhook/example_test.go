@@ -26,6 +26,8 @@ type Receiver struct {
 	seen map[string]bool // a real one forgets ids after a day
 }
 
+// region: receiver
+
 // ServeHTTP answers 204 to what it has, 401 to what is not signed, and 503 where
 // it has no room: that is sent again.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -53,6 +55,8 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
+
+// end
 
 // A receiver verifies with the library of the specification, of which there is
 // one for most languages.

@@ -85,7 +85,7 @@ func region(source, name string) (string, error) {
 	if end == nil {
 		return "", fmt.Errorf("region %q has no end", name)
 	}
-	lines := strings.Split(strings.TrimSuffix(text[:end[0]], "\n"), "\n")
+	lines := strings.Split(strings.Trim(text[:end[0]], "\n"), "\n")
 	indent := -1
 	for _, line := range lines {
 		if tabs := len(line) - len(strings.TrimLeft(line, "\t")); line != "" && (indent < 0 || tabs < indent) {
