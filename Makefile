@@ -6,7 +6,7 @@ OUT         = .test
 GATE        = $(OUT)/testgate
 
 # Debian packages, and a command of each that shows that it is there.
-PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:sshd chromium:chromium npm:npm systemd:systemd-analyze
+PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:sshd chromium:chromium npm:npm systemd:systemd-analyze prometheus:promtool
 
 # Packages whose tests start real engines, balancers and processes, and measure
 # time: they run one after another.

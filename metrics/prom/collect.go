@@ -14,6 +14,12 @@ type descriptions struct {
 	podCPU, podMemory                               *prometheus.Desc
 	podInFlight, podWaiting, podTime                *prometheus.Desc
 	podRequests, podErrors, podSampled              *prometheus.Desc
+	podProblems                                     *prometheus.Desc
+
+	balancerReachable           *prometheus.Desc
+	frontRequests, frontErrors  *prometheus.Desc
+	frontInFlight, frontWaiting *prometheus.Desc
+	frontServers, frontDown     *prometheus.Desc
 
 	hostReachable, hostCordoned, hostNodes *prometheus.Desc
 	hostCPU, hostCPUReserved, hostCPUUsed  *prometheus.Desc
@@ -41,6 +47,15 @@ func describe(ns string) *descriptions {
 	d.podRequests = add("pod_requests_total", "Requests that the pod's fronts have taken.", "pod")
 	d.podErrors = add("pod_request_errors_total", "Requests that failed: answered with a 5xx status, or not answered.", "pod")
 	d.podSampled = add("pod_sample_timestamp_seconds", "When the pod was last measured, in seconds since 1970.", "pod")
+	d.podProblems = add("pod_problems", "Things that are wrong with the pod now; the API says which.", "pod")
+
+	d.balancerReachable = add("balancer_reachable", "Whether the balancer answers (1) or not (0); while it does not, what is told of fronts is old.")
+	d.frontRequests = add("front_requests_total", "Requests that the front has taken.", "front", "pod")
+	d.frontErrors = add("front_request_errors_total", "Requests to the front that failed: answered with a 5xx status, or not answered.", "front", "pod")
+	d.frontInFlight = add("front_in_flight_requests", "Requests that the front has taken and not answered in full, those that wait included.", "front", "pod")
+	d.frontWaiting = add("front_waiting_requests", "Requests in flight that wait for a server.", "front", "pod")
+	d.frontServers = add("front_servers", "Servers behind the front by state: ready ones take new requests, draining ones finish what they have.", "front", "pod", "state")
+	d.frontDown = add("front_down_servers", "Servers behind the front that do not answer the balancer.", "front", "pod")
 
 	d.hostReachable = add("host_reachable", "Whether the host answers (1) or not (0).", "host")
 	d.hostCordoned = add("host_cordoned", "Whether the host takes no new nodes (1).", "host")
@@ -61,6 +76,7 @@ func (c *collector) pod(p *Pod) {
 	c.counter(d.podRequests, p.Requests, p.Name)
 	c.counter(d.podErrors, p.Errors, p.Name)
 	c.gauge(d.podElastic, flag(p.Elastic), p.Name)
+	c.gauge(d.podProblems, count(p.Problems), p.Name)
 	if p.Elastic {
 		c.gauge(d.podMin, count(p.Min), p.Name)
 		c.gauge(d.podMax, count(p.Max), p.Name)
@@ -86,6 +102,21 @@ func (c *collector) pod(p *Pod) {
 	c.gauge(d.podTime, s.P50, p.Name, "0.5")
 	c.gauge(d.podTime, s.P95, p.Name, "0.95")
 	c.gauge(d.podTime, s.P99, p.Name, "0.99")
+}
+
+func (c *collector) balancer(b *Balancer) {
+	d := c.descs
+	c.gauge(d.balancerReachable, flag(b.Reachable))
+	for i := range b.Fronts {
+		f := &b.Fronts[i]
+		c.counter(d.frontRequests, f.Requests, f.Name, f.Pod)
+		c.counter(d.frontErrors, f.Errors, f.Name, f.Pod)
+		c.gauge(d.frontInFlight, f.InFlight, f.Name, f.Pod)
+		c.gauge(d.frontWaiting, f.Waiting, f.Name, f.Pod)
+		c.gauge(d.frontServers, count(f.Ready), f.Name, f.Pod, "ready")
+		c.gauge(d.frontServers, count(f.Draining), f.Name, f.Pod, "draining")
+		c.gauge(d.frontDown, count(f.Down), f.Name, f.Pod)
+	}
 }
 
 func (c *collector) host(h *Host) {

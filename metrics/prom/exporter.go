@@ -39,9 +39,10 @@ type Exporter struct {
 	ticks  *prometheus.HistogramVec
 	starts *prometheus.HistogramVec
 	scales *prometheus.CounterVec
+	fails  *prometheus.CounterVec
 
 	mu   sync.Mutex
-	pods map[string]struct{} // that have series in the three above
+	pods map[string]struct{} // that have series in the four above
 }
 
 var _ prometheus.Collector = (*Exporter)(nil)
@@ -75,6 +76,11 @@ func New(c Config) *Exporter {
 			Name:      "pod_scale_events_total",
 			Help:      "How often the wanted number of nodes was raised (out) or lowered (in).",
 		}, []string{"pod", "direction"}),
+		fails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: ns,
+			Name:      "node_failures_total",
+			Help:      "Nodes that could not be started, or ended on their own.",
+		}, []string{"pod"}),
 	}
 }
 
@@ -99,6 +105,11 @@ func (e *Exporter) CountScale(pod string, from, to int) {
 	}
 }
 
+// CountFailure enters that a node could not be started, or ended on its own.
+func (e *Exporter) CountFailure(pod string) {
+	e.fails.WithLabelValues(e.know(pod)).Inc()
+}
+
 // Describe sends the descriptions of all metrics.
 func (e *Exporter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range e.descs.all {
@@ -108,6 +119,7 @@ func (e *Exporter) Describe(ch chan<- *prometheus.Desc) {
 	e.ticks.Describe(ch)
 	e.starts.Describe(ch)
 	e.scales.Describe(ch)
+	e.fails.Describe(ch)
 }
 
 // Collect reads the source and sends its metrics.
@@ -118,15 +130,28 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 	for i := range state.Pods {
 		c.pod(&state.Pods[i])
 		known = append(known, state.Pods[i].Name)
+		e.begin(state.Pods[i].Name)
 	}
 	for i := range state.Hosts {
 		c.host(&state.Hosts[i])
+	}
+	if state.Balancer != nil {
+		c.balancer(state.Balancer)
 	}
 	ch <- e.build
 	e.forget(known)
 	e.ticks.Collect(ch)
 	e.starts.Collect(ch)
 	e.scales.Collect(ch)
+	e.fails.Collect(ch)
+}
+
+// begin lets the counters of a pod begin at 0: of one that appears with its
+// first event, Prometheus would not see that it grew.
+func (e *Exporter) begin(pod string) {
+	e.fails.WithLabelValues(e.know(pod))
+	e.scales.WithLabelValues(pod, "out")
+	e.scales.WithLabelValues(pod, "in")
 }
 
 // know remembers that a pod may have series of its own.
@@ -149,6 +174,7 @@ func (e *Exporter) forget(known []string) {
 		e.ticks.DeletePartialMatch(of)
 		e.starts.DeletePartialMatch(of)
 		e.scales.DeletePartialMatch(of)
+		e.fails.DeletePartialMatch(of)
 		delete(e.pods, pod)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -32,8 +33,11 @@ func fullState() prom.State {
 				At: time.Unix(1_700_000_000, 250e6), Want: 4, Nodes: metrics.Nodes{Starting: 1, Online: 3, Draining: 2, Failed: 5, New: 6, Standby: 7},
 				CPU: v(0.91), Memory: v(0.5), InFlight: v(12), Waiting: v(2), Rate: v(100), Errors: v(1), P50: v(0.01), P95: v(0.05), P99: v(0.2),
 			},
-			Requests: v(12345), Errors: v(6), Elastic: true, Min: 1, Max: 6,
+			Requests: v(12345), Errors: v(6), Elastic: true, Min: 1, Max: 6, Problems: 2,
 		}},
+		Balancer: &prom.Balancer{Reachable: true, Fronts: []prom.Front{{
+			Name: "web-http", Pod: "web", Requests: v(12345), Errors: v(6), InFlight: v(12), Waiting: v(2), Ready: 3, Draining: 2, Down: 1,
+		}}},
 		Hosts: []prom.Host{{
 			Name: "local", Reachable: true, Nodes: 4,
 			CPUCapacity: v(2), CPUReserved: v(1.5), CPUUsed: v(0.4),
@@ -48,6 +52,7 @@ func TestExport(t *testing.T) {
 	e.CountScale("web", 4, 5)
 	e.CountScale("web", 5, 1)
 	e.CountScale("web", 1, 1)
+	e.CountFailure("web")
 	require.NoError(t, testutil.CollectAndCompare(e, strings.NewReader(`
 # HELP elastipod_pod_nodes Nodes of the pod by state.
 # TYPE elastipod_pod_nodes gauge
@@ -99,6 +104,34 @@ elastipod_pod_sample_timestamp_seconds{pod="web"} 1.70000000025e+09
 # TYPE elastipod_pod_scale_events_total counter
 elastipod_pod_scale_events_total{direction="in",pod="web"} 1
 elastipod_pod_scale_events_total{direction="out",pod="web"} 2
+# HELP elastipod_pod_problems Things that are wrong with the pod now; the API says which.
+# TYPE elastipod_pod_problems gauge
+elastipod_pod_problems{pod="web"} 2
+# HELP elastipod_node_failures_total Nodes that could not be started, or ended on their own.
+# TYPE elastipod_node_failures_total counter
+elastipod_node_failures_total{pod="web"} 1
+# HELP elastipod_balancer_reachable Whether the balancer answers (1) or not (0); while it does not, what is told of fronts is old.
+# TYPE elastipod_balancer_reachable gauge
+elastipod_balancer_reachable 1
+# HELP elastipod_front_requests_total Requests that the front has taken.
+# TYPE elastipod_front_requests_total counter
+elastipod_front_requests_total{front="web-http",pod="web"} 12345
+# HELP elastipod_front_request_errors_total Requests to the front that failed: answered with a 5xx status, or not answered.
+# TYPE elastipod_front_request_errors_total counter
+elastipod_front_request_errors_total{front="web-http",pod="web"} 6
+# HELP elastipod_front_in_flight_requests Requests that the front has taken and not answered in full, those that wait included.
+# TYPE elastipod_front_in_flight_requests gauge
+elastipod_front_in_flight_requests{front="web-http",pod="web"} 12
+# HELP elastipod_front_waiting_requests Requests in flight that wait for a server.
+# TYPE elastipod_front_waiting_requests gauge
+elastipod_front_waiting_requests{front="web-http",pod="web"} 2
+# HELP elastipod_front_servers Servers behind the front by state: ready ones take new requests, draining ones finish what they have.
+# TYPE elastipod_front_servers gauge
+elastipod_front_servers{front="web-http",pod="web",state="draining"} 2
+elastipod_front_servers{front="web-http",pod="web",state="ready"} 3
+# HELP elastipod_front_down_servers Servers behind the front that do not answer the balancer.
+# TYPE elastipod_front_down_servers gauge
+elastipod_front_down_servers{front="web-http",pod="web"} 1
 # HELP elastipod_host_reachable Whether the host answers (1) or not (0).
 # TYPE elastipod_host_reachable gauge
 elastipod_host_reachable{host="local"} 1
@@ -119,7 +152,9 @@ elastipod_host_disk_used_bytes{host="local"} 40
 		"elastipod_pod_cpu_utilization_ratio", "elastipod_pod_memory_utilization_ratio", "elastipod_pod_in_flight_requests", "elastipod_pod_waiting_requests",
 		"elastipod_pod_response_time_seconds", "elastipod_pod_requests_total", "elastipod_pod_request_errors_total", "elastipod_pod_sample_timestamp_seconds",
 		"elastipod_pod_scale_events_total", "elastipod_host_reachable", "elastipod_host_cpu_capacity_cores", "elastipod_host_cpu_reserved_cores",
-		"elastipod_host_memory_used_bytes", "elastipod_host_disk_used_bytes"))
+		"elastipod_host_memory_used_bytes", "elastipod_host_disk_used_bytes", "elastipod_pod_problems", "elastipod_node_failures_total",
+		"elastipod_balancer_reachable", "elastipod_front_requests_total", "elastipod_front_request_errors_total", "elastipod_front_in_flight_requests",
+		"elastipod_front_waiting_requests", "elastipod_front_servers", "elastipod_front_down_servers"))
 }
 
 func TestLint(t *testing.T) {
@@ -128,6 +163,11 @@ func TestLint(t *testing.T) {
 	e.ObserveStart("web", 260*time.Millisecond)
 	e.CountScale("web", 1, 2)
 	problems, err := testutil.CollectAndLint(e)
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+
+	// What the Go runtime and the process add has no fault either.
+	problems, err = promlint.New(strings.NewReader(scrape(t, e))).Lint()
 	require.NoError(t, err)
 	assert.Empty(t, problems)
 
@@ -176,7 +216,7 @@ func TestSeriesOfRemovedPodsGo(t *testing.T) {
 	assert.Contains(t, text, `elastipod_node_start_duration_seconds_sum{pod="web"} 0.3`)
 	assert.Contains(t, text, `elastipod_pod_scale_events_total{direction="out",pod="web"} 1`)
 
-	state.Pods = nil
+	state.Pods, state.Balancer = nil, nil
 	assert.NotContains(t, scrape(t, e), `pod="web"`)
 }
 

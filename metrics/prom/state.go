@@ -7,6 +7,8 @@ import "github.com/elastipod/elastipod/metrics"
 type State struct {
 	Pods  []Pod  // of the cluster
 	Hosts []Host // of the cluster
+	// Balancer is exported when it is not nil.
+	Balancer *Balancer
 }
 
 // Pod is a pod to export, under its Name.
@@ -21,6 +23,8 @@ type Pod struct {
 	// Elastic says that a policy decides, within Min and Max.
 	Elastic  bool
 	Min, Max int
+	// Problems is how many things are wrong with it now.
+	Problems int
 }
 
 // Host is a machine to export, under its Name. Amounts that are not known are missing.
@@ -34,4 +38,25 @@ type Host struct {
 	// MemoryCapacity, DiskCapacity and the others are in bytes.
 	MemoryCapacity, MemoryReserved, MemoryUsed metrics.Value
 	DiskCapacity, DiskUsed                     metrics.Value
+}
+
+// Balancer is what takes the requests.
+type Balancer struct {
+	Reachable bool // it answered the last observation
+	Fronts    []Front
+}
+
+// Front is an address on which requests are taken, under its Name and that of
+// its pod.
+type Front struct {
+	Name, Pod string
+	// Requests and Errors are counted since the balancer was started.
+	Requests, Errors metrics.Value
+	// InFlight counts the requests that it has, Waiting those of them that no
+	// server has yet.
+	InFlight, Waiting metrics.Value
+	// Ready servers take new requests, Draining ones finish what they have.
+	Ready, Draining int
+	// Down is how many of all these do not answer the balancer.
+	Down int
 }

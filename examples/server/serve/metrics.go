@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/metrics/prom"
@@ -18,6 +19,7 @@ func (sv *server) metrics() prom.State {
 		m := prom.Pod{
 			Name: p.Spec.Name, Sample: p.Sample,
 			Elastic: p.Elasticity.Enabled, Min: p.Elasticity.Min, Max: p.Elasticity.Max,
+			Problems: len(p.Problems),
 		}
 		var requests, failed uint64
 		counted := false
@@ -45,6 +47,30 @@ func (sv *server) metrics() prom.State {
 			m.MemoryCapacity = metrics.V(float64(h.Capacity.Memory))
 		}
 		out.Hosts = append(out.Hosts, m)
+	}
+	out.Balancer = balancerMetrics(fronts)
+	return out
+}
+
+func balancerMetrics(b cms.BalancerStatus) *prom.Balancer {
+	out := &prom.Balancer{Reachable: b.Err == ""}
+	for _, f := range b.Stats.Fronts {
+		m := prom.Front{
+			Name: f.Name, Pod: b.Pods[f.Name],
+			Requests: metrics.V(float64(f.Requests)), Errors: metrics.V(float64(f.Errors)),
+			InFlight: metrics.V(float64(f.InFlight)), Waiting: metrics.V(float64(f.Waiting)),
+		}
+		for _, s := range f.Servers {
+			if s.State == balancer.Drain {
+				m.Draining++
+			} else {
+				m.Ready++
+			}
+			if !s.Up {
+				m.Down++
+			}
+		}
+		out.Fronts = append(out.Fronts, m)
 	}
 	return out
 }
@@ -98,7 +124,10 @@ func (sv *server) feed(ctx context.Context) {
 				sv.exporter.ObserveStart(e.Pod, e.At.Sub(at))
 			}
 			delete(began, node)
-		case cms.EventNodeFailed, cms.EventNodeGone, cms.EventNodeDraining:
+		case cms.EventNodeFailed:
+			sv.exporter.CountFailure(e.Pod)
+			delete(began, node)
+		case cms.EventNodeGone, cms.EventNodeDraining:
 			delete(began, node)
 		}
 	})
