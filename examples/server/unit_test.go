@@ -71,9 +71,10 @@ func TestUnitKeepsWhatItPromises(t *testing.T) {
 	require.NoError(t, err)
 	unit := "\n" + string(data)
 	for _, line := range []string{"Type=notify", "KillMode=process", "OOMPolicy=continue", "RuntimeDirectoryPreserve=yes", "StateDirectory=elastipod",
-		"Restart=on-failure", "RestartPreventExitStatus=2", "SupplementaryGroups=docker"} {
+		"Restart=on-failure", "SupplementaryGroups=docker"} {
 		assert.Contains(t, unit, "\n"+line+"\n")
 	}
+	assert.NotContains(t, unit, "\nRestartPreventExitStatus=", "a program of Go that panics, or that the watchdog ends, has the code of a wrong flag")
 	assert.NotContains(t, unit, "\nPrivateTmp=", "it is emptied under what outlives the manager")
 }
 
