@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +27,7 @@ func scripted(t *testing.T) map[string]*use {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	uses := map[string]*use{}
+	root := (&app{}).root()
 	for _, file := range files {
 		archive, err := txtar.ParseFile(file)
 		require.NoError(t, err)
@@ -42,7 +42,6 @@ func scripted(t *testing.T) map[string]*use {
 			default:
 				continue
 			}
-			root := (&app{}).root() // flags keep their values
 			found, args, err := root.Find(words)
 			if err != nil || len(words) > 0 && words[0] == "__complete" {
 				continue // a command that does not exist, on purpose
@@ -53,13 +52,21 @@ func scripted(t *testing.T) map[string]*use {
 				uses[found.CommandPath()] = u
 			}
 			u.codes = append(u.codes, code)
-			if found.ParseFlags(args) != nil {
-				continue
+			for i, word := range args {
+				name, isFlag := strings.CutPrefix(word, "--")
+				name, _, _ = strings.Cut(name, "=")
+				if short, isShort := strings.CutPrefix(word, "-"); !isFlag && isShort && len(short) == 1 {
+					if f := found.Flags().ShorthandLookup(short); f != nil {
+						name = f.Name
+					} else if f := root.PersistentFlags().ShorthandLookup(short); f != nil {
+						name = f.Name
+					}
+				} else if !isFlag {
+					continue
+				}
+				u.flags = append(u.flags, name)
+				u.json = u.json || name == "output" && i+1 < len(args) && args[i+1] == "json" && code == exitCodes[exitDone]
 			}
-			found.Flags().Visit(func(f *pflag.Flag) {
-				u.flags = append(u.flags, f.Name)
-				u.json = u.json || f.Name == "output" && f.Value.String() == "json" && code == exitCodes[exitDone]
-			})
 		}
 	}
 	return uses
@@ -74,7 +81,6 @@ func TestScriptsCoverEveryCommand(t *testing.T) {
 	// A shell's script is no JSON; to say what cannot fail would be idle.
 	noJSON := []string{"cloud completion"}
 	neverFails := []string{"cloud completion", "cloud version", "cloud docs man", "cloud docs markdown"}
-	// These follow others or a person, and other tests have them.
 	leaf := func(c *cobra.Command) bool { return !c.HasSubCommands() && c.Name() != "help" }
 	everyCommand((&app{}).root(), func(c *cobra.Command) {
 		if !leaf(c) {
@@ -104,5 +110,4 @@ func TestScriptsCoverEveryCommand(t *testing.T) {
 	documented((&app{}).root().PersistentFlags(), func(f *pflag.Flag) {
 		assert.Contains(t, all, f.Name, "no script uses --%s", f.Name)
 	})
-	_ = os.Stdout
 }
