@@ -50,7 +50,7 @@ type step struct {
 func (s step) String() string { return fmt.Sprintf("%s %d %d %d, %s", s.op, s.a, s.b, s.c, s.pause) }
 
 var modelOps = []string{
-	"create", "create", "update", "revise", "delete", "register", "launch", "launch", "remove", "pause", "resume",
+	"create", "create", "update", "revise", "revise", "rollpause", "rollresume", "undo", "sick", "well", "delete", "register", "launch", "launch", "remove", "pause", "resume",
 	"elastic", "elastic", "manual", "addhost", "cordon", "removehost",
 	"exit", "vanish", "failstarts", "unreachable", "slow", "balancer", "slowbalancer", "store", "slowstore", "restart", "restart",
 	"load", "load", "inflight", "idle", "lostfront", "occupied", "mend",
@@ -131,6 +131,18 @@ func modelSpec(name string, a, b, c int) cms.PodSpec {
 	if a > 7 {
 		s.Hosts = []string{"a"}
 	}
+	switch c % 4 {
+	case 1:
+		s.Update = cms.Update{Strategy: cms.BlueGreen, MinReady: time.Second}
+	case 2:
+		s.Update = cms.Update{Strategy: cms.Canary, Steps: []cms.CanaryStep{{Weight: 20, Pause: 5 * time.Second}, {Weight: 60, Pause: time.Second}}}
+	case 3:
+		s.Update = cms.Update{MaxSurge: -1, MaxUnavailable: 2}
+	}
+	if index == 2 {
+		s.Workload.Command, s.Workload.Image = nil, "p2"
+		s.Workload.Probe = pod.Probe{Kind: pod.ProbeHealthcheck, StartDeadline: 10 * time.Second}
+	}
 	return s
 }
 
@@ -154,6 +166,19 @@ func (m *model) do(s step) error {
 			next.Workload.Env = map[string]string{"VERSION": fmt.Sprint(s.b)}
 			_, err = w.UpdatePod(cctx, next)
 		}
+	case "rollpause":
+		_, err = w.PauseRollout(cctx, name)
+	case "rollresume":
+		_, err = w.ResumeRollout(cctx, name)
+	case "undo":
+		_, err = w.UndoRollout(cctx, name, uint64(s.b/2))
+	case "sick":
+		h.SetNewHealth([]pod.Health{pod.HealthGood, pod.HealthUnknown, pod.HealthUnhealthy}[s.c%3])
+		if nodes := h.Nodes(); len(nodes) > 0 {
+			h.SetHealth(nodes[s.b%len(nodes)].ID, pod.HealthUnhealthy)
+		}
+	case "well":
+		m.well(h)
 	case "delete":
 		if s.b < 4 {
 			_, err = w.DeletePod(cctx, name)
@@ -275,9 +300,21 @@ func (m *model) idle() {
 	}
 }
 
+// well makes all nodes of a host healthy.
+func (m *model) well(h *podtest.FakeHost) {
+	h.SetNewHealth(pod.HealthGood)
+	for _, n := range h.Nodes() {
+		h.SetHealth(n.ID, pod.HealthGood)
+	}
+}
+
 // mend ends every fault.
 func (m *model) mend() {
+	for _, p := range m.w.Pods() {
+		_, _ = m.w.ResumeRollout(m.t.Context(), p.Spec.Name) // where there is one
+	}
 	for _, h := range m.w.hosts {
+		m.well(h)
 		h.SetUnreachable(false)
 		h.FailStarts(0, nil)
 		h.SetStartDelay(100 * time.Millisecond)
@@ -330,6 +367,9 @@ func (m *model) check() {
 			m.failf("pod %s wants %d of at most %d", name, p.Want, p.Spec.MaxNodes)
 		}
 		crowded := slices.ContainsFunc(p.Problems, func(s string) bool { return strings.Contains(s, "no room") })
+		if r := p.Rollout; r != nil && !crowded && (!r.State.Over() || r.State == cms.RolloutDone && r.To != p.Revision || r.State == cms.RolloutRolledBack && r.From != p.Revision) {
+			m.failf("pod %s runs %s; its rollout is %+v", name, p.Revision, r)
+		}
 		if !p.Converged && !crowded || len(p.Problems) > 0 && !crowded {
 			m.failf("pod %s has not converged: %v\n%+v", name, p.Problems, p)
 		}

@@ -406,12 +406,13 @@ func (l *loop) gate(r *RolloutRecord) string {
 	return ""
 }
 
-// canaryShare returns how many new and old nodes a step has at least.
+// canaryShare returns how many new and old nodes a step has: as many as wanted
+// together, and at least one of each, where the pod may have two.
 func canaryShare(weight, want, maxNodes int) (fresh, old int) {
-	fresh = max((weight*want+99)/100, 1)
+	fresh = max(min((weight*want+99)/100, want-1), 1)
 	old = max(want-fresh, 1)
 	if fresh+old > maxNodes {
-		old = max(maxNodes-fresh, 0)
+		old = 0
 	}
 	return fresh, old
 }

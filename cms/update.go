@@ -36,8 +36,10 @@ type Update struct {
 
 // CanaryStep is one step of a canary.
 type CanaryStep struct {
-	// Weight is the percentage of requests that new nodes are given, 1 to 99,
-	// and at least that percentage of the nodes is new.
+	// Weight is the percentage of requests that new nodes are given, 1 to 99; of
+	// the nodes about that percentage is new, and at least one of each kind.
+	// The balancer's least-connections algorithm spreads a load that is too low
+	// to keep nodes busy more evenly than that.
 	Weight int
 	// Pause is how long the step lasts once its nodes are ready. Default 30 s.
 	Pause time.Duration
