@@ -28,21 +28,21 @@ func (s RolloutState) Over() bool { return s == RolloutDone || s == RolloutRolle
 // RolloutRecord is what a store keeps of the last rollout of a pod.
 type RolloutRecord struct {
 	From, To  string // ids of revisions
-	State     RolloutState
+	State     RolloutState // how far it is
 	Reason    string    `json:",omitempty"` // of the state, for a person
 	Step      int       `json:",omitempty"` // of a canary, from 0; of blue-green, 1 once changed over
 	Failures  int       `json:",omitempty"` // new nodes that failed
-	StartedAt time.Time `json:",omitzero"`
-	EndedAt   time.Time `json:",omitzero"`
+	StartedAt time.Time `json:",omitzero"` // when the workload changed
+	EndedAt   time.Time `json:",omitzero"` // when it was over; zero before
 }
 
 // RevisionRecord is what a pod ran once.
 type RevisionRecord struct {
-	ID       string
-	Number   uint64 // counts from 1 in the pod
-	At       time.Time
-	Workload pod.Workload
-	Limits   pod.Limits
+	ID       string       // follows from Workload and Limits
+	Number   uint64       // counts from 1 in the pod
+	At       time.Time    // when it was first wanted
+	Workload pod.Workload // complete
+	Limits   pod.Limits   // complete
 	// Reason says how it came about, for a person.
 	Reason string `json:",omitempty"`
 }
@@ -54,7 +54,7 @@ const keptRevisions = 10
 // RolloutStatus is how far the last rollout of a pod is.
 type RolloutStatus struct {
 	RolloutRecord
-	Strategy UpdateStrategy
+	Strategy UpdateStrategy // of the pod
 	Steps    int // of a canary
 	// Fresh counts the launched nodes that run To, Ready those of them that are
 	// online for long enough, Old the launched nodes that run something else.

@@ -69,7 +69,8 @@ type PodRecord struct {
 	Want       int        // the wanted number of nodes
 	Paused     bool       `json:",omitempty"` // its servers are out of the balancer
 	Deleting   bool       `json:",omitempty"` // it is being deleted
-	// Revisions is what the pod ran, oldest first, the last as Spec says.
+	// Revisions is what the pod ran, oldest first, the last as Spec says; Rollout
+	// is the last change of it.
 	Revisions []RevisionRecord `json:",omitempty"`
 	Rollout   *RolloutRecord   `json:",omitempty"`
 	// Serial is the number of the node that was named last by the manager.

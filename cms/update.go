@@ -9,7 +9,7 @@ import (
 // Update says how the nodes of a pod are replaced when what they run changes.
 // The zero value of every field has a default; see [Update.WithDefaults].
 type Update struct {
-	Strategy UpdateStrategy
+	Strategy UpdateStrategy // default [Rolling]
 	// MaxSurge is how many nodes more than wanted there may be meanwhile,
 	// within the pod's MaxNodes. Default 1; -1: none.
 	MaxSurge int
