@@ -27,13 +27,13 @@ func (s RolloutState) Over() bool { return s == RolloutDone || s == RolloutRolle
 
 // RolloutRecord is what a store keeps of the last rollout of a pod.
 type RolloutRecord struct {
-	From, To  string // ids of revisions
+	From, To  string       // ids of revisions
 	State     RolloutState // how far it is
-	Reason    string    `json:",omitempty"` // of the state, for a person
-	Step      int       `json:",omitempty"` // of a canary, from 0; of blue-green, 1 once changed over
-	Failures  int       `json:",omitempty"` // new nodes that failed
-	StartedAt time.Time `json:",omitzero"` // when the workload changed
-	EndedAt   time.Time `json:",omitzero"` // when it was over; zero before
+	Reason    string       `json:",omitempty"` // of the state, for a person
+	Step      int          `json:",omitempty"` // of a canary, from 0; of blue-green, 1 once changed over
+	Failures  int          `json:",omitempty"` // new nodes that failed
+	StartedAt time.Time    `json:",omitzero"`  // when the workload changed
+	EndedAt   time.Time    `json:",omitzero"`  // when it was over; zero before
 }
 
 // RevisionRecord is what a pod ran once.
@@ -55,7 +55,7 @@ const keptRevisions = 10
 type RolloutStatus struct {
 	RolloutRecord
 	Strategy UpdateStrategy // of the pod
-	Steps    int // of a canary
+	Steps    int            // of a canary
 	// Fresh counts the launched nodes that run To, Ready those of them that are
 	// online for long enough, Old the launched nodes that run something else.
 	Fresh, Ready, Old int
