@@ -127,11 +127,15 @@ func TestBadReceivers(t *testing.T) {
 		"hangs": server.URL + "/hangs", "endless": server.URL + "/endless", "redirects": server.URL + "/redirects", "hangs-up": server.URL + "/hangs-up",
 		"long-head": server.URL + "/long-head", "not-trusted": secure.URL + "/followed", "nobody": "http://127.0.0.1:1/",
 	} {
-		targets = append(targets, webhook.Target{Name: name, URL: url + "?key=s3cret", Secrets: []string{secretA}, Timeout: 500 * time.Millisecond})
+		target := webhook.Target{Name: name, URL: url + "?key=s3cret", Secrets: []string{secretA}, Timeout: 30 * time.Second}
+		if name == "hangs" {
+			target.Timeout = 200 * time.Millisecond
+		}
+		targets = append(targets, target)
 	}
 	s, end := begin(t, h, nil, targets...)
 	for name, want := range map[string]string{
-		"hangs": "no answer within 500ms", "redirects": "status 307: redirects are not followed", "hangs-up": "EOF", "long-head": "server response headers exceeded",
+		"hangs": "no answer within 200ms", "redirects": "status 307: redirects are not followed", "hangs-up": "EOF", "long-head": "server response headers exceeded",
 		"not-trusted": "certificate", "nobody": "refused", "endless": "",
 	} {
 		result, err := s.Test(t.Context(), name)
@@ -139,7 +143,6 @@ func TestBadReceivers(t *testing.T) {
 		assert.Equal(t, want == "", result.Delivered, name)
 		assert.Contains(t, result.Error, want, name)
 		assert.NotContains(t, result.Error, "s3cret")
-		assert.Less(t, result.Seconds, 5.0, name)
 	}
 	assert.False(t, followed)
 	assert.Less(t, end(), 10*time.Second)
