@@ -71,3 +71,19 @@ func TestCompletionInBash(t *testing.T) {
 		assert.ElementsMatch(t, want, got, line)
 	}
 }
+
+// Every type of event that the server knows is completed.
+func TestEventTypesAreThoseOfTheServer(t *testing.T) {
+	s, err := startServer(false, false)
+	require.NoError(t, err)
+	defer s.close()
+	_, allowed, found := strings.Cut(fails(t, "events", "--type", "nonsense", "--server", s.URL), "; use ")
+	require.True(t, found)
+	var want []string
+	for i, part := range strings.Split(allowed, `"`) {
+		if i%2 == 1 {
+			want = append(want, part)
+		}
+	}
+	assert.Subset(t, bare(eventTypes()), want, "add to eventTypes what the server knows")
+}

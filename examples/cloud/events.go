@@ -68,13 +68,17 @@ func eventTypes() []cobra.Completion {
 	for _, t := range []cms.EventType{
 		cms.EventPodCreated, cms.EventPodUpdated, cms.EventPodPaused, cms.EventPodResumed, cms.EventPodDeleting, cms.EventPodDeleted,
 		cms.EventElasticityChanged, cms.EventScaled, cms.EventProblem,
-		cms.EventNodeRegistered, cms.EventNodeStarting, cms.EventNodeOnline, cms.EventNodeDraining, cms.EventNodeFailed, cms.EventNodeGone,
+		cms.EventNodeRegistered, cms.EventNodeStarting, cms.EventNodeOnline, cms.EventNodeDraining, cms.EventNodeHung, cms.EventNodeFailed, cms.EventNodeGone,
+		cms.EventRolloutStarted, cms.EventRolloutStep, cms.EventRolloutPaused, cms.EventRolloutResumed, cms.EventRolloutDone, cms.EventRolloutRolledBack,
 		cms.EventImagePulling,
-		cms.EventHostAdded, cms.EventHostUpdated, cms.EventHostRemoved, cms.EventHostUnreachable, cms.EventHostReachable, cms.EventTick,
+		cms.EventHostAdded, cms.EventHostUpdated, cms.EventHostRemoved, cms.EventHostUnreachable, cms.EventHostReachable, cms.EventTick, cms.EventReset,
 	} {
 		all = append(all, string(t))
 	}
-	return append(all, cobra.CompletionWithDesc("pod", "every pod.…"), cobra.CompletionWithDesc("node", "every node.…"), cobra.CompletionWithDesc("host", "every host.…"))
+	for _, family := range []string{"pod", "node", "rollout", "image", "host"} {
+		all = append(all, cobra.CompletionWithDesc(family, "every "+family+".…"))
+	}
+	return all
 }
 
 // printEvents prints the past and then, with follow, what comes. The stream does

@@ -61,38 +61,12 @@ func parseShortPolicy(text string) (map[string]any, error) {
 	return policy, nil
 }
 
-// policyKinds lists the kinds that come with elastipod, and those that pods of the
-// server use, which may be of its own making.
+// policyKinds lists the kinds that the server knows, or, where it does not tell,
+// those that come with elastipod.
 func policyKinds(ctx context.Context, c *client.Client, _ []string) ([]cobra.Completion, error) {
-	var all []cobra.Completion
-	known := map[string]bool{"": true}
-	for _, k := range elastic.NewRegistry().Kinds() {
-		known[k.Name] = true
-		all = append(all, cobra.CompletionWithDesc(k.Name, k.Summary))
-	}
-	pods, err := c.Pods(ctx)
+	kinds, err := c.Policies(ctx)
 	if err != nil {
-		return all, nil // these are known without it
+		return namesOf(elastic.NewRegistry().Kinds(), func(k elastic.Kind) string { return cobra.CompletionWithDesc(k.Name, k.Summary) }), nil
 	}
-	for _, p := range pods {
-		for _, kind := range kindsOf(status(p).Elasticity.Policy) {
-			if !known[kind] {
-				known[kind] = true
-				all = append(all, cobra.CompletionWithDesc(kind, "Used by pod "+p.Name))
-			}
-		}
-	}
-	return all, nil
-}
-
-// kindsOf returns the kinds of a policy and of those in it.
-func kindsOf(p wire.Policy) []string {
-	var head struct {
-		Kind   string      `json:"kind"`
-		Policy wire.Policy `json:"policy"`
-	}
-	if len(p) == 0 || json.Unmarshal(p, &head) != nil {
-		return nil
-	}
-	return append([]string{head.Kind}, kindsOf(head.Policy)...)
+	return namesOf(kinds, func(k wire.PolicyKind) string { return cobra.CompletionWithDesc(k.Kind, k.Summary) }), nil
 }
