@@ -15,8 +15,12 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// undoLimit bounds how long taking back a reload that failed half-way may take.
-const undoLimit = 30 * time.Second
+// How long taking back a reload that failed half-way may take, and where nobody
+// waits for it any more. What takes longer goes on by itself.
+const (
+	undoLimit   = 30 * time.Second
+	undoHurried = 3 * time.Second
+)
 
 // liveFields are those parts of the configuration that a running server takes
 // over whole. Hosts and pods have rules of their own; everything else needs a
@@ -230,7 +234,11 @@ func (sv *server) apply(ctx context.Context, next *settings, p plan) (err error)
 		if err == nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+		limit := undoLimit
+		if ctx.Err() != nil {
+			limit = undoHurried
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
 		for _, back := range slices.Backward(undo) {
 			if failed := back(ctx); failed != nil {
@@ -254,9 +262,14 @@ func (sv *server) apply(ctx context.Context, next *settings, p plan) (err error)
 			return fmt.Errorf("pod %s: %w", s.spec.Name, err)
 		}
 	}
-	if err := sv.api.SetAccess(next.access()); err != nil {
+	useFile, err := sv.audit.change(next.auditFile) // leaves a file open, so it comes late
+	if err != nil {
 		return err
 	}
+	if err := sv.api.SetAccess(next.access()); err != nil { // it was checked
+		return err
+	}
+	useFile()
 	for _, commit := range commits {
 		commit()
 	}
@@ -286,11 +299,7 @@ func (sv *server) prepare(next *settings) (commits []func(), err error) {
 	if sv.logs != nil {
 		commits = append(commits, func() { sv.logs.set(next.logJSON, next.logLevel) })
 	}
-	useFile, err := sv.audit.change(next.auditFile)
-	if err != nil {
-		return nil, err
-	}
-	commits = append(commits, useFile, func() {
+	commits = append(commits, func() {
 		if err := sv.hooks.SetTargets(next.webhooks); err != nil { // they were checked
 			sv.log.Error("webhooks stay as they were", "error", err)
 		}

@@ -207,7 +207,12 @@ func (sv *server) run(ctx context.Context, ready func(context.Context) error) er
 		select {
 		case <-told:
 			alive := newProgress(sv.notify.interval(), sv.tick)
-			sv.notify.run(manageCtx, sv.statusLine, func(now time.Time) error {
+			sv.notify.run(manageCtx, func() string {
+				if ctx.Err() != nil {
+					return "stopping: " + sv.statusLine()
+				}
+				return sv.statusLine()
+			}, func(now time.Time) error {
 				return alive.check(now, sv.manager.Pods(), sv.manager.Balancer())
 			})
 		case <-manageCtx.Done():
