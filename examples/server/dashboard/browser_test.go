@@ -201,6 +201,7 @@ func (b *browser) visit(hash string) {
 
 // shot keeps a picture of the whole page.
 func (b *browser) shot(name string) {
+	_, _ = chromedp.Run(b.ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector('dialog') ?? window.scrollTo(0, 0)`)) // what sticks to the top is at the top
 	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 	if !assert.NoError(b.t, err) {
 		return

@@ -44,6 +44,7 @@ func TestControls(t *testing.T) {
 	b.signIn(operator)
 
 	// Create a pod; what is wrong is said while it is typed, and by the API.
+	b.sees("#who", "ops")
 	b.press("button", "New pod")
 	b.write("#pod-name", "Wrong Name")
 	b.write("#pod-limits-memory", "300 parsecs")
@@ -129,7 +130,7 @@ func TestControls(t *testing.T) {
 	assert.Equal(t, 404, code)
 	b.expect("/v1/pods/shop") // what was asked while it went
 
-	b.press("button", "Sign out ops")
+	b.press("button", "Sign out")
 	b.sees("h1", "Sign in to harbour")
 	assert.Equal(t, float64(0), eval[float64](b, `sessionStorage.length`))
 	b.expect("/v1/pods/shop")

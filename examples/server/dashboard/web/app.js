@@ -10,18 +10,28 @@ import { eventsPage } from './events.js';
 
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
+const whoText = document.getElementById('who');
 const signOutButton = document.getElementById('sign-out');
 const cluster = document.getElementById('cluster').textContent;
 let page = null;
 
 /** route returns the page that the address asks for. */
 function route() {
-  const [name, ...rest] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+  const [name, ...rest] = location.hash.replace(/^#\/?/, '').split('/').map(decoded);
   if (name === '') return { title: 'Overview', open: overview, at: '#/' };
-  if (name === 'pods' && rest.length === 1) return { title: `Pod ${rest[0]}`, open: () => podPage(rest[0]), at: '' };
+  if (name === 'pods' && rest.length === 1 && rest[0] !== '?') return { title: `Pod ${rest[0]}`, open: () => podPage(rest[0]), at: '' };
   if (name === 'balancer') return { title: 'Balancer', open: balancerPage, at: '#/balancer' };
   if (name === 'events') return { title: 'Events', open: eventsPage, at: '#/events' };
   return { title: 'Not found', open: missing, at: '' };
+}
+
+/** decoded is a part of the address as it was meant; what cannot be read stays. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return '?';
+  }
 }
 
 function missing() {
@@ -57,10 +67,11 @@ function go(moved) {
 
 /** showWho says who is signed in, and what they may do. */
 function showWho() {
-  show(signOutButton, needsToken && signedIn());
-  const text = who.name === '' ? 'Sign out' : `Sign out ${who.name}`;
-  attr(signOutButton, 'title', who.name === '' ? null : `Signed in as ${who.name}, ${who.role}`);
-  set(signOutButton, text);
+  const out = !needsToken || !signedIn();
+  show(signOutButton, !out);
+  show(whoText, !out && who.name !== '');
+  set(whoText, who.name);
+  attr(whoText, 'title', `Signed in as ${who.name}, ${who.role}`);
 }
 
 function loading() {

@@ -18,6 +18,10 @@ export function policyKinds() {
 /** What a new policy of a kind begins with, where its schema does not say. */
 const sensible = { threshold: { lower: 0.3, upper: 0.7 }, target: { metric: 'cpu', value: 0.6 }, cooldown: { up: '10s', down: '1m' }, stabilize: { down: '1m' }, 'step-limit': { up: 2, down: 1 } };
 
+// The order in which people think of settings; others follow.
+const ORDER = ['metric', 'lower', 'upper', 'value', 'tolerance', 'step', 'up', 'down', 'period'];
+const place = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
+
 const wraps = (property) => property?.$ref === '#/$defs/policy';
 const inner = (schema) => Object.entries(schema?.properties ?? {}).find(([, p]) => wraps(p))?.[0];
 const isFraction = (p) => p.type === 'number' && p.minimum === 0 && (p.maximum === 1 || p.exclusiveMaximum === 1);
@@ -72,7 +76,7 @@ export function policyForm(kinds, changed) {
       fields.append(asJSON(p, depth));
       return box;
     }
-    for (const [name, property] of Object.entries(known.schema.properties)) {
+    for (const [name, property] of Object.entries(known.schema.properties).sort(([a], [b]) => place(a) - place(b))) {
       if (name === 'kind') continue;
       if (wraps(property)) {
         p[name] ??= { kind: 'threshold', ...sensible.threshold };
