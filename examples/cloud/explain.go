@@ -35,7 +35,7 @@ func (a *app) explain(ctx context.Context, err error) string {
 		}
 		return text
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("no server at %s; start one with \"go run ./examples/server\", or name another with --server or CLOUD_SERVER", a.server)
+		return fmt.Sprintf("no server at %s; start one with \"go run ./examples/server\", or %s", a.server, a.another())
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return fmt.Sprintf("%s broke the connection off: %s; see that it is an elastipod server and runs, then try again", a.server, innermost(err))
 	}
@@ -44,13 +44,21 @@ func (a *app) explain(ctx context.Context, err error) string {
 	}
 	switch {
 	case errors.As(err, &network) && network.Timeout():
-		return fmt.Sprintf("%s does not answer: %s; see that it runs and is reached from here, or name another with --server or CLOUD_SERVER", a.server, innermost(err))
+		return fmt.Sprintf("%s does not answer: %s; see that it runs and is reached from here, or %s", a.server, innermost(err), a.another())
 	case errors.As(err, new(*net.DNSError)), unreachable(err):
-		return fmt.Sprintf("cannot reach %s: %s; name another server with --server or CLOUD_SERVER", a.server, innermost(err))
+		return fmt.Sprintf("cannot reach %s: %s; %s", a.server, innermost(err), a.another())
 	case errors.As(err, new(*json.SyntaxError)):
 		return joined(err) + " Name another with --server or CLOUD_SERVER"
 	}
 	return joined(err)
+}
+
+// another says how to name another server.
+func (a *app) another() string {
+	if a.from.Server != "" {
+		return "name another with --server, or another context with --context or \"cloud context use\""
+	}
+	return "name another with --server or CLOUD_SERVER"
 }
 
 // explainTLS says what to do about certificates, and where one side speaks TLS and
@@ -95,7 +103,8 @@ func (a *app) explainProblem(ctx context.Context, p *client.Error) string {
 	foreign := strings.Contains(detail, "is it an elastipod server?")
 	switch {
 	case p.Problem.Status == 400 && foreign && strings.HasPrefix(a.server, "http://"):
-		return fmt.Sprintf("%s; it may speak TLS: try --server %s", strings.TrimSuffix(detail, "?"), strings.Replace(a.server, "http://", "https://", 1))
+		text, _, _ := strings.Cut(detail, "; is it")
+		return fmt.Sprintf("%s; it may speak TLS: try --server %s", text, strings.Replace(a.server, "http://", "https://", 1))
 	case foreign:
 		return detail + " Name another with --server or CLOUD_SERVER"
 	case p.Problem.Status == 401:

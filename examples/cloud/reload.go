@@ -28,8 +28,10 @@ nothing is changed; it exits with 1 where a reload would be refused. SIGHUP make
 	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, _ []string) error {
 		r, err := c.Reload(ctx, check)
 		switch status := client.StatusOf(err); {
+		case (status == 409 || status == 422) && check:
+			return fmt.Errorf("a reload would be refused: %s", a.explain(ctx, err))
 		case status == 409 || status == 422:
-			return fmt.Errorf("nothing was changed: %s; mend the configuration, and see \"cloud reload --check\"", a.explain(ctx, err))
+			return fmt.Errorf("nothing was changed: %s; \"cloud reload --check\" tries it without a change", a.explain(ctx, err))
 		case err != nil:
 			return err
 		case a.json():
