@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/elastipod/elastipod/cms/wire"
 )
 
@@ -68,4 +70,18 @@ func (a *API) webhookRoutes() {
 		}
 		return answer(http.StatusOK, result), nil
 	})
+	a.huma.OpenAPI().Webhooks = map[string]*huma.PathItem{"event": {Post: &huma.Operation{
+		OperationID: "receive-event", Tags: []string{"cluster"}, Summary: "What a target of webhooks is sent",
+		Description: "Signed as the Standard Webhooks specification says, in the headers webhook-id, webhook-timestamp and webhook-signature. " +
+			"An event may come more than once, each time with the same webhook-id.",
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemaOf[wire.WebhookMessage](a.schemas)},
+		}},
+		Responses: map[string]*huma.Response{
+			"2XX": {Description: "It was taken. The body is not read."},
+			"410": {Description: "No more events are wanted."},
+			"429": {Description: "It is sent again, after Retry-After where that is given; as with 5XX."},
+			"4XX": {Description: "It is refused, and not sent again."},
+		},
+	}}}
 }

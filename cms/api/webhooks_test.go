@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/wire"
@@ -40,4 +42,21 @@ func TestWebhooks(t *testing.T) {
 	none := newAPI(t, newFake(), func(c *api.Config) { c.Webhooks = nil })
 	assert.Empty(t, read[wire.List[wire.Webhook]](t, call(t, none, "GET", "/v1/webhooks", nil)).Items)
 	assert.Equal(t, 404, call(t, none, "POST", "/v1/webhooks/chat/test", nil).StatusCode)
+}
+
+// The document says what targets are sent.
+func TestWebhooksAreDocumented(t *testing.T) {
+	var doc struct {
+		Webhooks map[string]map[string]struct {
+			RequestBody struct {
+				Content map[string]struct {
+					Schema struct {
+						Ref string `json:"$ref"`
+					} `json:"schema"`
+				} `json:"content"`
+			} `json:"requestBody"`
+		} `json:"webhooks"`
+	}
+	require.NoError(t, json.NewDecoder(call(t, newAPI(t, newFake()), "GET", "/openapi.json", nil).Body).Decode(&doc))
+	assert.Equal(t, "#/components/schemas/WebhookMessage", doc.Webhooks["event"]["post"].RequestBody.Content["application/json"].Schema.Ref)
 }
