@@ -39,6 +39,7 @@ func (a *API) openAPI() *huma.OpenAPI {
 			{Name: "cluster", Description: "The cluster as a whole"},
 			{Name: "pods", Description: "Groups of identical nodes"},
 			{Name: "nodes", Description: "Running copies of a pod's workload"},
+			{Name: "rollouts", Description: "Changes of what a pod's nodes run"},
 			{Name: "elasticity", Description: "Growing and shrinking, and why"},
 			{Name: "hosts", Description: "Machines on which nodes run"},
 			{Name: "service", Description: "The server itself"},

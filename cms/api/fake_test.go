@@ -73,6 +73,14 @@ func newFake() *fake {
 		}
 		web.Nodes = append(web.Nodes, n)
 	}
+	web.Revisions = []cms.RevisionRecord{
+		{ID: "abb", Number: 1, At: at, Workload: web.Spec.Workload, Limits: web.Spec.Limits, Reason: "created"},
+		{ID: "abc", Number: 2, At: at, Workload: web.Spec.Workload, Limits: web.Spec.Limits, Reason: "changed by hand"},
+	}
+	web.Rollout = &cms.RolloutStatus{
+		RolloutRecord: cms.RolloutRecord{From: "abb", To: "abc", State: cms.RolloutProgressing, Reason: "changed by hand", StartedAt: at, EndedAt: at},
+		Strategy:      cms.Canary, Steps: 2, Fresh: 2, Ready: 1, Old: 1,
+	}
 	return f
 }
 
@@ -213,6 +221,33 @@ func (f *fake) Pause(_ context.Context, name string) (cms.PodStatus, error) {
 func (f *fake) Resume(_ context.Context, name string) (cms.PodStatus, error) {
 	return f.onPod("Resume", name, func(p *cms.PodStatus) error {
 		p.State, p.Converged = cms.PodActive, true
+		return nil
+	})
+}
+
+func (f *fake) PauseRollout(_ context.Context, name string) (cms.PodStatus, error) {
+	return f.onRollout("PauseRollout", name, cms.RolloutPaused)
+}
+
+func (f *fake) ResumeRollout(_ context.Context, name string) (cms.PodStatus, error) {
+	return f.onRollout("ResumeRollout", name, cms.RolloutProgressing)
+}
+
+func (f *fake) UndoRollout(_ context.Context, name string, number uint64) (cms.PodStatus, error) {
+	if number > 2 {
+		return cms.PodStatus{}, fmt.Errorf("%w: revision %d of pod %s is not kept", cms.ErrConflict, number, name)
+	}
+	return f.onRollout(fmt.Sprintf("UndoRollout %d", number), name, cms.RolloutRolledBack)
+}
+
+func (f *fake) onRollout(call, name string, state cms.RolloutState) (cms.PodStatus, error) {
+	return f.onPod(call, name, func(p *cms.PodStatus) error {
+		if p.Rollout == nil {
+			return fmt.Errorf("%w: pod %s has no rollout under way", cms.ErrConflict, name)
+		}
+		r := *p.Rollout
+		r.State, p.Rollout = state, &r
+		p.Converged = state == cms.RolloutRolledBack
 		return nil
 	})
 }

@@ -32,6 +32,7 @@ func PodSpec(p wire.Pod) (cms.PodSpec, error) {
 		Drain:    p.Drain.Std(),
 		Grace:    p.Grace.Std(),
 	}}
+	s.Update = updateSpec(&f, p.Update)
 	for i, front := range p.Fronts {
 		s.Fronts = append(s.Fronts, frontSpec(&f, "fronts["+strconv.Itoa(i)+"]", front))
 	}
@@ -90,15 +91,7 @@ func probeSpec(f *cms.Faults, p wire.Probe) pod.Probe {
 		Port: p.Port, Interval: p.Interval.Std(), Timeout: p.Timeout.Std(), StartDeadline: p.StartDeadline.Std(),
 		LiveInterval: p.LiveInterval.Std(),
 	}
-	switch {
-	case p.Failures == nil:
-	case *p.Failures < 0:
-		f.Add("workload.probe.failures", "use 0 to 1000; 0 is never", "%d is negative", *p.Failures)
-	case *p.Failures == 0:
-		out.Failures = -1 // never, where 0 is the default
-	default:
-		out.Failures = *p.Failures
-	}
+	out.Failures = noneIsMinus(f, "workload.probe.failures", "never", p.Failures)
 	kinds := 0
 	if p.None {
 		out.Kind, kinds = pod.ProbeNone, kinds+1
@@ -134,15 +127,7 @@ func frontSpec(f *cms.Faults, at string, w wire.Front) cms.Front {
 		RetryNonIdempotent: w.RetryNonIdempotent,
 		CheckPath:          w.CheckPath,
 	}}
-	switch {
-	case w.Retries == nil:
-	case *w.Retries < 0:
-		f.Add(at+".retries", "use 0 to 100; 0 is never", "%d is negative", *w.Retries)
-	case *w.Retries == 0:
-		out.Retries = -1 // never, where 0 is the default
-	default:
-		out.Retries = *w.Retries
-	}
+	out.Retries = noneIsMinus(f, at+".retries", "never", w.Retries)
 	return out
 }
 

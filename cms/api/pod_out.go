@@ -22,6 +22,7 @@ func Pod(s cms.PodStatus) wire.Pod {
 		Nodes:      countNodes(s.Nodes),
 		Problems:   notNil(s.Problems),
 		Elasticity: elasticitySettings(s.Elasticity),
+		Rollout:    rollout(s),
 	}
 	if s.LastTick != nil {
 		status.Reason = s.LastTick.Decision.Reason()
@@ -45,11 +46,8 @@ func PodSettings(s cms.PodSpec) wire.Pod {
 		Name:     s.Name,
 		Kind:     string(s.Kind),
 		Workload: workload(s.Workload),
-		Limits: wire.Limits{
-			CPU:    wire.Cores(s.Limits.CPU),
-			Memory: wire.Bytes(s.Limits.Memory),
-			PIDs:   wire.Count(s.Limits.PIDs),
-		},
+		Limits:   limits(s.Limits),
+		Update:   updateSettings(s.Update),
 		MaxNodes: wire.Count(s.MaxNodes),
 		Hosts:    slices.Clone(s.Hosts),
 		Security: string(s.Workload.Security),
@@ -60,6 +58,10 @@ func PodSettings(s cms.PodSpec) wire.Pod {
 		p.Fronts = append(p.Fronts, front(f, s.Workload.Probe))
 	}
 	return p
+}
+
+func limits(l pod.Limits) wire.Limits {
+	return wire.Limits{CPU: wire.Cores(l.CPU), Memory: wire.Bytes(l.Memory), PIDs: wire.Count(l.PIDs)}
 }
 
 func workload(w pod.Workload) wire.Workload {
@@ -99,10 +101,7 @@ func probe(p pod.Probe) wire.Probe {
 		Healthcheck:   p.Kind == pod.ProbeHealthcheck,
 		LiveInterval:  wire.Duration(p.LiveInterval),
 	}
-	if p.Failures != 0 {
-		failures := max(p.Failures, 0)
-		out.Failures = &failures
-	}
+	out.Failures = minusIsNone(p.Failures)
 	return out
 }
 
@@ -127,10 +126,7 @@ func front(f cms.Front, p pod.Probe) wire.Front {
 	if p.Kind == pod.ProbeHTTP && p.Port == f.Port && p.Path == f.CheckPath {
 		out.CheckPath = ""
 	}
-	if f.Retries != 0 {
-		retries := max(f.Retries, 0)
-		out.Retries = &retries
-	}
+	out.Retries = minusIsNone(f.Retries)
 	return out
 }
 

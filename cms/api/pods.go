@@ -42,7 +42,7 @@ func (a *API) podRoutes() {
 	}, a.replacePod)
 	register(a, route{
 		method: http.MethodPatch, path: "/v1/pods/{pod}", id: "change-pod", tag: "pods", role: Operator, summary: "Change some of a pod's settings",
-		description: "Naming one kind of probe (http, tcp or none) takes the place of another. 202 while its nodes are still being replaced.",
+		description: "Naming one kind of probe (http, tcp, healthcheck or none) takes the place of another. 202 while its nodes are still being replaced.",
 		body:        patchSchema[wire.Pod](a), statuses: changed, errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, a.changePod)
 	begun := []int{http.StatusAccepted, http.StatusOK}

@@ -56,6 +56,7 @@ func (a *API) routes() http.Handler {
 	a.whoamiRoutes()
 	a.podRoutes()
 	a.nodeRoutes()
+	a.rolloutRoutes()
 	a.elasticityRoutes()
 	a.policyRoutes()
 	a.historyRoutes()

@@ -138,6 +138,29 @@ func (c *Client) ResumePod(ctx context.Context, name string, w Wait) (wire.Pod, 
 	return do[wire.Pod](ctx, c, request{method: http.MethodPost, path: pathOf("v1", "pods", name, "resume"), query: w.query()})
 }
 
+// Rollouts returns the last rollout of a pod and what it ran so far.
+func (c *Client) Rollouts(ctx context.Context, pod string) (wire.Rollouts, error) {
+	return do[wire.Rollouts](ctx, c, request{method: http.MethodGet, path: pathOf("v1", "pods", pod, "rollout")})
+}
+
+// PauseRollout halts a rollout where it is.
+func (c *Client) PauseRollout(ctx context.Context, pod string) (wire.Pod, error) {
+	return do[wire.Pod](ctx, c, request{method: http.MethodPost, path: pathOf("v1", "pods", pod, "rollout", "pause")})
+}
+
+// ResumeRollout lets a paused rollout go on.
+func (c *Client) ResumeRollout(ctx context.Context, pod string, w Wait) (wire.Pod, error) {
+	return do[wire.Pod](ctx, c, request{method: http.MethodPost, path: pathOf("v1", "pods", pod, "rollout", "resume"), query: w.query()})
+}
+
+// UndoRollout makes a pod run the revision of that number again, or with 0 what
+// it ran before its last rollout.
+func (c *Client) UndoRollout(ctx context.Context, pod string, revision uint64, w Wait) (wire.Pod, error) {
+	return do[wire.Pod](ctx, c, request{
+		method: http.MethodPost, path: pathOf("v1", "pods", pod, "rollout", "undo"), query: w.query(), body: wire.Undo{Revision: revision},
+	})
+}
+
 // Nodes returns a pod's nodes, oldest first.
 func (c *Client) Nodes(ctx context.Context, pod string) ([]wire.Node, error) {
 	return all[wire.Node](ctx, c, pathOf("v1", "pods", pod, "nodes"))

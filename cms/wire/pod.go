@@ -12,6 +12,7 @@ type Pod struct {
 	Hosts    []string   `json:"hosts,omitempty" doc:"The hosts on which nodes may be placed. Default: every host."`
 	Fronts   []Front    `json:"fronts,omitempty" doc:"The addresses on which the balancer takes requests for this pod."`
 	Security string     `json:"security,omitempty" doc:"\"default\" lets stock images start; \"strict\" also drops every capability and makes the root read-only."`
+	Update   Update     `json:"update,omitzero" doc:"How nodes are replaced when what they run changes."`
 	Drain    Duration   `json:"drain,omitempty" doc:"How long a node that leaves may finish what it does. Default 30s."`
 	Grace    Duration   `json:"grace,omitempty" doc:"Time between a stop signal and a kill. Default 10s."`
 	Status   *PodStatus `json:"status,omitempty" doc:"What the server knows of the pod. Ignored when written." readOnly:"true"`
@@ -107,6 +108,7 @@ type PodStatus struct {
 	Problems   []string   `json:"problems" doc:"What is wrong now, in sentences."`
 	Reason     string     `json:"reason,omitempty" doc:"The sentence of the last decision."`
 	Elasticity Elasticity `json:"elasticity" doc:"To change it, write to /v1/pods/{pod}/elasticity."`
+	Rollout    *Rollout   `json:"rollout,omitempty" doc:"The last change of what the pod runs; absent when there was none."`
 	Sample     *Sample    `json:"sample,omitempty" doc:"What was measured last; absent before the first tick."`
 	LastChange *Tick      `json:"last_change,omitempty" doc:"The last tick that changed the wanted number."`
 }

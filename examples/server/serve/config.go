@@ -42,6 +42,7 @@ type fileConfig struct {
 	Tracing tracingConfig `yaml:"tracing"`
 
 	Tick          wire.Duration `yaml:"tick"`
+	HostTimeout   wire.Duration `yaml:"host_timeout"`
 	StartParallel wire.Count    `yaml:"start_parallel"`
 	History       wire.Count    `yaml:"history"`
 	StopNodes     bool          `yaml:"stop_nodes"`

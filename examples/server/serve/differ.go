@@ -47,6 +47,7 @@ func (r *resolver) facts(s *settings) []fact {
 	}
 	c.TLS.Cert, c.TLS.Key = s.tlsCert, s.tlsKey
 	c.Tick = cmp.Or(c.Tick, wire.Duration(cms.DefaultTick))
+	c.HostTimeout = cmp.Or(c.HostTimeout, wire.Duration(cms.DefaultHostTimeout))
 	c.StartParallel = cmp.Or(c.StartParallel, cms.DefaultStartParallel)
 	c.History = cmp.Or(c.History, cms.DefaultHistory)
 	c.StopTimeout = wire.Duration(s.stopTimeout)

@@ -127,6 +127,7 @@ func (r *resolver) resolve() settings {
 		allowedOrigins: c.AllowedOrigins,
 		insecure:       c.Insecure,
 		tick:           c.Tick.Std(),
+		hostTimeout:    c.HostTimeout.Std(),
 		startParallel:  int(c.StartParallel),
 		history:        int(c.History),
 		stopNodes:      c.StopNodes,

@@ -42,6 +42,7 @@ type settings struct {
 	tracing tracingSettings
 
 	tick                   time.Duration // 0: the manager's default, as the next two
+	hostTimeout            time.Duration
 	startParallel, history int
 	stopNodes              bool
 	stopTimeout            time.Duration
