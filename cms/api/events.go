@@ -158,7 +158,7 @@ func (a *API) sendEvents(ctx context.Context, w http.ResponseWriter, after uint6
 		if !wanted(e) {
 			continue
 		}
-		if out.write(eventText(Event(e))) != nil {
+		if out.write(a.streams.texts.of(e)) != nil {
 			return
 		}
 		told = position

@@ -39,3 +39,9 @@ func orNil(object map[string]any, p *problem) (map[string]any, error) {
 	}
 	return object, nil
 }
+
+// EventTexts is what keeps the texts of events.
+type EventTexts struct{ t eventTexts }
+
+func (e *EventTexts) Of(x cms.Event) []byte { return e.t.of(x) }
+func (e *EventTexts) Len() int              { return len(e.t.kept) }

@@ -10,6 +10,7 @@ import (
 // SetAccess what its client may not have any more.
 type streams struct {
 	admits func(tokenHash) bool
+	texts  eventTexts
 
 	mu     sync.Mutex
 	closed bool
