@@ -463,3 +463,49 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	running.Wait()
 	assert.Equal(t, int64(3), changed.Load(), "each difference is taken over once: the level, and two tokens")
 }
+
+// TestTokensComeAndGo: a server that asked nobody for a token asks for one from
+// the reload on, and so does its dashboard; streams that were opened before are
+// cut.
+func TestTokensComeAndGo(t *testing.T) {
+	dir := dataDir(t)
+	file := filepath.Join(dir, "server.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("tick: 100ms\n"), 0o600))
+	p := launch(t, "--listen", "127.0.0.1:0", "--config", file, "--data", filepath.Join(dir, "data"))
+	r := &reloaded{process: p, t: t}
+	page := func() string {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/", nil)
+		require.NoError(t, err)
+		req.Header.Set("Accept", "text/html")
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return string(body)
+	}
+	require.NoError(t, r.try(""))
+	assert.Contains(t, page(), `name="elastipod" content="open"`)
+	cut := r.stream("")
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ops"), []byte(opsToken), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte("tick: 100ms\ntokens: [{name: ops, role: operator, file: ops}]\n"), 0o600))
+	p.ask(syscall.SIGHUP)
+	require.Eventually(t, func() bool { return client.StatusOf(r.try("")) == 401 }, 10*time.Second, 20*time.Millisecond)
+	require.NoError(t, r.try(opsToken))
+	assert.Contains(t, page(), `name="elastipod" content="token"`)
+	select {
+	case <-cut:
+	case <-time.After(10 * time.Second):
+		t.Error("a stream without a token goes on")
+	}
+
+	require.NoError(t, os.WriteFile(file, []byte("tick: 100ms\n"), 0o600))
+	out, err := r.client(opsToken).Reload(t.Context(), false)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"tokens[ops]"}, paths(out.Changed))
+	require.NoError(t, r.try(""))
+	p.ask(syscall.SIGTERM)
+	code, _ := p.exit()
+	assert.Zero(t, code, p.output())
+}
