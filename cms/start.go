@@ -3,13 +3,9 @@ package cms
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
@@ -200,36 +196,4 @@ func readSecrets(secrets []pod.Secret) (map[string]pod.SecretValue, error) {
 		values[s.Name] = pod.SecretValue(value)
 	}
 	return values, nil
-}
-
-// revisionOf identifies what a spec runs: its workload and limits.
-func revisionOf(s pod.Spec) string {
-	// A map marshals with sorted keys, so equal specs have equal bytes.
-	text, err := json.Marshal(struct {
-		W pod.Workload
-		L pod.Limits
-	}{s.Workload, s.Limits})
-	if err != nil {
-		panic(err) // strings, numbers and maps of them always marshal
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:4])
-}
-
-// withDigest adds a short image digest to a spec's revision.
-func withDigest(revision, digest string) string {
-	if digest == "" {
-		return revision
-	}
-	_, sum, ok := strings.Cut(digest, ":")
-	if !ok {
-		sum = digest
-	}
-	return revision + "-" + sum[:min(len(sum), 12)]
-}
-
-// specRevision is the part of a node's revision that its spec decides.
-func specRevision(revision string) string {
-	spec, _, _ := strings.Cut(revision, "-")
-	return spec
 }

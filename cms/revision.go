@@ -1,0 +1,222 @@
+package cms
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// RevisionRecord is what a pod ran once.
+type RevisionRecord struct {
+	ID       string       // follows from Workload and Limits
+	Number   uint64       // counts from 1 in the pod
+	At       time.Time    // when it was first wanted
+	Workload pod.Workload // complete
+	Limits   pod.Limits   // complete
+	// Reason says how it came about, for a person.
+	Reason string `json:",omitempty"`
+}
+
+// keptRevisions is how many revisions of a pod are remembered, beside those that
+// nodes run.
+const keptRevisions = 10
+
+// undoTarget returns the revision of that number; for 0 the one before the last
+// rollout; nil when there is none.
+func (l *loop) undoTarget(number uint64) *RevisionRecord {
+	if number == 0 {
+		if l.rec.Rollout == nil {
+			return nil
+		}
+		back := l.rec.Rollout.From
+		if back == l.revision {
+			back = l.rec.Rollout.To
+		}
+		return l.rec.revision(back)
+	}
+	for i := range l.rec.Revisions {
+		if l.rec.Revisions[i].Number == number {
+			return &l.rec.Revisions[i]
+		}
+	}
+	return nil
+}
+
+// goTo makes the pod run a revision that it ran before.
+func (l *loop) goTo(target RevisionRecord, reason string) error {
+	spec := l.rec.Spec.with(target)
+	if err := spec.Validate(); err != nil {
+		return fmt.Errorf("%w: revision %d does not go with the pod's fronts: %w", ErrConflict, target.Number, err)
+	}
+	before := l.rec.Spec
+	if err := l.commit(func(r *PodRecord) error {
+		r.revise(spec, l.revision, reason)
+		return nil
+	}); err != nil {
+		return err
+	}
+	l.revised(before)
+	return nil
+}
+
+// with returns the spec with what a revision ran. Fronts that were checked at
+// the path of the probe go on being.
+func (s PodSpec) with(target RevisionRecord) PodSpec {
+	out := s.Clone()
+	for i := range out.Fronts {
+		f := &out.Fronts[i]
+		if p := s.Workload.Probe; p.Kind == pod.ProbeHTTP && f.Port == p.Port && f.CheckPath == p.Path {
+			f.CheckPath = ""
+		}
+	}
+	out.Workload, out.Limits = target.Workload.Clone(), target.Limits
+	return out.WithDefaults()
+}
+
+// revise changes the spec, and begins a rollout where that changes what runs.
+// before is the revision until now.
+func (r *PodRecord) revise(spec PodSpec, before, reason string) {
+	r.Spec = spec
+	now := time.Now().UTC()
+	to := r.remember(reason, now)
+	if to == before {
+		return
+	}
+	from := before
+	if r.Rollout != nil && !r.Rollout.State.Over() {
+		from = r.Rollout.From // what ran before has not been proven yet
+	}
+	next := RolloutRecord{From: from, To: to, State: RolloutProgressing, Reason: reason, StartedAt: now}
+	if from == to {
+		// Back to where the unfinished rollout began.
+		next = *r.Rollout
+		next.State, next.Reason, next.EndedAt = RolloutRolledBack, reason, now
+	}
+	r.Rollout = &next
+}
+
+// remember adds the revision of the spec to those that are known, as the newest,
+// and returns its id.
+func (r *PodRecord) remember(reason string, now time.Time) string {
+	id := revisionOf(r.Spec.Spec)
+	number := uint64(1)
+	for i := range r.Revisions {
+		number = max(number, r.Revisions[i].Number+1)
+	}
+	if n := len(r.Revisions); n > 0 && r.Revisions[n-1].ID == id {
+		return id
+	}
+	r.Revisions = slices.DeleteFunc(r.Revisions, func(v RevisionRecord) bool { return v.ID == id })
+	r.Revisions = append(r.Revisions, RevisionRecord{
+		ID: id, Number: number, At: now, Workload: r.Spec.Workload.Clone(), Limits: r.Spec.Limits, Reason: reason,
+	})
+	for i := 0; len(r.Revisions) > keptRevisions && i < len(r.Revisions)-1; {
+		if r.needs(r.Revisions[i].ID) {
+			i++
+			continue
+		}
+		r.Revisions = slices.Delete(r.Revisions, i, i+1)
+	}
+	return id
+}
+
+// needs says whether a revision is run by a node or part of the rollout.
+func (r *PodRecord) needs(id string) bool {
+	if r.Rollout != nil && (r.Rollout.From == id || r.Rollout.To == id) {
+		return true
+	}
+	return slices.ContainsFunc(r.Nodes, func(n NodeRecord) bool { return specRevision(n.Revision) == id })
+}
+
+// revision returns the revision of that id, or nil.
+func (r *PodRecord) revision(id string) *RevisionRecord {
+	for i := range r.Revisions {
+		if r.Revisions[i].ID == id {
+			return &r.Revisions[i]
+		}
+	}
+	return nil
+}
+
+// specOf returns the spec with what nodes of a revision run.
+func (l *loop) specOf(revision string) pod.Spec {
+	s := l.rec.Spec.Spec
+	if id := specRevision(revision); id != l.revision {
+		if v := l.rec.revision(id); v != nil {
+			s.Workload, s.Limits = v.Workload, v.Limits
+		}
+	}
+	return s
+}
+
+// revised follows a change of what the pod runs.
+func (l *loop) revised(before PodSpec) {
+	for i, f := range l.rec.Spec.Fronts {
+		if i < len(before.Fronts) && before.Fronts[i] != f {
+			l.unset[f.Name] = true
+		}
+	}
+	l.retry.reset() // what failed may be mended
+	l.stepReady = time.Time{}
+	delete(l.problems, "rollout")
+	r := l.rec.Rollout
+	if r == nil {
+		return
+	}
+	e := Event{Type: EventRolloutStarted, Pod: l.name,
+		Message: fmt.Sprintf("pod %s changes from revision %s to %s", l.name, l.numberOf(r.From), l.numberOf(r.To))}
+	if r.State == RolloutRolledBack {
+		e.Type = EventRolloutRolledBack
+		e.Message = fmt.Sprintf("pod %s goes back to revision %s: %s", l.name, l.numberOf(r.From), r.Reason)
+		l.log.Warn("rollout rolled back", "from", r.To, "to", r.From, "reason", r.Reason)
+	} else {
+		l.log.Info("rollout", "from", r.From, "to", r.To)
+	}
+	l.m.events.emit(e)
+}
+
+// numberOf names a revision for a person.
+func (l *loop) numberOf(id string) string {
+	if v := l.rec.revision(id); v != nil {
+		return fmt.Sprintf("%d (%s)", v.Number, id)
+	}
+	return id
+}
+
+// revisionOf identifies what a spec runs: its workload and limits.
+func revisionOf(s pod.Spec) string {
+	// A map marshals with sorted keys, so equal specs have equal bytes.
+	text, err := json.Marshal(struct {
+		W pod.Workload
+		L pod.Limits
+	}{s.Workload, s.Limits})
+	if err != nil {
+		panic(err) // strings, numbers and maps of them always marshal
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:4])
+}
+
+// withDigest adds a short image digest to a spec's revision.
+func withDigest(revision, digest string) string {
+	if digest == "" {
+		return revision
+	}
+	_, sum, ok := strings.Cut(digest, ":")
+	if !ok {
+		sum = digest
+	}
+	return revision + "-" + sum[:min(len(sum), 12)]
+}
+
+// specRevision is the part of a node's revision that its spec decides.
+func specRevision(revision string) string {
+	spec, _, _ := strings.Cut(revision, "-")
+	return spec
+}
