@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/elastipod/elastipod/pod"
 )
 
 // RolloutState is how far a rollout is.
