@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +63,7 @@ HAProxy's version and features, the clock and the disk. Each finding comes with 
   cloud doctor -o json`,
 		Args: names(),
 	}
-	cmd.Flags().StringVar(&engine, "engine", "", "socket of the Docker engine on this machine (default unix:///var/run/docker.sock where that is)")
+	cmd.Flags().StringVar(&engine, "engine", "", "socket of the Docker engine on this machine (default: those of the cluster's hosts, or unix:///var/run/docker.sock where that is)")
 	cmd.Flags().StringVar(&haproxy, "haproxy", "haproxy", "HAProxy's program")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if engine != "" && !strings.HasPrefix(engine, "unix:///") && !strings.HasPrefix(engine, "/") {
@@ -70,9 +73,11 @@ HAProxy's version and features, the clock and the disk. Each finding comes with 
 			d := &diagnosis{Server: a.server}
 			hosts := a.examineServer(ctx, c, d)
 			if here(a.server) || engine != "" {
-				examineMachine(ctx, d, machineOptions{
-					engine: strings.TrimPrefix(engine, "unix://"), haproxy: haproxy, server: a.server, docker: usesDocker(hosts),
-				})
+				sockets := localEngines(hosts)
+				if engine != "" {
+					sockets = []string{strings.TrimPrefix(engine, "unix://")}
+				}
+				examineMachine(ctx, d, machineOptions{engines: sockets, haproxy: haproxy, server: a.server})
 			}
 			return a.printDiagnosis(d)
 		})(cmd, args)
@@ -90,13 +95,20 @@ func here(server string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func usesDocker(hosts []wire.Host) bool {
+// localEngines returns the sockets of the engines of this machine that are hosts of
+// the cluster, or else the usual one, where that is.
+func localEngines(hosts []wire.Host) []string {
+	var sockets []string
 	for _, h := range hosts {
-		if h.Runtime == "docker" && (h.Address == "" || strings.HasPrefix(h.Address, "unix://")) {
-			return true
+		socket, local := strings.CutPrefix(cmp.Or(h.Address, "unix://"+usualSocket), "unix://")
+		if h.Runtime == "docker" && local && !slices.Contains(sockets, socket) {
+			sockets = append(sockets, socket)
 		}
 	}
-	return false
+	if _, err := os.Stat(usualSocket); err == nil && len(sockets) == 0 {
+		sockets = append(sockets, usualSocket)
+	}
+	return sockets
 }
 
 // maxSkew is how far clocks may be apart: the server tells whole seconds.

@@ -19,7 +19,9 @@ import (
 const enoughFiles = 65536
 
 func examineMachine(ctx context.Context, d *diagnosis, o machineOptions) {
-	examineEngine(ctx, d, o)
+	for _, socket := range o.engines {
+		examineEngine(ctx, d, socket)
+	}
 	examineHAProxy(ctx, d, o.haproxy)
 	examineFiles(d, o.server)
 	examineClock(d)

@@ -15,7 +15,7 @@ import (
 func TestDoctorKnowsAnEnginesFlags(t *testing.T) {
 	e := dockertest.Start(t, dockertest.Options{Flags: []string{"--live-restore", "--userland-proxy=false"}})
 	d := &diagnosis{}
-	examineMachine(t.Context(), d, machineOptions{engine: e.Socket, haproxy: "haproxy", server: "http://127.0.0.1:1"})
+	examineMachine(t.Context(), d, machineOptions{engines: []string{e.Socket}, haproxy: "haproxy", server: "http://127.0.0.1:1"})
 	texts := map[string]string{}
 	for _, f := range d.Findings {
 		texts[f.About] += f.State + " " + f.Text + "\n"

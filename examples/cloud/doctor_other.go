@@ -10,7 +10,9 @@ import (
 
 // examineMachine looks at what is the same on every system.
 func examineMachine(ctx context.Context, d *diagnosis, o machineOptions) {
-	examineEngine(ctx, d, o)
+	for _, socket := range o.engines {
+		examineEngine(ctx, d, socket)
+	}
 	examineHAProxy(ctx, d, o.haproxy)
 }
 

@@ -15,10 +15,9 @@ import (
 
 // machineOptions say what of this machine is examined.
 type machineOptions struct {
-	engine  string // path of its socket; "": the usual one, where it is
+	engines []string // paths of their sockets
 	haproxy string
 	server  string // URL
-	docker  bool   // a host of the cluster is this machine's engine
 }
 
 const usualSocket = "/var/run/docker.sock"
@@ -64,14 +63,7 @@ func askEngine(ctx context.Context, socket string) (engineInfo, int, error) {
 	return info, pid, json.NewDecoder(res.Body).Decode(&info)
 }
 
-func examineEngine(ctx context.Context, d *diagnosis, o machineOptions) {
-	socket := o.engine
-	if socket == "" {
-		if _, err := os.Stat(usualSocket); err != nil && !o.docker {
-			return // nothing here needs it
-		}
-		socket = usualSocket
-	}
+func examineEngine(ctx context.Context, d *diagnosis, socket string) {
 	const about = "engine"
 	info, pid, err := askEngine(ctx, socket)
 	if err != nil {

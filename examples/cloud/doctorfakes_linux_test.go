@@ -83,7 +83,7 @@ func illnesses(t *testing.T) map[string]func(*diagnosis) {
 		return func(d *diagnosis) {
 			info := healthyEngine
 			change(&info)
-			examineEngine(t.Context(), d, machineOptions{engine: fakeEngine(t, 200, info)})
+			examineEngine(t.Context(), d, fakeEngine(t, 200, info))
 		}
 	}
 	haproxy := func(text string) func(*diagnosis) {
@@ -109,9 +109,9 @@ func illnesses(t *testing.T) map[string]func(*diagnosis) {
 	host := func(h wire.Host) func(*diagnosis) { return func(d *diagnosis) { examineHost(d, h) } }
 	n := func(n int64) *int64 { return &n }
 	return map[string]func(*diagnosis){
-		"no engine": func(d *diagnosis) { examineEngine(t.Context(), d, machineOptions{engine: "/nowhere.sock"}) },
+		"no engine": func(d *diagnosis) { examineEngine(t.Context(), d, "/nowhere.sock") },
 		"an engine that fails": func(d *diagnosis) {
-			examineEngine(t.Context(), d, machineOptions{engine: fakeEngine(t, 500, engineInfo{})})
+			examineEngine(t.Context(), d, fakeEngine(t, 500, engineInfo{}))
 		},
 		"an old engine":               engine(func(i *engineInfo) { i.ServerVersion = "19.03.15" }),
 		"an engine without limits":    engine(func(i *engineInfo) { i.MemoryLimit = false }),
@@ -251,4 +251,13 @@ func TestDoctorFindsNothingWhereNothingIs(t *testing.T) {
 	assert.Contains(t, b.String(), "Nothing is wrong; 0 warnings.")
 	d.wrong("x", "mend it", "%s", errors.New("broken"))
 	require.EqualError(t, a.printDiagnosis(d), "1 thing is wrong; do what stands beside it")
+}
+
+func TestDoctorKnowsWhereEnginesAre(t *testing.T) {
+	docker := func(address string) wire.Host { return wire.Host{Runtime: "docker", Address: address} }
+	assert.Equal(t, []string{"/run/user/1000/docker.sock", usualSocket}, localEngines([]wire.Host{
+		docker("unix:///run/user/1000/docker.sock"), docker(""), docker("unix://" + usualSocket), docker("tcp://10.0.0.5:2376"), {Runtime: "process"},
+	}))
+	_, err := os.Stat(usualSocket)
+	assert.Len(t, localEngines([]wire.Host{docker("ssh://root@10.0.0.6")}), b2i(err == nil))
 }
