@@ -29,5 +29,13 @@
 // it (podtest, balancertest, cmstest, elastictest), so that a backend of your
 // own can be held to the same contract as ours.
 //
+// # A way through
+//
 // Start with examples/embed: an elastic pool inside a program in thirty lines.
+// Then read cms.Config and cms.Manager, which are what a program holds in its
+// hands; pod.Spec and balancer.Front, which say what runs and where requests
+// are taken; and elastic.Policy with its Observation and Decision. The README.md
+// beside each of these packages is a guide to write one of your own.
+//
+// What is promised, and what not, is in cms/README.md.
 package elastipod
