@@ -23,7 +23,7 @@ type CanaryStep struct {
 type Rollout struct {
 	State     string     `json:"state" doc:"\"progressing\", \"paused\", \"done\" or \"rolled-back\"."`
 	Reason    string     `json:"reason,omitempty" doc:"How it came to this state."`
-	Strategy  string     `json:"strategy"`
+	Strategy  string     `json:"strategy" doc:"That of the pod's update."`
 	From      Revision   `json:"from" doc:"What the pod ran before."`
 	To        Revision   `json:"to" doc:"What it shall run."`
 	Step      int        `json:"step,omitempty" doc:"Of a canary, from 0; beyond the last step all other nodes are rolled. Of blue-green, 1 once changed over."`
@@ -32,8 +32,8 @@ type Rollout struct {
 	New       int        `json:"new" doc:"Launched nodes that are as they shall be."`
 	Ready     int        `json:"ready" doc:"Those of them that are online for long enough."`
 	Old       int        `json:"old" doc:"Launched nodes that are not."`
-	StartedAt time.Time  `json:"started_at"`
-	EndedAt   *time.Time `json:"ended_at,omitempty"`
+	StartedAt time.Time  `json:"started_at" doc:"When the settings changed."`
+	EndedAt   *time.Time `json:"ended_at,omitempty" doc:"When it was over; absent before."`
 }
 
 // Revision names something that a pod ran.
@@ -45,11 +45,11 @@ type Revision struct {
 // RevisionRecord is what a pod ran once.
 type RevisionRecord struct {
 	Revision
-	At       time.Time `json:"at"`
+	At       time.Time `json:"at" doc:"When it was first set."`
 	Reason   string    `json:"reason,omitempty" doc:"How it came about."`
 	Current  bool      `json:"current" doc:"The pod's settings say this."`
-	Workload Workload  `json:"workload"`
-	Limits   Limits    `json:"limits"`
+	Workload Workload  `json:"workload" doc:"Complete."`
+	Limits   Limits    `json:"limits" doc:"Complete."`
 }
 
 // Rollouts is the last rollout of a pod and what it ran so far.

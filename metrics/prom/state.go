@@ -42,8 +42,8 @@ type Host struct {
 
 // Balancer is what takes the requests.
 type Balancer struct {
-	Reachable bool // it answered the last observation
-	Fronts    []Front
+	Reachable bool    // it answered the last observation
+	Fronts    []Front // of every pod
 }
 
 // Front is an address on which requests are taken, under its Name and that of
