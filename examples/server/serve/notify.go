@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/pod"
@@ -166,4 +168,14 @@ func count(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+// monotonicMicroseconds is the time of the clock by which systemd tells which
+// reload a message belongs to.
+func monotonicMicroseconds() string {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) != nil {
+		return "0" // never on Linux
+	}
+	return strconv.FormatInt(t.Nano()/int64(time.Microsecond), 10)
 }
