@@ -23,7 +23,36 @@ import (
 // shots is where pictures of the pages are kept; it is not part of the repository.
 const shots = "../../../.test/dashboard"
 
-// browser is a page in a Chromium of its own.
+// chromium is started once for all tests, each of which has its own profile in it.
+var chromium struct {
+	once sync.Once
+	ctx  context.Context
+	err  error
+	stop func()
+}
+
+// startChromium starts Chromium where it was not yet.
+func startChromium() (context.Context, error) {
+	chromium.once.Do(func() {
+		path, err := exec.LookPath("chromium")
+		if err != nil {
+			chromium.err = fmt.Errorf("this test needs Chromium: install the Debian package chromium: %w", err)
+			return
+		}
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(path))
+		allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+		ctx, cancel := chromedp.NewContext(allocator)
+		chromium.ctx, chromium.err = ctx, chromedp.Do(ctx)
+		chromium.stop = func() {
+			_ = chromedp.Cancel(ctx)
+			cancel()
+			cancelAllocator()
+		}
+	})
+	return chromium.ctx, chromium.err
+}
+
+// browser is a page with a profile of its own.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
@@ -34,15 +63,13 @@ type browser struct {
 	urls     []string
 }
 
-// open starts Chromium with the page. At the end of the test, nothing must have
-// been wrong in its console, and no request must have left for another host.
+// open opens the page. At the end of the test, nothing must have been wrong in its
+// console, and no request must have left for another host.
 func open(t *testing.T, address string) *browser {
 	t.Helper()
-	chromium, err := exec.LookPath("chromium")
-	require.NoError(t, err, "this test needs Chromium: install the Debian package chromium")
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(chromium))
-	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancel := chromedp.NewContext(allocator)
+	shared, err := startChromium()
+	require.NoError(t, err)
+	ctx, cancel := chromedp.NewContext(shared, chromedp.WithNewBrowserContext())
 	b := &browser{t: t, ctx: ctx, hosts: map[string]bool{}}
 	var readers sync.WaitGroup
 	t.Cleanup(func() {
@@ -51,7 +78,6 @@ func open(t *testing.T, address string) *browser {
 		}
 		_ = chromedp.Cancel(ctx)
 		cancel()
-		cancelAllocator()
 		readers.Wait()
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -65,6 +91,8 @@ func open(t *testing.T, address string) *browser {
 		}
 	})
 	b.size(1400, 900)
+	_, err = chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	require.NoError(t, err)
 	_, err = chromedp.Call(ctx, network.Enable, network.EnableParams{})
 	require.NoError(t, err)
 	console, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)
@@ -72,6 +100,9 @@ func open(t *testing.T, address string) *browser {
 		for m, err := range console {
 			if err != nil {
 				return
+			}
+			if strings.Contains(m.Text, "net::ERR_NETWORK_CHANGED") {
+				continue // another program made or removed a network interface; the page tries again
 			}
 			if m.Type == "error" || m.Type == "warning" || m.Type == chromedp.ConsoleException {
 				b.mu.Lock()

@@ -39,6 +39,7 @@ func (s *server) pod(name string, ok func(wire.Pod) bool) (p wire.Pod) {
 
 // Each control is used once, through the page, and does what it says.
 func TestControls(t *testing.T) {
+	t.Parallel()
 	s, fronts := start(t, idleConfig, 2)
 	b := open(t, s.url())
 	b.signIn(operator)
@@ -185,6 +186,7 @@ func elasticity(t *testing.T, s *server, b *browser) {
 
 // Who may only look sees no control, and a wrong token is refused in the API's words.
 func TestViewerSeesNoControls(t *testing.T) {
+	t.Parallel()
 	s, _ := start(t, idleConfig, 1)
 	b := open(t, s.url())
 	b.write("#token", "not-a-token-at-all")

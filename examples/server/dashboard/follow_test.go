@@ -71,6 +71,7 @@ func agree(t *testing.T, s *server, b *browser, pod string, online int) {
 
 // A pod grows and shrinks, and the page says what the API says, without a reload.
 func TestFollowsAPodThatScales(t *testing.T) {
+	t.Parallel()
 	s, fronts := start(t, elasticConfig, 1)
 	b := open(t, s.url())
 	b.signIn(operator)
@@ -113,6 +114,7 @@ func TestFollowsAPodThatScales(t *testing.T) {
 // The connection breaks and comes back: the page says so, and then shows what
 // happened in between.
 func TestStreamIsCutAndRestored(t *testing.T) {
+	t.Parallel()
 	s, _ := start(t, elasticConfig, 1)
 	b := open(t, s.url())
 	b.signIn(operator)

@@ -49,28 +49,34 @@ func TestHosts(t *testing.T) {
 	b.press("dialog button", "Remove and add")
 	holds(s, "/v1/hosts/spare", func(h wire.Host) bool { return h.Capacity.CPU == 2.5 && h.Status.Reachable })
 	b.until(`!document.querySelector('dialog')`)
-	b.text(".card.host .meter-text", "of 20 cores reserved")
 
 	// Cordon, so that nodes go to the other host.
-	b.press("button", "Cordon host spare")
+	b.press("button", "Cordon host local")
 	b.press("dialog button", "Cordon")
-	holds(s, "/v1/hosts/spare", func(h wire.Host) bool { return h.Cordoned })
+	holds(s, "/v1/hosts/local", func(h wire.Host) bool { return h.Cordoned })
 	b.sees(".card.host .badge.paused", "")
 	s.api("PATCH", "/v1/pods/shop/elasticity", `{"enabled":true,"min":2,"max":4}`, nil)
-	holds(s, "/v1/hosts/local", func(h wire.Host) bool { return h.Status.Nodes == 2 })
-	b.press("button", "Uncordon host spare")
-	holds(s, "/v1/hosts/spare", func(h wire.Host) bool { return !h.Cordoned })
+	holds(s, "/v1/hosts/spare", func(h wire.Host) bool { return h.Status.Nodes == 2 })
+	b.press("button", "Uncordon host local")
+	holds(s, "/v1/hosts/local", func(h wire.Host) bool { return !h.Cordoned })
 
 	// Drain and remove: its name is typed, its nodes move.
-	b.press("button", "Drain and remove host local")
+	b.press("button", "Drain and remove host spare")
 	assert.True(t, eval[bool](b, `document.querySelector('dialog .danger').disabled`))
-	b.write("#confirm-name", "local")
+	b.write("#confirm-name", "spare")
 	b.shot("drain-host")
 	b.press("dialog button", "Drain and remove")
-	holds(s, "/v1/hosts/spare", func(h wire.Host) bool { return h.Status.Nodes == 2 })
-	b.until(`[...document.querySelectorAll('.card.host h3')].map(x => x.textContent).join() === 'spare'`)
-	assert.Equal(t, 404, s.api("GET", "/v1/hosts/local", "", nil))
+	holds(s, "/v1/hosts/local", func(h wire.Host) bool { return h.Status.Nodes == 2 })
+	b.until(`[...document.querySelectorAll('.card.host h3')].map(x => x.textContent).join() === 'local'`)
+	assert.Equal(t, 404, s.api("GET", "/v1/hosts/spare", "", nil))
 	b.text(".node-text", "2 nodes online of 2 to 4, limit 8")
+
+	// What the server does not allow is said in its words.
+	b.press("button", "Drain and remove host local")
+	b.write("#confirm-name", "local")
+	b.press("dialog button", "Drain and remove")
+	b.text(".toast.error", "host local is in the configuration file")
+	assert.Equal(t, 1, b.expect("409"), "the browser tells of the refused request")
 }
 
 // A pod's settings are changed in a form that is checked while one types, says

@@ -29,5 +29,16 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Getenv("DASHBOARD_TEST") != "" || os.Args[1] == "supervise" || os.Args[1] == "workload") {
 		os.Exit(serve.Program{Stdout: os.Stdout, Stderr: os.Stderr}.Run(context.Background(), os.Args[1:]))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(tests{m})
+}
+
+// tests ends the browser that they share before it is looked what is left.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	code := t.M.Run()
+	if chromium.stop != nil {
+		chromium.stop()
+	}
+	return code
 }
