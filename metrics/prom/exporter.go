@@ -79,7 +79,7 @@ func New(c Config) *Exporter {
 		fails: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: ns,
 			Name:      "node_failures_total",
-			Help:      "Nodes that could not be started, or ended on their own.",
+			Help:      "Nodes that could not be started, ended on their own, or stopped answering their probe.",
 		}, []string{"pod"}),
 	}
 }
@@ -105,7 +105,8 @@ func (e *Exporter) CountScale(pod string, from, to int) {
 	}
 }
 
-// CountFailure enters that a node could not be started, or ended on its own.
+// CountFailure enters that a node could not be started, ended on its own, or
+// stopped answering its probe.
 func (e *Exporter) CountFailure(pod string) {
 	e.fails.WithLabelValues(e.know(pod)).Inc()
 }

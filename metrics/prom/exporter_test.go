@@ -107,7 +107,7 @@ elastipod_pod_scale_events_total{direction="out",pod="web"} 2
 # HELP elastipod_pod_problems Things that are wrong with the pod now; the API says which.
 # TYPE elastipod_pod_problems gauge
 elastipod_pod_problems{pod="web"} 2
-# HELP elastipod_node_failures_total Nodes that could not be started, or ended on their own.
+# HELP elastipod_node_failures_total Nodes that could not be started, ended on their own, or stopped answering their probe.
 # TYPE elastipod_node_failures_total counter
 elastipod_node_failures_total{pod="web"} 1
 # HELP elastipod_balancer_reachable Whether the balancer answers (1) or not (0); while it does not, what is told of fronts is old.

@@ -124,6 +124,8 @@ func (sv *server) feed(ctx context.Context) {
 				sv.exporter.ObserveStart(e.Pod, e.At.Sub(at))
 			}
 			delete(began, node)
+		case cms.EventNodeHung:
+			sv.exporter.CountFailure(e.Pod)
 		case cms.EventNodeFailed:
 			sv.exporter.CountFailure(e.Pod)
 			delete(began, node)

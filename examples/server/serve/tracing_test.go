@@ -214,7 +214,7 @@ func TestTracesThatNobodyTakes(t *testing.T) {
 		file, data := tracedConfig(t, fmt.Sprintf("tracing: {endpoint: %q, sample: 1}", endpoint))
 		p := launch(t, "--config", file, "--listen", "127.0.0.1:0", "--data", data)
 		p.nodes("web", 1)
-		deadline := time.Now().Add(1500 * time.Millisecond)
+		deadline := time.Now().Add(700 * time.Millisecond)
 		for time.Now().Before(deadline) {
 			assert.Equal(t, 409, p.post("/v1/pods/web/launch"), name)
 			time.Sleep(10 * time.Millisecond)
