@@ -45,6 +45,7 @@ func TestCharts(t *testing.T) {
 		t.Helper()
 		x, y, w, h := b.box(over)
 		b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x+w*share, y+h*0.6))
+		eval[any](b, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))`) // until it is drawn
 	}
 	times := func() []string {
 		return eval[[]string](b, `[...document.querySelectorAll('.u-legend tr:first-child .u-value')].map(x => x.textContent)`)

@@ -91,7 +91,7 @@ func TestLooks(t *testing.T) {
 			}{{"desktop", 1400, 900}, {"phone", 390, 844}} {
 				b.theme(theme)
 				b.size(size.width, size.height)
-				eval[any](b, `new Promise(done => setTimeout(() => done(1), 400))`) // charts are drawn anew
+				eval[any](b, `new Promise(done => setTimeout(() => done(1), 150))`) // charts are drawn anew
 				where := strings.Join([]string{name, theme, size.name}, "-")
 				if size.name == "desktop" {
 					b.accessible(where)
@@ -127,6 +127,12 @@ func TestLooks(t *testing.T) {
 	b.press("button", "New pod")
 	b.sees("#pod-name", "")
 	check("form")
+	b.press("dialog button", "Cancel")
+	b.press("button", "Settings of host local")
+	b.sees("#host-address", "")
+	b.put("#host-capacity-cpu", "0")
+	b.sees("#host-capacity-cpu-error", "")
+	check("host")
 }
 
 // The whole page can be used by keyboard: the tab key reaches what a mouse does,
@@ -143,7 +149,7 @@ func TestKeyboard(t *testing.T) {
 	}
 	reach := func(name string) {
 		t.Helper()
-		for range 60 {
+		for range 80 {
 			if focused() == name {
 				return
 			}
@@ -156,9 +162,20 @@ func TestKeyboard(t *testing.T) {
 	keys("\r")
 	b.sees("dialog h2", "New pod")
 	assert.Equal(t, "pod-name", eval[string](b, `document.activeElement.id`))
+	visited := map[string]bool{}
+	for range 24 { // round the dialog once, and never out of it
+		keys("\t")
+		assert.True(t, eval[bool](b, `document.activeElement === document.body || document.activeElement.closest('dialog') !== null`), focused())
+		visited[focused()] = true
+	}
+	assert.True(t, visited["Create"] && visited["Cancel"], "%v", visited)
+	assert.True(t, eval[bool](b, `(() => { document.querySelector('dialog .primary').focus({focusVisible: true}); const s = getComputedStyle(document.activeElement); return s.outlineStyle === 'solid' && parseFloat(s.outlineWidth) >= 2 })()`), "the focus is seen")
 	keys("\x1b")
 	b.until(`!document.querySelector('dialog')`)
 	assert.Equal(t, "New pod", focused())
+	for _, name := range []string{"Add host", "Settings of host local", "Cordon host local", "Drain and remove host local"} {
+		reach(name)
+	}
 	reach("web")
 	keys("\r")
 	b.sees("h1", "web")
@@ -169,5 +186,19 @@ func TestKeyboard(t *testing.T) {
 	assert.Equal(t, "Cancel", focused(), "what is harmless has the focus")
 	keys("\r")
 	b.until(`!document.querySelector('dialog')`)
-	reach("Log of n1")
+	for _, name := range []string{"Settings", "Remove", "1 min", "State", "Log of n1", "Remove node n1"} {
+		reach(name)
+	}
+	reach("Change")
+	keys("\r")
+	b.sees("#policy-0-kind", "")
+	assert.Equal(t, "el-min", eval[string](b, `document.activeElement.id`))
+	for range 3 {
+		keys("\t")
+	}
+	assert.Equal(t, "policy-0-kind", eval[string](b, `document.activeElement.id`))
+	reach("Lower threshold")
+	keys("\u0304") // arrow up
+	b.until(`document.activeElement.getAttribute('aria-valuetext') === 'lower 31 %'`)
+	reach("Apply")
 }

@@ -24,8 +24,8 @@ export class Charts {
 
   constructor(onzoom) {
     this.#onzoom = onzoom;
-    this.panels = panels.map((p) => ({ ...p, box: h('div', { class: 'plot' }), note: h('p', { class: 'visually-hidden' }) }));
-    this.el = h('div', { class: 'charts' }, ...this.panels.map((p) => h('figure', { class: 'card chart', 'aria-label': p.title }, h('figcaption', {}, p.title), p.box, p.note)), this.#tip);
+    this.panels = panels.map((p) => ({ ...p, box: h('div', { class: 'plot' }), note: h('p', { class: 'visually-hidden' }), none: h('p', { class: 'chart-none', hidden: true }, 'Nothing was measured in this time.') }));
+    this.el = h('div', { class: 'charts' }, ...this.panels.map((p) => h('figure', { class: 'card chart', 'aria-label': p.title }, h('figcaption', {}, p.title), p.box, p.none, p.note)), this.#tip);
     document.addEventListener('theme', this.#theme);
     this.#resize.observe(this.el);
   }
@@ -86,6 +86,7 @@ export class Charts {
         u.setData([t, ...p.series.map((x) => thin.map(x.of))], false);
         u.setScale('x', { min: from, max: to });
       });
+      show(p.none, !thin.some((x) => p.series.some((y) => y.of(x) !== null && y.of(x) !== undefined)));
       if (t.length > 0 && !(u.cursor.left >= 0)) u.setLegend({ idx: t.length - 1 });
       set(p.note, p.series.map((x) => `${x.label}: ${x.text(samples.at(-1) ? x.of(samples.at(-1)) : null)}`).join(', '));
     });
@@ -111,7 +112,7 @@ export class Charts {
       },
       scales: { x: { time: true, auto: false }, ...Object.fromEntries(p.scales.map((x) => [x.name, { range: (u, lo, hi) => [0, Math.max(x.least, (hi ?? 0) * 1.12, this.#most(p, x.name))] }])) },
       axes: [
-        { stroke: ink, grid, ticks: { show: false }, font, size: 30, values: (_, list) => list.map((x) => clock(x * 1000)), space: 80 },
+        { stroke: ink, grid, ticks: { show: false }, font, size: 30, values: (_, list) => list.map((x) => clock(x * 1000)), space: 72 },
         ...p.scales.map((x, i) => ({ scale: x.name, side: i === 0 ? 3 : 1, stroke: ink, font, size: 52, space: x.whole ? 24 : 30, incrs: x.whole ? [1, 2, 5, 10, 20, 50, 100] : undefined,
           grid: { ...grid, show: i === 0 }, ticks: { show: false }, values: (_, list) => list.map((v) => x.text(v)) })),
       ],
