@@ -270,7 +270,8 @@ func (d *demo) next() {
 		cloud + " why " + elasticPod,
 		cloud + " request " + elasticPod + " --rate 40 --for 30s",
 		cloud + " elasticity enable heavy 1 4",
-		url + "/docs in a browser",
+		url + " in a browser: the dashboard",
+		url + "/docs in a browser: the API",
 	} {
 		d.show.line("  " + line)
 	}

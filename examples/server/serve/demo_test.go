@@ -77,6 +77,7 @@ func TestDemo(t *testing.T) {
 	assert.Regexp(t, `\n[2-4]\d\d requests, 0 failed; half within [0-9.]+ m?s, 99 % within [0-9.]+ m?s; nodes 1, [2-4], 1\n`, text)
 	assert.Contains(t, text, "curl -i http://"+fronts[1]+"/work?cpu=50ms")
 	assert.Contains(t, text, "go run ./examples/cloud --server http://127.0.0.1:")
+	assert.Regexp(t, `http://127\.0\.0\.1:\d+ in a browser: the dashboard\n`, text)
 	assert.NotContains(t, text, "level=ERROR")
 	assert.NotContains(t, text, "\x1b", "colours and moving lines are for terminals")
 	for _, front := range fronts {
