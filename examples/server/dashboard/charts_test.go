@@ -72,6 +72,7 @@ func TestCharts(t *testing.T) {
 	x, y, w, h := b.box(over)
 	b.do(chromedp.DragAndDropXY(x+w*0.93, y+h/2, x+w*0.98, y+h/2, 6))
 	b.sees("button", "Back to live")
+	b.until(`[...document.querySelectorAll('.u-select')].every(x => x.offsetWidth === 0)`) // nothing stays marked in the other charts
 	ends := func() (string, string) {
 		hover(0.002)
 		first := times()[1]

@@ -174,11 +174,12 @@ export class Charts {
     });
   }
 
+  /** select is told of each chart what was dragged across; the one that is pointed at counts. */
   #select(u) {
-    if (u.select.width < 6) return;
-    const zoom = [u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')];
-    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    this.#zoom = zoom;
+    if (u.select.width === 0) return;
+    requestAnimationFrame(() => { for (const x of this.#made) x.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false); });
+    if (u.select.width < 6 || !u.root.matches(':hover')) return;
+    this.#zoom = [u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')];
     this.#onzoom(true);
     this.draw();
   }
