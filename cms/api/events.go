@@ -24,6 +24,7 @@ type eventParams struct {
 	Types       []string `query:"types" doc:"Only these types, such as pod.scaled, or whole families, such as node. Default: every type but tick."`
 	Pod         string   `query:"pod" maxLength:"100" doc:"Only events of this pod."`
 	Ticks       bool     `query:"ticks" doc:"Also every turn of the pods' loops; the same as naming the type tick too."`
+	Brief       bool     `query:"brief" doc:"Ticks without observation and decision: only the reason and the sample."`
 	After       string   `query:"after" maxLength:"20" doc:"Begin after the event with this id; 0: with the oldest that is kept. Default: only new events."`
 	LastEventID string   `header:"Last-Event-ID" maxLength:"20" doc:"Goes before the parameter after; browsers send it to resume."`
 }
@@ -51,7 +52,7 @@ func (a *API) eventRoutes() {
 		return &raw{Body: func(c huma.Context) {
 			defer end()
 			_, w := humago.Unwrap(c)
-			a.sendEvents(ctx, w, after, wanted)
+			a.sendEvents(ctx, w, after, in.Brief, wanted)
 		}}, nil
 	})
 }
@@ -122,7 +123,7 @@ func (a *API) eventStart(in *eventParams) (uint64, error) {
 	return id, nil
 }
 
-func (a *API) sendEvents(ctx context.Context, w http.ResponseWriter, after uint64, wanted func(cms.Event) bool) {
+func (a *API) sendEvents(ctx context.Context, w http.ResponseWriter, after uint64, brief bool, wanted func(cms.Event) bool) {
 	sub := a.subscribe(after, eventBuffer)
 	defer sub.Close()
 	h := w.Header()
@@ -158,7 +159,7 @@ func (a *API) sendEvents(ctx context.Context, w http.ResponseWriter, after uint6
 		if !wanted(e) {
 			continue
 		}
-		if out.write(a.streams.texts.of(e)) != nil {
+		if out.write(a.streams.texts.of(e, brief)) != nil {
 			return
 		}
 		told = position

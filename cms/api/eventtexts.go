@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/wire"
 )
 
 // keptTexts is more than the events on their way to clients at any time.
@@ -21,16 +22,19 @@ type eventTexts struct {
 
 // eventKey is what tells events apart: ticks have no id, but are made once.
 type eventKey struct {
-	id   uint64
-	kind cms.EventType
-	tick *cms.Tick
+	id    uint64
+	kind  cms.EventType
+	tick  *cms.Tick
+	brief bool
 }
 
-func (t *eventTexts) of(e cms.Event) []byte {
+// of returns the text of an event; of a tick in brief without what was seen and
+// decided.
+func (t *eventTexts) of(e cms.Event, brief bool) []byte {
 	if e.ID == 0 && e.Tick == nil {
 		return eventText(Event(e))
 	}
-	key := eventKey{e.ID, e.Type, e.Tick}
+	key := eventKey{e.ID, e.Type, e.Tick, brief && e.Type == cms.EventTick}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text, ok := t.kept[key]
@@ -38,7 +42,11 @@ func (t *eventTexts) of(e cms.Event) []byte {
 		if t.kept == nil {
 			t.kept = make(map[eventKey][]byte, keptTexts)
 		}
-		text = eventText(Event(e))
+		x := Event(e)
+		if key.brief && x.Tick != nil {
+			x.Tick.Observation, x.Tick.Decision = wire.Observation{}, wire.Decision{}
+		}
+		text = eventText(x)
 		delete(t.kept, t.ring[t.next])
 		t.ring[t.next], t.kept[key] = key, text
 		t.next = (t.next + 1) % keptTexts

@@ -43,5 +43,5 @@ func orNil(object map[string]any, p *problem) (map[string]any, error) {
 // EventTexts is what keeps the texts of events.
 type EventTexts struct{ t eventTexts }
 
-func (e *EventTexts) Of(x cms.Event) []byte { return e.t.of(x) }
-func (e *EventTexts) Len() int              { return len(e.t.kept) }
+func (e *EventTexts) Of(x cms.Event, brief bool) []byte { return e.t.of(x, brief) }
+func (e *EventTexts) Len() int                          { return len(e.t.kept) }

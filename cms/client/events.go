@@ -29,6 +29,8 @@ type EventOptions struct {
 	Pod string
 	// Ticks also asks for every turn of the pods' loops.
 	Ticks bool
+	// Brief asks for ticks without what was seen and how it was decided.
+	Brief bool
 	// Past begins with the oldest event that the server keeps after the id
 	// After, instead of with new ones.
 	Past  bool
@@ -143,6 +145,9 @@ func (s *eventStream) request() request {
 	}
 	if s.o.Ticks {
 		q.Set("ticks", "true")
+	}
+	if s.o.Brief {
+		q.Set("brief", "true")
 	}
 	h := http.Header{"Accept": {"text/event-stream"}}
 	if s.last != "" {

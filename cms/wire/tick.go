@@ -10,8 +10,8 @@ type Tick struct {
 	Want        int         `json:"want" doc:"The wanted number after it."`
 	Reason      string      `json:"reason" doc:"The decision in a sentence."`
 	Error       string      `json:"error,omitempty" doc:"What could not be observed."`
-	Observation Observation `json:"observation" doc:"What the policy saw."`
-	Decision    Decision    `json:"decision" doc:"What it wanted, and why."`
+	Observation Observation `json:"observation,omitzero" doc:"What the policy saw."`
+	Decision    Decision    `json:"decision,omitzero" doc:"What it wanted, and why."`
 	Sample      Sample      `json:"sample" doc:"What was measured."`
 	Took        Seconds     `json:"took" doc:"Seconds, without the actions that it began."`
 }
