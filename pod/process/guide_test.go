@@ -57,16 +57,9 @@ func (g *gentle) Start(ctx context.Context, r pod.StartRequest) (pod.Node, error
 
 func TestGentle(t *testing.T) {
 	dir := t.TempDir()
-	helper := func(args ...string) pod.Workload {
-		exe, err := os.Executable()
-		require.NoError(t, err)
-		return pod.Workload{Command: append([]string{exe, podtest.HelperArg}, args...)}
-	}
 	podtest.Run(t, podtest.Harness{
 		Open: func(t *testing.T, c pod.Cluster) pod.Runtime {
-			exe, err := os.Executable()
-			require.NoError(t, err)
-			inner, err := process.New(process.Config{Cluster: c, Dir: dir, Supervisor: []string{exe, "supervise"}})
+			inner, err := process.New(process.Config{Cluster: c, Dir: dir, Supervisor: supervisor()})
 			require.NoError(t, err)
 			return &gentle{Runtime: inner, every: 5 * time.Millisecond}
 		},
@@ -76,7 +69,31 @@ func TestGentle(t *testing.T) {
 	})
 }
 
+// helper is this program, as the node that the suite starts.
+func helper(args ...string) pod.Workload {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return pod.Workload{Command: append([]string{exe, podtest.HelperArg}, args...), Env: quick}
+}
+
 // end
+
+// noRaceSleep keeps programs that are built with -race from sleeping for a
+// second before they exit.
+const noRaceSleep = "atexit_sleep_ms=0"
+
+var quick = map[string]string{"GORACE": noRaceSleep}
+
+// supervisor is this program, as the supervisor of a node.
+func supervisor() []string {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return []string{"/usr/bin/env", "GORACE=" + noRaceSleep, exe, "supervise"}
+}
 
 func TestGentleTakesTurns(t *testing.T) {
 	host := podtest.NewFakeHost()
