@@ -241,7 +241,7 @@ func grouped(x float64) string {
 }
 
 // The query with which the page follows the events.
-const pageEvents = "/v1/events?ticks=true&after=0"
+const pageEvents = "/v1/events?ticks=true&brief=true&after=0"
 
 func streamBytes(t *testing.T, server process) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.url+pageEvents, nil)

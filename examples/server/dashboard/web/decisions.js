@@ -9,17 +9,28 @@ const SHOWN = 100;
 
 export function decisionLog(pod) {
   const ticks = new Map(); // by seq and time: seq begins anew with the server
-  const every = h('input', { type: 'checkbox', id: 'every-tick', onchange: draw });
+  const every = h('input', { type: 'checkbox', id: 'every-tick', onchange: () => { draw(); read(KEPT); } });
   const list = h('ol', { class: 'decisions' });
   const none = h('p', { class: 'sub' }, 'No decision has changed the number of nodes yet.');
   const el = h('section', { class: 'card panel', 'aria-label': 'Decisions' },
     h('div', { class: 'card-head' }, h('h2', {}, 'Decisions'), h('div', { class: 'check' }, every, h('label', { for: 'every-tick' }, 'Also those that change nothing'))), list, none);
-  const onTick = (e) => { if (e.detail.pod === pod) keep(e.detail.tick); };
+  // The stream tells of ticks in brief; what is shown of them is read.
+  const onTick = (e) => { if (e.detail.pod === pod && (every.checked || e.detail.tick.error)) soon(); };
   document.addEventListener('tick', onTick);
-  get(`${podPath(pod, 'decisions')}?limit=100`).then(({ items }) => {
-    for (const t of items) keep(t);
-    draw();
-  }, (err) => set(none, err.message));
+  let waiting = 0;
+  function soon() {
+    waiting ||= setTimeout(() => { waiting = 0; read(20); }, 1000);
+  }
+  async function read(limit) {
+    try {
+      const { items } = await get(`${podPath(pod, 'decisions')}?limit=${limit}`);
+      for (const t of items.reverse()) keep(t);
+      draw();
+    } catch (err) {
+      set(none, err.message);
+    }
+  }
+  read(100);
 
   function keep(t) {
     ticks.set(t.at, t);
@@ -39,7 +50,7 @@ export function decisionLog(pod) {
     keyed(list, items, (t) => t.at, entry);
     show(none, items.length === 0);
   }
-  return { el, update: draw, end() { document.removeEventListener('tick', onTick); } };
+  return { el, update: draw, end() { document.removeEventListener('tick', onTick); clearTimeout(waiting); } };
 }
 
 function entry(t) {

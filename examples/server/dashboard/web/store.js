@@ -116,7 +116,7 @@ async function stream(signal) {
   const watch = setInterval(() => Date.now() - Math.max(began, state.connection.seen) > SILENCE && end(), 1000);
   const seen = () => { state.connection.seen = Date.now(); };
   try {
-    const answer = await open('GET', `/v1/events?ticks=true&after=${lastID || 0}`, undefined, cut.signal);
+    const answer = await open('GET', `/v1/events?ticks=true&brief=true&after=${lastID || 0}`, undefined, cut.signal);
     seen();
     readAt = Date.parse(answer.headers.get('Date')) - 1000;
     await refresh(cut.signal);
