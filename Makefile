@@ -12,18 +12,24 @@ PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:
 # time: they run one after another.
 REAL = ./pod/... ./balancer/... ./examples/... ./internal/openloop/... ./internal/dockertest/...
 
-.PHONY: run test e2e lint deps build gate clean help
+.PHONY: run test e2e lint deps build gate clean help toolchain
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: ## the demo: processes and the built-in balancer, nothing to install
+# Go before 1.21 does not fetch the version that go.mod asks for.
+toolchain:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install 1.26 or newer, see https://go.dev/dl/ and put its bin directory into PATH" >&2; exit 1; }
+	@case "$$($(GO) env GOVERSION)" in ""|go1.[0-9]|go1.[0-9].*|go1.1[0-9]*|go1.20*) \
+	echo "$$($(GO) version) is too old: install 1.26 or newer, see https://go.dev/dl/" >&2; exit 1;; esac
+
+run: toolchain ## the demo: processes and the built-in balancer, nothing to install
 	@mkdir -p $(OUT)
 	@echo "building the server; the first time takes a minute or two"
 	@$(GO) build -o $(OUT)/server ./examples/server
 	@exec $(OUT)/server --demo # not "go run", which fails where Ctrl-C ends the server well
 
-build: ## the server and the cloud command, static, into bin/
+build: toolchain ## the server and the cloud command, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/ ./examples/server ./examples/cloud
 
 deps: ## installs what the tests need (Debian, as root), or says what is missing
@@ -34,22 +40,22 @@ deps: ## installs what the tests need (Debian, as root), or says what is missing
 	echo "Installing$$missing"; \
 	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null
 
-gate:
+gate: toolchain
 	@mkdir -p $(OUT)
 	@$(GO) build -o $(GATE) ./internal/testgate
 
-lint: ## gofmt, vet, staticcheck
+lint: toolchain ## gofmt, vet, staticcheck
 	@bad="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./internal/e2e/
 	$(GO) run $(STATICCHECK) -tags e2e ./...
 
-test: deps gate ## every test but the long ones, with the race detector; needs root for Docker
+test: toolchain deps gate ## every test but the long ones, with the race detector; needs root for Docker
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make test" >&2; exit 1; }
 	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -json $$($(GO) list ./... | grep -vF "$$($(GO) list $(REAL))") | $(GATE) -save $(OUT)/pure.json
 	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -p 1 -json -timeout 10m $(REAL) | $(GATE) -save $(OUT)/real.json
 
-e2e: deps gate ## the end-to-end tests, on both stacks
+e2e: toolchain deps gate ## the end-to-end tests, on both stacks
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make e2e" >&2; exit 1; }
 	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -tags e2e -json -timeout 60m ./internal/e2e/ | $(GATE) -save $(OUT)/e2e.json
 
