@@ -148,6 +148,9 @@ func elasticity(t *testing.T, s *server, b *browser) {
 		at := eval[[]float64](b, "(() => { const x = "+find+"; x.scrollIntoView({block: 'center'}); const r = x.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()", ".line.drag", name, name)
 		require.NoError(t, chromedp.Do(b.ctx, chromedp.DragAndDropXY(at[0], at[1], at[0], at[1]+by, 5)))
 	}
+	drag("Most nodes", 25)
+	b.until(`document.querySelector('#el-max').value === '3'`)
+	b.write("#el-max", "4")
 	drag("Upper threshold", 15)
 	dragged := eval[float64](b, `Number(document.querySelector('#policy-0-upper').value)`)
 	assert.Less(t, dragged, float64(70))

@@ -123,6 +123,7 @@ func TestStreamIsCutAndRestored(t *testing.T) {
 	s.wire.cut(true)
 	b.until(`document.querySelector('#connection-text').textContent.startsWith('Last seen')`)
 	b.until(`/Last seen [1-9]\d* s ago/.test(document.querySelector('#connection-text').textContent)`)
+	b.press(".banner.lost button", "Try now")
 	b.sees(".banner.lost button", "Try now")
 	b.shot("disconnected")
 	s.api("PATCH", "/v1/pods/web/elasticity", `{"min":3}`, nil)

@@ -2,8 +2,11 @@ package dashboard_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,10 +35,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(tests{m})
 }
 
+// atOnce is how many tests run side by side on small machines too: most of what
+// they do is to wait for something to be seen.
+const atOnce = 3
+
 // tests ends the browser that they share before it is looked what is left.
 type tests struct{ *testing.M }
 
 func (t tests) Run() int {
+	flag.Parse()
+	if runtime.GOMAXPROCS(0) < atOnce && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce))
+	}
 	code := t.M.Run()
 	if chromium.stop != nil {
 		chromium.stop()
