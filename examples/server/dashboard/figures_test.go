@@ -326,7 +326,8 @@ func hundredDashboards(t *testing.T, server process) {
 	}
 	var ended atomic.Int64 // streams, before they should
 	var streams []io.Closer
-	var open sync.WaitGroup
+	var open, loaded sync.WaitGroup
+	loaded.Add(pages)
 	for i := range pages {
 		r, err := client.Get(server.url + pageEvents)
 		require.NoError(t, err)
@@ -350,6 +351,7 @@ func hundredDashboards(t *testing.T, server process) {
 			for _, path := range []string{"/v1/cluster", "/v1/pods", "/v1/hosts"} {
 				ask(path)
 			}
+			loaded.Done()
 			tick := time.NewTicker(5 * time.Second)
 			defer tick.Stop()
 			first := time.After(time.Duration(i) * 5 * time.Second / pages)
@@ -365,6 +367,7 @@ func hundredDashboards(t *testing.T, server process) {
 			}
 		})
 	}
+	loaded.Wait()
 	time.Sleep(time.Second)
 	used, sent, began := server.cpu(t), bytes.Load(), time.Now()
 	time.Sleep(*measureFor)

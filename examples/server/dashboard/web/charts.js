@@ -131,9 +131,13 @@ export class Charts {
     this.draw();
   }
 
-  /** most is the highest line of a panel, which has to be inside of the chart. */
+  /**
+   * most is the highest line of a panel, which has to be inside of the chart. Lines
+   * that may be dragged need room for all that they may be, and a scale that does not
+   * move below the hand.
+   */
   #most(panel, scale) {
-    return Math.max(0, ...this.#lines.filter((l) => l.panel === panel.name && l.scale === scale).map((l) => l.value * 1.15));
+    return Math.max(0, ...this.#lines.filter((l) => l.panel === panel.name && l.scale === scale).map((l) => (l.drag ? l.max * (l.max > 1 ? 1.06 : 1) : l.value * 1.15)));
   }
 
   #drawMarks(u) {
