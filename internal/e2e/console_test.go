@@ -53,8 +53,9 @@ func openConsole(t *testing.T) *console {
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
 	c.clone()
 
-	// A network of its own: the ports of the document are free there.
-	c.shell = exec.Command("unshare", "--net", "bash", "--norc")
+	// A network of its own, where the ports of the document are free, and a space
+	// of processes of its own, so that none outlives the shell.
+	c.shell = exec.Command("unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child", "bash", "--norc")
 	c.shell.Dir, c.shell.Env = c.dir, c.environment()
 	c.shell.Stdout, c.shell.Stderr = c.out, c.out
 	r, w, err := os.Pipe()
@@ -123,7 +124,9 @@ func (c *console) run(command string) (out string, code int) {
 func (c *console) begin(command, expected string) {
 	c.t.Helper()
 	o := &other{out: &transcript{}, ended: make(chan error, 1)}
-	o.cmd = exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", c.shell.Process.Pid), "bash", "-c", command)
+	spaces := fmt.Sprintf("/proc/%d/ns/", c.shell.Process.Pid)
+	o.cmd = exec.Command("nsenter", "--net="+spaces+"net", "--mount="+spaces+"mnt", "--pid="+spaces+"pid_for_children",
+		"--wd="+c.dir, "bash", "-c", command)
 	o.cmd.Dir, o.cmd.Env = c.dir, c.environment()
 	o.cmd.Stdout, o.cmd.Stderr = o.out, o.out
 	o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
