@@ -162,8 +162,8 @@ func (a *app) completionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the completion script of a shell",
-		Long: `Print a script that makes the tab key complete commands, flags, and the names of pods, nodes and hosts,
-which it asks the server for.`,
+		Long: `Print a script that makes the tab key complete commands, flags, and the names of pods, nodes, hosts, fronts,
+kinds of policies and contexts. It asks the server for them, for a second at most.`,
 		Example: `  source <(cloud completion bash)
   cloud completion zsh > "${fpath[1]}/_cloud"
   cloud completion fish > ~/.config/fish/completions/cloud.fish`,
