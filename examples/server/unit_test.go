@@ -60,7 +60,9 @@ func TestUnitIsHardened(t *testing.T) {
 	out, err := analyze(t, dir, "security", "--offline=true", "--no-pager", "--threshold=25", "./elastipod.service")
 	require.NoError(t, err, out)
 	t.Log(regexp.MustCompile(`Overall.*`).FindString(out))
-	_, err = analyze(t, units(t, func(s string) string { return strings.ReplaceAll(s, "ProtectSystem=strict", "AmbientCapabilities=CAP_SYS_ADMIN\nUser=root") }),
+	_, err = analyze(t, units(t, func(s string) string {
+		return strings.ReplaceAll(s, "ProtectSystem=strict", "AmbientCapabilities=CAP_SYS_ADMIN\nUser=root")
+	}),
 		"security", "--offline=true", "--no-pager", "--threshold=25", "./elastipod.service")
 	require.Error(t, err, "the measure can fail")
 }
