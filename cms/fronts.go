@@ -251,7 +251,7 @@ func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) map[strin
 		}
 	}
 	for _, p := range pods {
-		for _, f := range p.Spec.Fronts {
+		for _, f := range p.frontsNow() {
 			known[f.Name] = true
 			set(f)
 		}
@@ -274,7 +274,7 @@ func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) map[strin
 		}
 	}
 	for _, p := range pods {
-		for _, f := range p.Spec.Fronts {
+		for _, f := range p.frontsNow() {
 			if stray && unset[f.Name] {
 				set(f) // a stray one may have had its address
 			}

@@ -138,7 +138,11 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	changed, gone := without(spec.Fronts, old.Fronts), removed(old.Fronts, spec.Fronts)
-	if err = m.setFronts(ctx, changed); err == nil {
+	now := changed
+	if revisionOf(spec.Spec) != revisionOf(old.Spec) {
+		now = unchecked(changed, old.Fronts) // until all nodes are replaced
+	}
+	if err = m.setFronts(ctx, now); err == nil {
 		err = l.do(ctx, func() error { return l.update(spec, changed, gone) })
 	}
 	if err != nil {
@@ -184,7 +188,7 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 		delete(l.unset, f.Name)
 	}
 	if l.revision != before {
-		l.revised(l.rec.Spec)
+		l.revised()
 	}
 	return nil
 }

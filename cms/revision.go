@@ -54,14 +54,16 @@ func (l *loop) goTo(target RevisionRecord, reason string) error {
 	if err := spec.Validate(); err != nil {
 		return fmt.Errorf("%w: revision %d does not go with the pod's fronts: %w", ErrConflict, target.Number, err)
 	}
-	before := l.rec.Spec
 	if err := l.commit(func(r *PodRecord) error {
 		r.revise(spec, l.revision, reason)
 		return nil
 	}); err != nil {
 		return err
 	}
-	l.revised(before)
+	for _, f := range l.rec.Spec.Fronts {
+		l.unset[f.Name] = true // it may be checked at another path
+	}
+	l.revised()
 	return nil
 }
 
@@ -77,6 +79,34 @@ func (s PodSpec) with(target RevisionRecord) PodSpec {
 	}
 	out.Workload, out.Limits = target.Workload.Clone(), target.Limits
 	return out.WithDefaults()
+}
+
+// frontsNow returns the fronts as the balancer should have them. While a rollout
+// changes the path at which they are checked there is none that nodes of both
+// revisions answer, so that only the port is checked until it is over.
+func (r *PodRecord) frontsNow() []Front {
+	if r.Rollout == nil || r.Rollout.State.Over() {
+		return r.Spec.Fronts
+	}
+	before := r.revision(r.Rollout.From)
+	if before == nil {
+		return r.Spec.Fronts
+	}
+	return unchecked(r.Spec.Fronts, r.Spec.with(*before).Fronts)
+}
+
+// unchecked returns fronts, without the check path of those that have another
+// one in others.
+func unchecked(fronts, others []Front) []Front {
+	out := slices.Clone(fronts)
+	for i := range out {
+		for _, o := range others {
+			if o.Name == out[i].Name && o.CheckPath != out[i].CheckPath {
+				out[i].CheckPath = ""
+			}
+		}
+	}
+	return out
 }
 
 // revise changes the spec, and begins a rollout where that changes what runs.
@@ -156,12 +186,7 @@ func (l *loop) specOf(revision string) pod.Spec {
 }
 
 // revised follows a change of what the pod runs.
-func (l *loop) revised(before PodSpec) {
-	for i, f := range l.rec.Spec.Fronts {
-		if i < len(before.Fronts) && before.Fronts[i] != f {
-			l.unset[f.Name] = true
-		}
-	}
+func (l *loop) revised() {
 	l.retry.reset() // what failed may be mended
 	l.stepReady = time.Time{}
 	delete(l.problems, "rollout")

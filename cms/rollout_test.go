@@ -486,3 +486,57 @@ func TestElasticityGoesOnWithoutALostHost(t *testing.T) {
 		assert.Equal(t, 6, s.Want, "the others are known")
 	})
 }
+
+// While old and new nodes are checked at different paths the balancer must not
+// take either for dead.
+func TestCheckPathChangesWhenTheNodesHave(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.checked(2, nil) // with a probe of the image, and a path for the balancer
+		w.update(func(s *cms.PodSpec) { s.Fronts[0].CheckPath = "/old" })
+		path := func() string {
+			f, ok := w.balancer.Front("web")
+			require.True(t, ok)
+			return f.CheckPath
+		}
+		w.converge()
+		require.Equal(t, "/old", path())
+		both := func(v int) func(*cms.PodSpec) {
+			return func(s *cms.PodSpec) {
+				version(v)(s)
+				s.Fronts[0].CheckPath = "/new"
+			}
+		}
+		w.update(func(s *cms.PodSpec) { s.Update.MinReady = 20 * time.Second })
+		w.update(both(2))
+		time.Sleep(5 * time.Second)
+		assert.Empty(t, path(), "both kinds of nodes are there")
+		w.rolled(cms.RolloutDone)
+		assert.Equal(t, "/new", path())
+	})
+}
+
+// A probe that does not fit the new nodes never harms the old ones.
+func TestBadProbePathIsUndone(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		s := spec()
+		s.Workload.Probe = pod.Probe{} // the fake's ports do not answer: nothing is launched here
+		s.Workload.Probe.Path = "/good"
+		_, err := w.CreatePod(t.Context(), s)
+		require.NoError(t, err)
+		f, _ := w.balancer.Front("web")
+		require.Equal(t, "/good", f.CheckPath)
+		w.launch()
+		time.Sleep(time.Second)
+		w.update(func(s *cms.PodSpec) {
+			s.Workload.Probe.Path, s.Workload.Probe.StartDeadline, s.Update.Failures = "/bad", 2*time.Second, 1
+			s.Fronts[0].CheckPath = ""
+		})
+		f, _ = w.balancer.Front("web")
+		assert.Empty(t, f.CheckPath)
+		st := w.wait("back", func(s cms.PodStatus) bool { return rollout(s) == cms.RolloutRolledBack })
+		assert.Equal(t, "/good", st.Spec.Workload.Probe.Path)
+		time.Sleep(5 * time.Second)
+		f, _ = w.balancer.Front("web")
+		assert.Equal(t, "/good", f.CheckPath)
+	})
+}

@@ -67,7 +67,7 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 		set     bool // the front itself first
 	}
 	var changes []change
-	for _, f := range l.rec.Spec.Fronts {
+	for _, f := range l.rec.frontsNow() {
 		want := l.servers(f)
 		if have, ok := l.applied[f.Name]; !ok || !slices.Equal(have, want) || l.unset[f.Name] {
 			changes = append(changes, change{f, want, l.unset[f.Name]})
@@ -105,7 +105,7 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 					if _, there := l.surplus[name]; !there {
 						delete(l.applied, name)
 					}
-				case !ok || !slices.Contains(l.rec.Spec.Fronts, c.front):
+				case !ok || !slices.Contains(l.rec.frontsNow(), c.front):
 					l.distrust(name)
 				default:
 					l.applied[name] = servers
@@ -130,7 +130,8 @@ func (l *loop) apply(ctx context.Context, f Front, servers []balancer.Server, se
 		}
 	}
 	err := l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
-	if errors.Is(err, balancer.ErrNoFront) && slices.Contains(l.status.Load().Spec.Fronts, f) {
+	still := func(other Front) bool { return other.Name == f.Name && other.Listen == f.Listen }
+	if errors.Is(err, balancer.ErrNoFront) && slices.ContainsFunc(l.status.Load().Spec.Fronts, still) {
 		if err = l.m.cfg.Balancer.SetFront(ctx, f.Front); err == nil {
 			err = l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
 		}

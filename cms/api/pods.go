@@ -42,7 +42,7 @@ func (a *API) podRoutes() {
 	}, a.replacePod)
 	register(a, route{
 		method: http.MethodPatch, path: "/v1/pods/{pod}", id: "change-pod", tag: "pods", role: Operator, summary: "Change some of a pod's settings",
-		description: "Naming one kind of probe (http, tcp, healthcheck or none) takes the place of another. 202 while its nodes are still being replaced.",
+		description: "Naming one kind of probe (http, tcp, healthcheck or none), or another strategy of updates, takes the place of what is set. 202 while its nodes are still being replaced.",
 		body:        patchSchema[wire.Pod](a), statuses: changed, errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, a.changePod)
 	begun := []int{http.StatusAccepted, http.StatusOK}
@@ -152,6 +152,7 @@ func (a *API) changePod(ctx context.Context, in *podWait) (*output[wire.Pod], er
 		return nil, err
 	}
 	oneProbe(patch)
+	oneStrategy(patch)
 	p, refused := patched(a, PodSettings(now.Spec), patch)
 	if refused != nil {
 		return nil, refused
@@ -175,6 +176,25 @@ func oneProbe(patch map[string]any) {
 			}
 		}
 		return
+	}
+}
+
+// oneStrategy makes a patch that names a strategy take away what only another
+// has.
+func oneStrategy(patch map[string]any) {
+	update, _ := patch["update"].(map[string]any)
+	strategy, named := update["strategy"]
+	if !named {
+		return
+	}
+	own := []string{"max_errors"} // whose default the strategy decides
+	if strategy != string(cms.Canary) {
+		own = append(own, "steps")
+	}
+	for _, field := range own {
+		if _, named := update[field]; !named {
+			update[field] = nil
+		}
 	}
 }
 

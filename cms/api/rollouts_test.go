@@ -66,3 +66,22 @@ func TestUpdateSettings(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{"update.max_surge", "update.failures", "update.strategy"}, paths)
 }
+
+// Another strategy takes the place of one whose settings it cannot have.
+func TestStrategyIsPatched(t *testing.T) {
+	f := newFake()
+	a := newAPI(t, f)
+	patch := func(body string) wire.Update {
+		t.Helper()
+		r := call(t, a, "PATCH", "/v1/pods/web", body)
+		require.Less(t, r.StatusCode, 300)
+		return read[wire.Pod](t, r).Update
+	}
+	u := patch(`{"update":{"strategy":"canary","steps":[{"weight":5}]}}`)
+	assert.Len(t, u.Steps, 1)
+	assert.InDelta(t, 0.05, u.MaxErrors, 1e-9)
+	assert.Len(t, patch(`{"update":{"max_errors":0.1}}`).Steps, 1)
+	u = patch(`{"update":{"strategy":"rolling"}}`)
+	assert.Empty(t, u.Steps)
+	assert.InDelta(t, 1, u.MaxErrors, 1e-9)
+}

@@ -274,13 +274,24 @@ func freeAddress(t *testing.T) string {
 // patch changes a resource with a JSON merge patch.
 func (s *server) patch(path, body string) {
 	s.t.Helper()
-	req, err := http.NewRequest(http.MethodPatch, s.url+path, strings.NewReader(body))
+	s.write(http.MethodPatch, path, "application/merge-patch+json", body)
+}
+
+// post does what a resource offers.
+func (s *server) post(path, body string) {
+	s.t.Helper()
+	s.write(http.MethodPost, path, "application/json", body)
+}
+
+func (s *server) write(method, path, media, body string) {
+	s.t.Helper()
+	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	require.NoError(s.t, err)
-	req.Header.Set("Content-Type", "application/merge-patch+json")
+	req.Header.Set("Content-Type", media)
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(s.t, err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	require.NoError(s.t, err)
-	require.Less(s.t, resp.StatusCode, 300, "PATCH %s: %s", path, answer)
+	require.Less(s.t, resp.StatusCode, 300, "%s %s: %s", method, path, answer)
 }
