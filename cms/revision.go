@@ -60,11 +60,16 @@ func (l *loop) goTo(target RevisionRecord, reason string) error {
 	}); err != nil {
 		return err
 	}
-	for _, f := range l.rec.Spec.Fronts {
-		l.unset[f.Name] = true // it may be checked at another path
-	}
+	l.setFrontsAgain()
 	l.revised()
 	return nil
+}
+
+// setFrontsAgain makes the balancer be told how the fronts are checked now.
+func (l *loop) setFrontsAgain() {
+	for _, f := range l.rec.Spec.Fronts {
+		l.unset[f.Name] = true
+	}
 }
 
 // with returns the spec with what a revision ran. Fronts that were checked at
@@ -197,6 +202,7 @@ func (l *loop) revised() {
 	e := Event{Type: EventRolloutStarted, Pod: l.name,
 		Message: fmt.Sprintf("pod %s changes from revision %s to %s", l.name, l.numberOf(r.From), l.numberOf(r.To))}
 	if r.State == RolloutRolledBack {
+		l.setFrontsAgain() // nothing is checked as during the rollout any more
 		e.Type = EventRolloutRolledBack
 		e.Message = fmt.Sprintf("pod %s goes back to revision %s: %s", l.name, l.numberOf(r.From), r.Reason)
 		l.log.Warn("rollout rolled back", "from", r.To, "to", r.From, "reason", r.Reason)

@@ -515,6 +515,24 @@ func TestCheckPathChangesWhenTheNodesHave(t *testing.T) {
 	})
 }
 
+// A change that is taken back by hand before it is done leaves the fronts as they
+// were.
+func TestChangeTakenBackByAnotherChange(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.checked(2, nil)
+		w.update(func(s *cms.PodSpec) { s.Fronts[0].CheckPath, s.Update.MinReady = "/old", time.Hour })
+		w.converge()
+		w.update(func(s *cms.PodSpec) { version(2)(s); s.Fronts[0].CheckPath = "/new" })
+		time.Sleep(5 * time.Second)
+		w.update(func(s *cms.PodSpec) { s.Workload.Env, s.Fronts[0].CheckPath = nil, "/old" })
+		w.rolled(cms.RolloutRolledBack)
+		f, ok := w.balancer.Front("web")
+		require.True(t, ok)
+		assert.Equal(t, "/old", f.CheckPath)
+		assert.Equal(t, map[string]int{"": 2}, w.runs())
+	})
+}
+
 // A probe that does not fit the new nodes never harms the old ones.
 func TestBadProbePathIsUndone(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {

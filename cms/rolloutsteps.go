@@ -109,9 +109,7 @@ func (l *loop) endRollout(now time.Time) {
 		l.log.Error("record the rollout's end", "error", err)
 		return
 	}
-	for _, f := range l.rec.Spec.Fronts {
-		l.unset[f.Name] = true // some may be checked as during the rollout
-	}
+	l.setFrontsAgain() // nothing is checked as during the rollout any more
 	l.log.Info("rollout done", "revision", l.revision)
 	l.m.events.emit(Event{Type: EventRolloutDone, Pod: l.name, Message: fmt.Sprintf("pod %s runs revision %s", l.name, l.numberOf(l.revision))})
 }
