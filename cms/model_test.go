@@ -175,7 +175,7 @@ func (m *model) do(s step) error {
 	case "sick":
 		h.SetNewHealth([]pod.Health{pod.HealthGood, pod.HealthUnknown, pod.HealthUnhealthy}[s.c%3])
 		if nodes := h.Nodes(); len(nodes) > 0 {
-			h.SetHealth(nodes[s.b%len(nodes)].ID, pod.HealthUnhealthy)
+			h.SetHealth(pod.HealthUnhealthy, nodes[s.b%len(nodes)].ID)
 		}
 	case "well":
 		m.well(h)
@@ -304,7 +304,7 @@ func (m *model) idle() {
 func (m *model) well(h *podtest.FakeHost) {
 	h.SetNewHealth(pod.HealthGood)
 	for _, n := range h.Nodes() {
-		h.SetHealth(n.ID, pod.HealthGood)
+		h.SetHealth(pod.HealthGood, n.ID)
 	}
 }
 

@@ -148,7 +148,7 @@ func TestABadImageNeverTakesTheGoodNodes(t *testing.T) {
 func TestARolloutWhoseNodesFailGoesBackByItself(t *testing.T) {
 	for name, fail := range map[string]func(w *world, node string){
 		"dead":      func(w *world, node string) { w.hosts["a"].Kill(id(node)) },
-		"unhealthy": func(w *world, node string) { w.hosts["a"].SetHealth(id(node), pod.HealthUnhealthy) },
+		"unhealthy": func(w *world, node string) { w.hosts["a"].SetHealth(pod.HealthUnhealthy, id(node)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, []string{"a"}, func(t *testing.T, w *world) {

@@ -167,13 +167,15 @@ func (h *FakeHost) SetUsage(id pod.NodeID, cores float64, memory int64) {
 	})
 }
 
-// SetHealth makes the health check of a node say something else, where its
-// workload's probe is [pod.ProbeHealthcheck].
-func (h *FakeHost) SetHealth(id pod.NodeID, health pod.Health) {
-	h.each(id, func(n *fakeNode) {
-		if n.request.Workload.Probe.Kind == pod.ProbeHealthcheck && n.node.Health != health {
-			n.node.Health = health
-			h.tell(n, pod.EventHealth)
+// SetHealth makes the health checks of nodes say something else, all at the
+// same moment, where their workload's probe is [pod.ProbeHealthcheck].
+func (h *FakeHost) SetHealth(health pod.Health, ids ...pod.NodeID) {
+	h.set(func() {
+		for k, n := range h.nodes {
+			if slices.Contains(ids, k.id) && n.request.Workload.Probe.Kind == pod.ProbeHealthcheck && n.node.Phase != "" && n.node.Health != health {
+				n.node.Health = health
+				h.tell(n, pod.EventHealth)
+			}
 		}
 	})
 }
