@@ -45,7 +45,9 @@ func testMain(m *testing.M) int {
 			return 1
 		}
 	}
-	return m.Run()
+	code := m.Run()
+	writeFaults(os.Stdout)
+	return code
 }
 
 // stack is one way to run the server.
