@@ -11,6 +11,9 @@
 // others, as engines do: their ports go on answering through docker-proxy. A test
 // with --userland-proxy=false takes a remote engine, which has its own rules.
 //
+// A [Proxy] before an engine's socket delays calls of its API, refuses them or
+// cuts them, and counts them.
+//
 // [Start] is for tests, [Launch] for TestMain and for programs. What a killed
 // test process leaves behind is removed by the next one that starts an engine.
 package dockertest
