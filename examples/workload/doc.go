@@ -6,11 +6,16 @@
 //	/work?cpu=20ms&sleep=100ms     as much CPU time and waiting as is asked for
 //	/healthz                       200 as long as it serves
 //	/seen?since=0                  the ids of requests that it saw, as JSON
+//	POST /fault?exit=3             a fault on demand, with FAULTS=on in its environment
 //
 // The id of a request is its X-Request-Id header or its "id" parameter; it comes
 // back in X-Request-Id, and X-Node says which node answered. With SEEN_FILE in
 // its environment, every id is also appended to that file before the work
 // begins, one a line, so that it outlives the node.
+//
+// The faults on demand, for seeing what the manager does about them: exit=CODE
+// ends it at once; memory=512MiB uses so much more for good; status=500 is what
+// /healthz answers from then on; delay=5s makes every answer wait from then on.
 //
 // It listens on every port that PORT and PORT_<NAME> give, finishes what runs
 // when it gets SIGTERM, and needs 32 MiB and 0.3 CPU.

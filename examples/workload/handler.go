@@ -19,6 +19,7 @@ type handler struct {
 	// turns, each with a thread of its own.
 	cores chan struct{}
 	id    *regexp.Regexp
+	fault fault
 }
 
 func newHandler(s settings, ids *seen) http.Handler {
@@ -31,11 +32,25 @@ func newHandler(s settings, ids *seen) http.Handler {
 	mux.HandleFunc("/", h.work)
 	mux.HandleFunc("/work", h.work)
 	mux.HandleFunc("/seen", h.seen)
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("/healthz", h.health)
+	if s.faults {
+		mux.HandleFunc("POST /fault", h.begin)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Node", h.node)
+		if _, delay := h.fault.now(); r.URL.Path != "/fault" && !h.wait(r.Context(), delay) {
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
+	if status, _ := h.fault.now(); status != 0 && status != http.StatusOK {
+		http.Error(w, "told to be unwell", status)
+		return
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 func (h *handler) work(w http.ResponseWriter, r *http.Request) {

@@ -45,11 +45,13 @@ type settings struct {
 	ports    []string
 	node     string
 	seenFile string
+	faults   bool // on demand
+	check    bool // only ask whether the one beside is well
 }
 
 // Run runs the workload until ctx ends or the process gets SIGTERM or SIGINT,
 // finishes the requests that it has, and returns the exit code: 0, 1 when it
-// could not serve, 2 for wrong arguments. environ is as os.Environ returns it.
+// could not serve or, with --check, is not well, 2 for wrong arguments. environ is as os.Environ returns it.
 func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	s, err := parse(args, environ, stderr)
 	switch {
@@ -61,6 +63,13 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	if s.check {
+		if err := check(ctx, s); err != nil {
+			fmt.Fprintln(stderr, "workload:", err)
+			return 1
+		}
+		return 0
+	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	if err := serve(ctx, s, stdout); err != nil {
 		fmt.Fprintln(stderr, "workload:", err)
@@ -75,18 +84,19 @@ func parse(args, environ []string, stderr io.Writer) (settings, error) {
 		k, v, _ := strings.Cut(kv, "=")
 		env[k] = v
 	}
-	s := settings{kind: "light", node: env["ELASTIPOD_NODE"], seenFile: env["SEEN_FILE"]}
+	s := settings{kind: "light", node: env["ELASTIPOD_NODE"], seenFile: env["SEEN_FILE"], faults: env["FAULTS"] == "on"}
 	if s.node == "" {
 		s.node, _ = os.Hostname()
 	}
 	fs := flag.NewFlagSet("workload", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		fmt.Fprintln(stderr, "usage: server workload [--bind ADDRESS] [--cpu TIME] [light|medium|heavy]")
+		fmt.Fprintln(stderr, "usage: server workload [--bind ADDRESS] [--cpu TIME] [--check] [light|medium|heavy]")
 		fs.PrintDefaults()
 	}
 	fs.StringVar(&s.bind, "bind", "", "IP `address` to listen on (default: all)")
 	cpu := fs.Duration("cpu", -1, "CPU time of a request to /, such as 20ms, instead of the kind's")
+	fs.BoolVar(&s.check, "check", false, "ask the workload that listens here whether it is well, and end: the command of a HEALTHCHECK")
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}

@@ -171,6 +171,56 @@ func TestStopsBurningForClientsThatAreGone(t *testing.T) {
 	}, 5*time.Second, 10*time.Millisecond)
 }
 
+func TestFaultsOnDemand(t *testing.T) {
+	url := start(t, []string{"FAULTS=on"})
+	check := func() int {
+		var out bytes.Buffer
+		return workload.Run(t.Context(), []string{"--bind", "127.0.0.1", "--check"}, []string{"PORT=" + url[strings.LastIndex(url, ":")+1:]}, &out, &out)
+	}
+	fault := func(query string) int {
+		resp, err := http.Post(url+"/fault?"+query, "", nil)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	assert.Zero(t, check())
+	require.Equal(t, http.StatusAccepted, fault("status=503"))
+	assert.Equal(t, 1, check())
+	resp, _ := get(t, url+"/", "")
+	assert.Equal(t, http.StatusOK, resp.StatusCode, "it works on")
+	require.Equal(t, http.StatusAccepted, fault("status=200&delay=100ms"))
+	begun := time.Now()
+	assert.Zero(t, check())
+	assert.GreaterOrEqual(t, time.Since(begun), 100*time.Millisecond)
+	require.Equal(t, http.StatusAccepted, fault("delay=0s&memory=3MiB"))
+	for _, bad := range []string{"status=99", "delay=-1s", "exit=300", "memory=1TiB", "explode=1"} {
+		assert.Equal(t, http.StatusBadRequest, fault(bad), bad)
+	}
+	url = start(t, nil)
+	resp, _ = get(t, url+"/fault?status=500", "")
+	assert.Equal(t, http.StatusOK, resp.StatusCode, "a path like any other, where faults are not asked for")
+	assert.Equal(t, http.StatusOK, fault("status=500"))
+	resp, _ = get(t, url+"/healthz", "")
+	assert.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+func TestFaultThatEndsTheProcess(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	port := freePort(t)
+	cmd := exec.Command(exe, "--bind", "127.0.0.1")
+	cmd.Env = append(os.Environ(), runEnv+"=1", "PORT="+port, "FAULTS=on")
+	require.NoError(t, cmd.Start())
+	defer cmd.Process.Kill()
+	ready(t, "http://127.0.0.1:"+port)
+	resp, err := http.Post("http://127.0.0.1:"+port+"/fault?exit=3", "", nil)
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	assert.Equal(t, 3, exit.ExitCode())
+}
+
 func TestWrongUse(t *testing.T) {
 	for _, c := range []struct {
 		args, env []string
