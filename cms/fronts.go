@@ -202,7 +202,12 @@ func (l *loop) tryEdit() bool {
 
 // clearFronts removes the fronts that an update left.
 func (l *loop) clearFronts(ctx context.Context, now time.Time) {
-	if len(l.surplus) == 0 || l.rec.Deleting || !l.frontTry.ready(now) || !l.tryEdit() {
+	if len(l.surplus) == 0 {
+		l.frontTry.reset()
+		delete(l.problems, "fronts") // another update may want the last of them again
+		return
+	}
+	if l.rec.Deleting || !l.frontTry.ready(now) || !l.tryEdit() {
 		return
 	}
 	fronts := slices.Collect(maps.Values(l.surplus))

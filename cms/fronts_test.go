@@ -252,3 +252,19 @@ func TestFrontThatCannotBeSetIsNotMissedOnceItShouldBeGone(t *testing.T) {
 		w.wait("at rest", func(s cms.PodStatus) bool { return s.Converged && len(s.Problems) == 0 })
 	})
 }
+
+func TestFrontThatCannotBeRemovedIsNotMissedOnceItIsWantedAgain(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		w.balancer.Fail(balancertest.RemoveFront, balancer.ErrUnavailable)
+		next := spec()
+		next.Fronts = nil
+		p, err := w.UpdatePod(t.Context(), next)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"front web could not be removed from the balancer"}, p.Problems)
+		_, err = w.UpdatePod(t.Context(), spec())
+		require.NoError(t, err)
+		w.wait("at rest", func(s cms.PodStatus) bool { return s.Converged && len(s.Problems) == 0 })
+		w.assertConsistent()
+	})
+}
