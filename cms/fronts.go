@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
 // claim takes the names and addresses of a pod's fronts, all or none, and with
@@ -269,7 +270,7 @@ func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) map[strin
 	}
 	stray := false
 	for _, f := range stats.Fronts {
-		if !known[f.Name] {
+		if !known[f.Name] && !crashpoint.Without(crashpoint.CleanFronts) {
 			stray = true
 			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
 			rctx, cancel := context.WithTimeout(ctx, applyTimeout)

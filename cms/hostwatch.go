@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -34,6 +35,9 @@ func (m *Manager) hostObserved(h *host) {
 	}
 	select {
 	case <-m.ready:
+		if crashpoint.Without(crashpoint.CleanOrphans) {
+			break
+		}
 		m.stopStrays(h, v)
 	default:
 	}

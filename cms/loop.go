@@ -14,6 +14,7 @@ import (
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -132,7 +133,8 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 	l.rec.Nodes = slices.Clone(rec.Nodes)
 	for i := range l.rec.Nodes {
 		n := &l.rec.Nodes[i]
-		l.nodes[n.Name] = &nodeRun{ordered: time.Now()}
+		left := n.State != pod.StateNew && n.State != pod.StateOnline && crashpoint.Without(crashpoint.CleanSteps)
+		l.nodes[n.Name] = &nodeRun{ordered: time.Now(), busy: left}
 		if latest := time.Now().Add(rec.Spec.Drain); n.State == pod.StateDraining && n.DrainBy.After(latest) {
 			n.DrainBy = latest // the clock was set back meanwhile
 		}

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -102,6 +103,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cms: load: %w", err)
 	}
+	crashpoint.Here("adopt/loaded")
 	m.mu.Lock()
 	m.cluster = pod.Cluster{Name: m.cfg.Name, ID: state.ClusterID}
 	m.mu.Unlock()
@@ -118,7 +120,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := m.startHosts(pollCtx, &polling, state.Hosts); err != nil {
 		return err
 	}
+	crashpoint.Here("adopt/hosts")
 	unset := m.restoreFronts(ctx, state.Pods)
+	crashpoint.Here("adopt/fronts")
 	m.balancer.observe(ctx)
 	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
@@ -129,6 +133,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.startLoop(l)
 		m.mu.Unlock()
 	}
+	crashpoint.Here("adopt/loops")
 	close(m.ready)
 	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", time.Since(m.epoch))
 	<-ctx.Done()

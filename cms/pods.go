@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -74,10 +75,13 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	if err := m.claim(spec, true); err != nil {
 		return PodStatus{}, err
 	}
+	crashpoint.Here("pod-create/claimed")
 	l := newLoop(m, rec, nil)
 	err := m.setFronts(ctx, spec.Fronts)
 	if err == nil {
+		crashpoint.Here("pod-create/fronts")
 		err = m.save(Change{PutPods: []PodRecord{rec}})
+		crashpoint.Here("pod-create/saved")
 	}
 	m.mu.Lock()
 	if err == nil && m.closing {
@@ -97,6 +101,7 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	}
 	m.startLoop(l)
 	m.mu.Unlock()
+	crashpoint.Here("pod-create/running")
 	m.events.emit(Event{Type: EventPodCreated, Pod: spec.Name, Message: fmt.Sprintf("pod %s was created", spec.Name)})
 	return *l.status.Load(), nil
 }
@@ -143,6 +148,7 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		now = unchecked(changed, old.Fronts) // until all nodes are replaced
 	}
 	if err = m.setFronts(ctx, now); err == nil {
+		crashpoint.Here("pod-update/fronts")
 		err = l.do(ctx, func() error { return l.update(spec, changed, gone) })
 	}
 	if err != nil {
@@ -153,6 +159,7 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
 		left := m.removeFronts(rctx, gone)
 		cancel()
+		crashpoint.Here("pod-update/removed")
 		// An error says that the loop has ended, and all fronts are set anew
 		// when it begins again.
 		_ = l.do(context.WithoutCancel(ctx), func() error { l.frontsRemoved(left); return nil })
@@ -178,6 +185,7 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 	}); err != nil {
 		return err
 	}
+	crashpoint.Here("pod-update/saved")
 	for _, f := range changed {
 		delete(l.unset, f.Name)
 		delete(l.surplus, f.Name)
@@ -222,6 +230,7 @@ func (m *Manager) DeletePod(ctx context.Context, name string) (PodStatus, error)
 		if err := l.commit(func(r *PodRecord) error { r.Deleting = true; return nil }); err != nil {
 			return err
 		}
+		crashpoint.Here("pod-delete/marked")
 		m.events.emit(Event{Type: EventPodDeleting, Pod: name, Message: fmt.Sprintf("pod %s is being deleted", name)})
 		return nil
 	})
@@ -237,7 +246,10 @@ func (m *Manager) deletePod(ctx context.Context, name string, fronts []Front) er
 			return fmt.Errorf("remove front %s: %w", f.Name, err)
 		}
 	}
-	return m.save(Change{DeletePods: []string{name}})
+	crashpoint.Here("pod-delete/fronts")
+	err := m.save(Change{DeletePods: []string{name}})
+	crashpoint.Here("pod-delete/saved")
+	return err
 }
 
 // command runs f inside the loop of a pod and returns the pod as it is then.

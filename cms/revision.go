@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -192,6 +193,7 @@ func (l *loop) specOf(revision string) pod.Spec {
 
 // revised follows a change of what the pod runs.
 func (l *loop) revised() {
+	crashpoint.Here("rollout/begun")
 	l.retry.reset() // what failed may be mended
 	l.stepReady = time.Time{}
 	delete(l.problems, "rollout")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -319,6 +320,7 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int) (str
 		if err != nil {
 			return err
 		}
+		crashpoint.Here("scale-out/placed")
 		n := r.node(name)
 		n.Host = host
 		n.Revision = revision
@@ -330,6 +332,7 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int) (str
 		l.m.placer.release(id)
 		return "", err
 	}
+	crashpoint.Here("scale-out/recorded")
 	l.nodes[name] = &nodeRun{ordered: time.Now(), start: starting}
 	l.m.events.emit(Event{Type: EventNodeStarting, Pod: l.name, Node: name, Host: l.rec.node(name).Host,
 		Message: fmt.Sprintf("node %s starts on host %s", name, l.rec.node(name).Host)})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -86,6 +87,7 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 		before[c.front.Name] = l.applied[c.front.Name]
 		l.applied[c.front.Name] = union(before[c.front.Name], c.servers)
 	}
+	crashpoint.Here("serve/decided")
 	ctx = below(ctx, l.servingCause())
 	l.action(func() func() {
 		var errs []error
@@ -97,6 +99,7 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 			}
 			made[c.front.Name] = c.servers
 		}
+		crashpoint.Here("serve/applied")
 		return func() {
 			for _, c := range changes {
 				name := c.front.Name

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -63,6 +64,7 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRe
 	if err := l.prepare(ctx, h.name, rt, spec.Workload, &rec); err != nil {
 		return rec, err
 	}
+	crashpoint.Here("scale-out/prepared")
 	secrets, err := readSecrets(spec.Workload.Secrets)
 	if err != nil {
 		return rec, err
@@ -74,6 +76,7 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRe
 	if err != nil {
 		return rec, fmt.Errorf("start on host %s: %w", h.name, err)
 	}
+	crashpoint.Here("scale-out/started")
 	settled := time.Now()
 	rec.Handle, rec.StartedAt, rec.Endpoints = n.Handle, n.StartedAt, n.Endpoints
 	h.kick()
@@ -96,6 +99,9 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRe
 		return fmt.Errorf("%w: it is not on host %s any more", pod.ErrExited, h.name)
 	})
 	probing.end(err)
+	if err == nil {
+		crashpoint.Here("scale-out/ready")
+	}
 	return rec, err
 }
 
@@ -164,6 +170,7 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 		run.startTry.failed(now)
 		return // still starting, and resumed: starting is idempotent
 	}
+	crashpoint.Here("scale-out/online")
 	l.retry.reset()
 	delete(l.problems, "start")
 	took := now.Sub(run.ordered)

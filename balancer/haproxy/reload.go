@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
 // awaitWorker bounds how long a worker that does not answer may need to end or
@@ -102,6 +103,7 @@ func (b *Balancer) deploy(ctx context.Context, fronts map[string]*front) error {
 	if err := b.setState(st); err != nil {
 		return err
 	}
+	crashpoint.Here("reload/noted")
 	before, err := b.conf.text()
 	if err == nil {
 		err = b.conf.commit(b.cfg.render(st.ID, next.Number, fronts))
@@ -109,6 +111,7 @@ func (b *Balancer) deploy(ctx context.Context, fronts map[string]*front) error {
 	if err != nil {
 		return errors.Join(err, b.abandon(st))
 	}
+	crashpoint.Here("reload/written")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.StartTimeout)
 	defer cancel()
 	var downs []string
@@ -122,6 +125,7 @@ func (b *Balancer) deploy(ctx context.Context, fronts map[string]*front) error {
 		return errors.Join(err, b.conf.commit(before), b.abandon(st))
 	}
 	err = b.arrived(st, fronts)
+	crashpoint.Here("reload/kept")
 	b.settle(ctx, fronts, downs)
 	return err
 }
@@ -162,6 +166,7 @@ func (b *Balancer) start(ctx context.Context, next revision) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
+	crashpoint.Here("haproxy-start/launched")
 	err = poll(ctx, func() (bool, error) {
 		if !p.alive() {
 			return false, fmt.Errorf("it ended at once: %s", b.cfg.outputSince(mark))
@@ -176,6 +181,7 @@ func (b *Balancer) start(ctx context.Context, next revision) (process, error) {
 	if err != nil {
 		return process{}, errors.Join(fmt.Errorf("start HAProxy: %w", err), b.terminate(ctx, p))
 	}
+	crashpoint.Here("haproxy-start/answered")
 	b.log.InfoContext(ctx, "haproxy: started", "pid", p.PID, "version", b.version, "configuration", next.Number)
 	return p, nil
 }
@@ -215,11 +221,13 @@ func (b *Balancer) reload(ctx context.Context, next revision) (downs []string, e
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Here("reload/held")
 	mark := b.cfg.outputMark()
 	said, err := ask(ctx, b.cfg.socket(masterSocket), "reload")
 	if err != nil && !errors.Is(err, errNoAnswer) {
 		return nil, err // 2.6 breaks off without an answer
 	}
+	crashpoint.Here("reload/asked")
 	if strings.Contains(said, "Success=0") {
 		return nil, fmt.Errorf("reload failed, the old configuration still runs: %s", b.cfg.outputSince(mark))
 	}
@@ -237,6 +245,9 @@ func (b *Balancer) reload(ctx context.Context, next revision) (downs []string, e
 		}
 		return false, nil
 	})
+	if err == nil {
+		crashpoint.Here("reload/answered")
+	}
 	// In any case: an old worker must not be held for longer than needed.
 	b.releaseWorkers(ctx)
 	if err != nil {

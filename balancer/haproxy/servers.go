@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
 // Apply makes the servers of the front be want, over the runtime socket; see
@@ -145,6 +146,7 @@ func (m *member) add(ctx context.Context, w balancer.Server) error {
 	if err != nil {
 		return fmt.Errorf("add server %s: %w", w.Name, err)
 	}
+	crashpoint.Here("servers/added")
 	m.b.remember(m.front, s)
 	return nil
 }
@@ -166,6 +168,7 @@ func (m *member) adjust(ctx context.Context, have running, w balancer.Server) er
 		if err := m.s.command(ctx, commands...); err != nil {
 			return fmt.Errorf("change server %s: %w", w.Name, err)
 		}
+		crashpoint.Here("servers/changed")
 	}
 	known, ok := m.b.snapshot()[m.front].servers[w.Name]
 	if !ok {
@@ -190,6 +193,7 @@ func (m *member) remove(ctx context.Context, names []string) error {
 			return fmt.Errorf("remove server %s: %w", name, err)
 		}
 	}
+	crashpoint.Here("servers/stopped")
 	if err := m.b.cutOld(ctx, func(backend, srv string) bool {
 		return backend == m.front && slices.Contains(names, srv)
 	}); err != nil {
@@ -201,6 +205,7 @@ func (m *member) remove(ctx context.Context, names []string) error {
 		if err := m.delete(ctx, name); err != nil {
 			return fmt.Errorf("remove server %s: %w", name, err)
 		}
+		crashpoint.Here("servers/removed")
 		m.b.forget(m.front, name)
 	}
 	return nil

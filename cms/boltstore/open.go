@@ -16,6 +16,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
 const fileMode = 0o600
@@ -73,9 +74,11 @@ func create(path string) error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
+	crashpoint.Here("store-new/written")
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	crashpoint.Here("store-new/linked")
 	return syncDir(dir)
 }
 

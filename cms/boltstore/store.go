@@ -12,6 +12,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
 // Store is a [cms.Store] in a file. Open one with [Open].
@@ -71,14 +72,18 @@ func (s *Store) Save(ctx context.Context, c cms.Change) error {
 			if err := ctx.Err(); err != nil { // after the wait for other changes
 				return err
 			}
+			crashpoint.Here("store/begun")
 			if err := write(tx.Bucket(hostsBucket), c.DeleteHosts, hosts); err != nil {
 				return err
 			}
 			if err := write(tx.Bucket(podsBucket), c.DeletePods, pods); err != nil {
 				return err
 			}
-			return raiseEventID(tx.Bucket(metaBucket), c.EventID)
+			err := raiseEventID(tx.Bucket(metaBucket), c.EventID)
+			crashpoint.Here("store/written")
+			return err
 		})
+		crashpoint.Here("store/committed")
 	}
 	if err != nil {
 		return fmt.Errorf("save to store %s: %w", s.path, plain(err))

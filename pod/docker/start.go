@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -95,6 +96,7 @@ func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, er
 	if running != nil {
 		return r.nodeOf(*running, f), nil
 	}
+	crashpoint.Here("docker-start/created")
 	node, err := r.launch(ctx, id, req, s, f)
 	if err != nil {
 		return pod.Node{}, errors.Join(err, r.undo(ctx, id))
@@ -194,6 +196,7 @@ func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s
 	if err := r.api.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return pod.Node{}, startError(err)
 	}
+	crashpoint.Here("docker-start/launched")
 	c, err := r.api.ContainerInspect(ctx, id)
 	if err != nil {
 		return pod.Node{}, err

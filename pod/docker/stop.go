@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -41,7 +42,10 @@ func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) 
 	if err := r.signal(ctx, container, grace); err != nil {
 		return err
 	}
-	return r.remove(ctx, container)
+	crashpoint.Here("docker-stop/ended")
+	err = r.remove(ctx, container)
+	crashpoint.Here("docker-stop/removed")
+	return err
 }
 
 // find returns the id of a node's container, or [pod.ErrNotFound].

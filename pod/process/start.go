@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -54,6 +55,7 @@ func (r *Runtime) start(ctx context.Context, q pod.StartRequest) (pod.Node, erro
 		return pod.Node{}, err
 	}
 	defer release()
+	crashpoint.Here("process-start/locked")
 
 	dir := r.nodeDir(q.ID)
 	switch s, err := readState(dir); {
@@ -149,16 +151,19 @@ func (l *launch) run(ctx context.Context) (s nodeState, err error) {
 		return s, err
 	}
 	defer status.Close()
+	crashpoint.Here("process-start/prepared")
 	p, err := l.spawn()
 	if err != nil {
 		return s, err
 	}
+	crashpoint.Here("process-start/spawned")
 	if err := l.await(ctx, status); err != nil {
 		return s, errors.Join(err, l.abort(p))
 	}
 	if s, err = readState(l.dir); err != nil {
 		return s, errors.Join(err, l.abort(p))
 	}
+	crashpoint.Here("process-start/answered")
 	_ = p.Release() // it is waited for when it has ended, by whoever looks first
 	return s, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -60,9 +61,11 @@ func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) 
 			s = after
 		}
 	}
+	crashpoint.Here("process-stop/ended")
 	if err := r.clear(ctx, dir, s); err != nil {
 		return err
 	}
+	crashpoint.Here("process-stop/cleared")
 	r.mu.Lock()
 	delete(r.nodes, id)
 	r.mu.Unlock()
