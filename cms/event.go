@@ -14,6 +14,8 @@ type Event struct {
 	Pod, Node, Host string
 	// Message is a sentence for a person.
 	Message string
+	// Cut is how many requests and connections were cut; of [EventNodeCut].
+	Cut int
 	// Tick is set for [EventTick] and [EventScaled].
 	Tick *Tick
 }
@@ -36,7 +38,9 @@ const (
 	EventNodeStarting      EventType = "node.starting"
 	EventNodeOnline        EventType = "node.online"
 	EventNodeDraining      EventType = "node.draining"
-	EventNodeHung          EventType = "node.hung" // it runs, and does not answer its probe
+	EventNodeDrained       EventType = "node.drained" // it has finished what it had
+	EventNodeCut           EventType = "node.cut"     // its drain's deadline passed, and it still had requests
+	EventNodeHung          EventType = "node.hung"    // it runs, and does not answer its probe
 	EventNodeFailed        EventType = "node.failed"
 	EventNodeGone          EventType = "node.gone"
 	EventRolloutStarted    EventType = "rollout.started"
@@ -56,3 +60,14 @@ const (
 	// what follows are not kept any more: it must read the state anew.
 	EventReset EventType = "reset"
 )
+
+// EventTypes returns every type of event.
+func EventTypes() []EventType {
+	return []EventType{
+		EventPodCreated, EventPodUpdated, EventPodPaused, EventPodResumed, EventPodDeleting, EventPodDeleted,
+		EventElasticityChanged, EventScaled, EventProblem, EventNodeRegistered, EventNodeStarting, EventNodeOnline,
+		EventNodeDraining, EventNodeDrained, EventNodeCut, EventNodeHung, EventNodeFailed, EventNodeGone, EventRolloutStarted,
+		EventRolloutStep, EventRolloutPaused, EventRolloutResumed, EventRolloutDone, EventRolloutRolledBack, EventImagePulling,
+		EventHostAdded, EventHostUpdated, EventHostRemoved, EventHostUnreachable, EventHostReachable, EventTick, EventReset,
+	}
+}

@@ -33,6 +33,7 @@ type loop struct {
 	status  atomic.Pointer[PodStatus]
 	series  *metrics.Series
 	ticks   *tickLog
+	acted   chan struct{} // closed when the loop has compared what it knows with the world once
 	done    chan struct{} // closed when the loop is over, and its pod gone or kept for the next manager
 	// editing is a token: who holds it may change the spec in several steps.
 	editing chan struct{}
@@ -116,6 +117,7 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		wakes:    make(chan struct{}, 1),
 		series:   metrics.NewSeries(m.cfg.History),
 		ticks:    newTickLog(),
+		acted:    make(chan struct{}),
 		done:     make(chan struct{}),
 		editing:  make(chan struct{}, 1),
 		changed:  make(chan struct{}),
@@ -192,6 +194,8 @@ func (l *loop) run(ctx context.Context) {
 	defer timer.Stop()
 	l.ctx = actx
 	l.act(actx)
+	l.publish()
+	close(l.acted)
 	for !l.finished {
 		var tick span
 		select {

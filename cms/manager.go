@@ -134,6 +134,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.mu.Unlock()
 	}
 	crashpoint.Here("adopt/loops")
+	for _, l := range m.loops() {
+		<-l.acted // what the status says is of now, not of when the store was written
+	}
 	close(m.ready)
 	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", time.Since(m.epoch))
 	<-ctx.Done()

@@ -201,7 +201,7 @@ func TestDrainDeadlineEndsTheWait(t *testing.T) {
 		past, _ := w.Events(0)
 		found := false
 		for _, e := range past {
-			found = found || e.Type == cms.EventProblem && e.Node == "n1"
+			found = found || e.Type == cms.EventNodeCut && e.Node == "n1" && e.Cut == 1
 		}
 		assert.True(t, found, "what was cut is told")
 	})

@@ -104,7 +104,16 @@ func (l *loop) inFlight(node string, after time.Time) metrics.Value {
 	if v == nil || v.err != nil || !v.begun.After(after) {
 		return metrics.Missing
 	}
-	sum := 0
+	return metrics.V(float64(l.lastInFlight(node)))
+}
+
+// lastInFlight returns the requests that a node had when the balancer answered
+// last.
+func (l *loop) lastInFlight(node string) (sum int) {
+	v := l.m.balancer.view.Load()
+	if v == nil {
+		return 0
+	}
 	for i := range l.rec.Spec.Fronts {
 		f, _ := v.stats.Front(l.rec.Spec.Fronts[i].Name)
 		for j := range f.Servers {
@@ -113,7 +122,7 @@ func (l *loop) inFlight(node string, after time.Time) metrics.Value {
 			}
 		}
 	}
-	return metrics.V(float64(sum))
+	return sum
 }
 
 // keptBoots is over how many starts the boot time is taken.

@@ -25,6 +25,7 @@ func (l *loop) publish() {
 		LastChange: l.lastMove,
 		Rollout:    l.rolloutStatus(time.Now()),
 		Revisions:  l.rec.Revisions,
+		Cut:        l.rec.Cut,
 	}
 	switch {
 	case l.rec.Deleting:
@@ -67,7 +68,7 @@ func (l *loop) converged() bool {
 		}
 	}
 	for i := range l.rec.Nodes {
-		if n := &l.rec.Nodes[i]; n.State == pod.StateOnline && l.stale(n) && !l.lost(n) {
+		if n := &l.rec.Nodes[i]; n.State == pod.StateOnline && (l.stale(n) || l.unseen(n)) && !l.lost(n) {
 			return false
 		}
 	}
@@ -79,6 +80,17 @@ func (l *loop) unsettled() bool {
 	return slices.ContainsFunc(l.rec.Nodes, func(n NodeRecord) bool {
 		return (n.State == pod.StateStarting || n.State == pod.StateDraining) && !l.lost(&n)
 	})
+}
+
+// unseen says that what is recorded of the node is from an earlier manager: its
+// host has not been observed since.
+func (l *loop) unseen(rec *NodeRecord) bool {
+	h := l.m.host(rec.Host)
+	if h == nil || !rec.State.Live() {
+		return false
+	}
+	v := h.view.Load()
+	return v == nil || !v.known
 }
 
 func (l *loop) nodeStatus(rec *NodeRecord) NodeStatus {
@@ -95,7 +107,9 @@ func (l *loop) nodeStatus(rec *NodeRecord) NodeStatus {
 		StartedAt: rec.StartedAt,
 		ReadyAt:   rec.ReadyAt,
 		Reason:    rec.Reason,
+		Unseen:    l.unseen(rec),
 		Memory:    run.memory,
+		Cut:       rec.Cut,
 	}
 	if rec.State == pod.StateOnline {
 		if cores, ok := l.builder.Cores(rec.Name).Get(); ok {
@@ -104,6 +118,9 @@ func (l *loop) nodeStatus(rec *NodeRecord) NodeStatus {
 	}
 	if rec.State == pod.StateOnline || rec.State == pod.StateDraining {
 		s.InFlight = l.inFlight(rec.Name, time.Time{})
+	}
+	if rec.State == pod.StateDraining {
+		s.DrainBy = rec.DrainBy
 	}
 	return s
 }

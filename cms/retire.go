@@ -66,10 +66,10 @@ func (l *loop) awaitIdle(rec *NodeRecord, run *nodeRun, now time.Time) {
 	}
 	if !now.Before(rec.DrainBy) {
 		run.idle = true
-		if n := l.inFlight(rec.Name, time.Time{}).Or(0); n > 0 {
-			l.log.Warn("drain deadline: requests are cut", "node", rec.Name, "in_flight", n)
-			l.m.events.emit(Event{Type: EventProblem, Pod: l.name, Node: rec.Name,
-				Message: fmt.Sprintf("node %s still had %.0f requests in flight at its drain deadline of %s; they were cut", rec.Name, n, l.rec.Spec.Drain)})
+		if n := l.lastInFlight(rec.Name); n > 0 {
+			l.cut(rec, n)
+		} else {
+			l.tellDrained(rec)
 		}
 		return
 	}
@@ -83,7 +83,39 @@ func (l *loop) awaitIdle(rec *NodeRecord, run *nodeRun, now time.Time) {
 	}
 	if n, ok := l.inFlight(rec.Name, run.drained).Get(); ok && n == 0 {
 		run.idle = true
+		l.tellDrained(rec)
 	}
+}
+
+func (l *loop) tellDrained(rec *NodeRecord) {
+	if rec.Cut > 0 {
+		return // by an earlier manager, and told then
+	}
+	l.m.events.emit(Event{Type: EventNodeDrained, Pod: l.name, Node: rec.Name, Host: rec.Host,
+		Message: fmt.Sprintf("node %s has finished what it had", rec.Name)})
+}
+
+// cut counts the n requests and connections that a node still has at its
+// deadline, before the balancer is told to let go of them.
+func (l *loop) cut(rec *NodeRecord, n int) {
+	count := func(r *PodRecord) {
+		r.Cut += uint64(n)
+		r.node(rec.Name).Cut += uint64(n)
+	}
+	if err := l.commit(func(r *PodRecord) error { count(r); return nil }); err != nil {
+		count(&l.rec) // saved with the next change
+		l.log.Error("record what was cut", "node", rec.Name, "error", err)
+	}
+	l.log.Warn("drain deadline: requests are cut", "node", rec.Name, "in_flight", n)
+	l.m.events.emit(Event{Type: EventNodeCut, Pod: l.name, Node: rec.Name, Host: rec.Host, Cut: n,
+		Message: fmt.Sprintf("node %s still had %s in flight at its drain deadline of %s; they were cut", rec.Name, requests(n), l.rec.Spec.Drain)})
+}
+
+func requests(n int) string {
+	if n == 1 {
+		return "1 request or connection"
+	}
+	return fmt.Sprintf("%d requests and connections", n)
 }
 
 // setLeaving tells the balancer's poller how many nodes wait to be idle.

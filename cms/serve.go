@@ -29,7 +29,10 @@ func (l *loop) servers(f Front) []balancer.Server {
 		}
 		switch {
 		case l.withheld(rec):
-			continue
+			if !l.hasServer(f.Name, rec.Name) {
+				continue
+			}
+			s.State = balancer.Drain // it had requests before this change, and finishes them
 		case rec.State == pod.StateOnline && l.rec.Paused:
 			s.State = balancer.Drain
 		case rec.State == pod.StateOnline:
@@ -42,6 +45,20 @@ func (l *loop) servers(f Front) []balancer.Server {
 	}
 	slices.SortFunc(want, func(a, b balancer.Server) int { return strings.Compare(a.Name, b.Name) })
 	return want
+}
+
+// hasServer says whether the balancer has the node behind a front, as far as is
+// known.
+func (l *loop) hasServer(front, node string) bool {
+	if servers, ok := l.applied[front]; ok {
+		return slices.ContainsFunc(servers, func(s balancer.Server) bool { return s.Name == node })
+	}
+	v := l.m.balancer.view.Load() // of an earlier manager
+	if v == nil {
+		return false
+	}
+	f, _ := v.stats.Front(front)
+	return slices.ContainsFunc(f.Servers, func(s balancer.ServerStats) bool { return s.Name == node })
 }
 
 // serving says whether the balancer knows the node, or may be learning of it

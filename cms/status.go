@@ -39,6 +39,9 @@ type PodStatus struct {
 	// it ran so far, as far as that is kept, oldest first.
 	Rollout   *RolloutStatus
 	Revisions []RevisionRecord
+	// Cut is how many requests and connections, such as WebSockets, were still in
+	// flight when the drain's deadline of their node passed, since the pod was made.
+	Cut uint64
 	// Problems says in sentences what is wrong now; empty when all is well.
 	Problems []string
 	// Converged says that what runs and takes requests is what should.
@@ -58,7 +61,12 @@ type NodeStatus struct {
 	InFlight        metrics.Value     // requests that it has now
 	CPU             metrics.Value     // fraction of its limit
 	Memory          metrics.Value     // bytes
+	DrainBy         time.Time         // when a draining node is stopped at the latest; zero for others
+	Cut             uint64            // requests and connections that it had when that time came
 	Reason          string            // why it is in this state, for a person
+	// Unseen says that its state is from the store: this manager has not observed
+	// its host yet.
+	Unseen bool
 }
 
 // Tick is one turn of a pod's loop.

@@ -76,6 +76,9 @@ type PodRecord struct {
 	// Serial is the number of the node that was named last by the manager.
 	Serial uint64
 	Nodes  []NodeRecord // in the order in which they were made
+	// Cut is how many requests and connections its nodes had when the deadline of
+	// their drain passed, over all nodes so far.
+	Cut uint64 `json:",omitempty"`
 	// PolicyMemory is what the policy of that kind marshalled.
 	PolicyMemory []byte `json:",omitempty"`
 }
@@ -93,5 +96,7 @@ type NodeRecord struct {
 	ReadyAt   time.Time         `json:",omitzero"` // when its probe passed
 	// DrainBy is when a draining node is stopped at the latest.
 	DrainBy time.Time `json:",omitzero"`
-	Reason  string    `json:",omitempty"` // why it is in this state, for a person
+	// Cut is how many requests and connections it had when that time came.
+	Cut    uint64 `json:",omitempty"`
+	Reason string `json:",omitempty"` // why it is in this state, for a person
 }

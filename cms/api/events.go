@@ -57,23 +57,11 @@ func (a *API) eventRoutes() {
 	})
 }
 
-// eventTypes are all types of events.
-func eventTypes() []cms.EventType {
-	return []cms.EventType{
-		cms.EventPodCreated, cms.EventPodUpdated, cms.EventPodPaused, cms.EventPodResumed, cms.EventPodDeleting, cms.EventPodDeleted,
-		cms.EventElasticityChanged, cms.EventScaled, cms.EventProblem,
-		cms.EventNodeRegistered, cms.EventNodeStarting, cms.EventNodeOnline, cms.EventNodeDraining, cms.EventNodeFailed, cms.EventNodeGone,
-		cms.EventImagePulling,
-		cms.EventHostAdded, cms.EventHostUpdated, cms.EventHostRemoved, cms.EventHostUnreachable, cms.EventHostReachable,
-		cms.EventTick, cms.EventReset,
-	}
-}
-
 // eventFilter returns which events the client wants. A reset concerns everybody.
 func (a *API) eventFilter(in *eventParams) (func(cms.Event) bool, error) {
 	types := map[cms.EventType]bool{}
 	var known []string
-	for _, t := range eventTypes() {
+	for _, t := range cms.EventTypes() {
 		known = append(known, string(t))
 		if family, _, ok := strings.Cut(string(t), "."); ok {
 			known = append(known, family)
@@ -86,7 +74,7 @@ func (a *API) eventFilter(in *eventParams) (func(cms.Event) bool, error) {
 		if !slices.Contains(known, name) {
 			f.Add("types", "use "+oneOf(known), "%.40q is unknown%s", name, didYouMean(name, known))
 		}
-		for _, t := range eventTypes() {
+		for _, t := range cms.EventTypes() {
 			if string(t) == name || strings.HasPrefix(string(t), name+".") {
 				types[t] = true
 			}

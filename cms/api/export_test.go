@@ -29,7 +29,6 @@ var (
 	MergePatch  = mergePatch
 	DidYouMean  = didYouMean
 	OperationAt = operationAt
-	EventTypes  = eventTypes
 	ParseObject = func(data []byte) (map[string]any, error) { return orNil(parseObject(data)) }
 )
 

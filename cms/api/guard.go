@@ -18,7 +18,8 @@ import (
 
 // guard wraps what every request goes through before it finds its route.
 func (a *API) guard(mux *http.ServeMux, routes []string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		w := &answered{ResponseWriter: out}
 		defer a.recoverFrom(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		a.boundBody(w, r)
@@ -44,7 +45,7 @@ func (a *API) guard(mux *http.ServeMux, routes []string) http.Handler {
 	})
 }
 
-func (a *API) recoverFrom(w http.ResponseWriter, r *http.Request) {
+func (a *API) recoverFrom(w *answered, r *http.Request) {
 	v := recover()
 	if v == nil {
 		return
@@ -53,6 +54,9 @@ func (a *API) recoverFrom(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the client has gone, or must see that the answer is broken off
 	}
 	a.log.ErrorContext(r.Context(), "request panicked", "method", r.Method, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+	if w.begun {
+		panic(http.ErrAbortHandler) // the client must see that something is missing
+	}
 	newProblem(http.StatusInternalServerError, "the server failed; its log says more").write(w, r)
 }
 

@@ -33,11 +33,17 @@ func (a *API) logRoute() {
 		if err != nil {
 			return nil, err
 		}
+		handedOn := false
+		defer func() {
+			if !handedOn { // also of a panic: Close waits for the end
+				end()
+			}
+		}()
 		logs, err := a.m.Logs(ctx, in.Pod, in.Node, pod.LogOptions{Tail: in.Tail, Follow: in.Follow})
 		if err != nil {
-			end()
 			return nil, a.explainNode(err, in.Pod, in.Node)
 		}
+		handedOn = true
 		return &raw{Body: func(c huma.Context) {
 			defer end()
 			_, w := humago.Unwrap(c)

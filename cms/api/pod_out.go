@@ -20,6 +20,7 @@ func Pod(s cms.PodStatus) wire.Pod {
 		Revision:   s.Revision,
 		Converged:  s.Converged,
 		Nodes:      countNodes(s.Nodes),
+		Cut:        s.Cut,
 		Problems:   notNil(s.Problems),
 		Elasticity: elasticitySettings(s.Elasticity),
 		Rollout:    rollout(s),
@@ -133,6 +134,10 @@ func front(f cms.Front, p pod.Probe) wire.Front {
 func countNodes(nodes []cms.NodeStatus) wire.NodeCounts {
 	var c wire.NodeCounts
 	for _, n := range nodes {
+		if n.Unseen {
+			c.Unseen++
+			continue
+		}
 		switch n.State {
 		case pod.StateNew:
 			c.New++
@@ -157,6 +162,9 @@ func Node(n cms.NodeStatus) wire.Node {
 	if endpoints == nil {
 		endpoints = map[string]string{}
 	}
+	if n.Unseen {
+		n.Reason = "not seen yet since the server started: host " + n.Host + " has not answered"
+	}
 	return wire.Node{
 		Name: n.Name, Pod: n.Pod, Host: n.Host,
 		State:     n.State.String(),
@@ -167,7 +175,8 @@ func Node(n cms.NodeStatus) wire.Node {
 		InFlight: value(n.InFlight),
 		CPU:      value(n.CPU),
 		Memory:   value(n.Memory),
-		Reason:   n.Reason,
+		DrainBy:  n.DrainBy, Cut: n.Cut,
+		Reason: n.Reason,
 	}
 }
 

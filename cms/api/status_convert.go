@@ -45,7 +45,7 @@ func decision(d elastic.Decision) wire.Decision {
 // Sample returns what was measured of a pod as users see it.
 func Sample(s metrics.Sample) wire.Sample {
 	return wire.Sample{
-		At: s.At, Want: s.Want, Nodes: wire.NodeCounts(s.Nodes),
+		At: s.At, Want: s.Want, Nodes: wire.NodeCounts{New: s.Nodes.New, Starting: s.Nodes.Starting, Online: s.Nodes.Online, Standby: s.Nodes.Standby, Draining: s.Nodes.Draining, Failed: s.Nodes.Failed},
 		CPU: value(s.CPU), Memory: value(s.Memory), InFlight: value(s.InFlight), Waiting: value(s.Waiting),
 		Rate: value(s.Rate), Errors: value(s.Errors), P50: value(s.P50), P95: value(s.P95), P99: value(s.P99),
 	}
@@ -88,7 +88,7 @@ func Cluster(s cms.ClusterStatus, version string) wire.Cluster {
 
 // Event returns an event as users see it.
 func Event(e cms.Event) wire.Event {
-	out := wire.Event{ID: e.ID, At: e.At, Type: string(e.Type), Pod: e.Pod, Node: e.Node, Host: e.Host, Message: e.Message}
+	out := wire.Event{ID: e.ID, At: e.At, Type: string(e.Type), Pod: e.Pod, Node: e.Node, Host: e.Host, Message: e.Message, Cut: e.Cut}
 	if e.Tick != nil {
 		t := Tick(*e.Tick)
 		out.Tick = &t

@@ -125,15 +125,19 @@ func TestEventsBeginWhereAsked(t *testing.T) {
 
 func TestEventTypes(t *testing.T) {
 	for _, c := range []struct{ query, want string }{
-		{"", "pod.scaled node.online reset future.thing"},
-		{"?ticks=true", "pod.scaled node.online tick reset future.thing"},
-		{"?types=node", "node.online reset"},
+		{"", "pod.scaled node.online reset rollout.step node.hung node.cut future.thing"},
+		{"?ticks=true", "pod.scaled node.online tick reset rollout.step node.hung node.cut future.thing"},
+		{"?types=node", "node.online reset node.hung node.cut"},
 		{"?types=pod.scaled,tick", "pod.scaled tick reset"},
 		{"?types=host", "reset"},
+		{"?types=rollout", "reset rollout.step"},
+		{"?types=node.hung,node.cut", "reset node.hung node.cut"},
 	} {
 		a := newAPI(t, newFake())
 		a.SetSubscribe(func(uint64, int) api.Subscription {
-			s := newStream(cms.Event{ID: 1, Type: cms.EventScaled}, cms.Event{ID: 2, Type: cms.EventNodeOnline}, cms.Event{Type: cms.EventTick}, cms.Event{ID: 3, Type: cms.EventReset}, cms.Event{ID: 4, Type: "future.thing"})
+			s := newStream(cms.Event{ID: 1, Type: cms.EventScaled}, cms.Event{ID: 2, Type: cms.EventNodeOnline}, cms.Event{Type: cms.EventTick}, cms.Event{ID: 3, Type: cms.EventReset},
+				cms.Event{ID: 4, Type: cms.EventRolloutStep}, cms.Event{ID: 5, Type: cms.EventNodeHung}, cms.Event{ID: 6, Type: cms.EventNodeCut, Cut: 2},
+				cms.Event{ID: 7, Type: "future.thing"})
 			s.end <- cms.ErrNotRunning
 			return s
 		})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
 )
 
@@ -24,7 +25,7 @@ type Webhooks interface {
 // EventTypeNames returns the names of all types of events.
 func EventTypeNames() []string {
 	var out []string
-	for _, t := range eventTypes() {
+	for _, t := range cms.EventTypes() {
 		out = append(out, string(t))
 	}
 	return out

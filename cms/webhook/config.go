@@ -131,10 +131,10 @@ type Target struct {
 }
 
 // DefaultTypes are the types that a target gets which names none: what changes
-// the number of nodes, what fails, and how roll-outs go.
+// the number of nodes, what fails or is cut, and how roll-outs go.
 func DefaultTypes() []string {
 	return []string{
-		string(cms.EventScaled), string(cms.EventProblem), string(cms.EventNodeFailed),
+		string(cms.EventScaled), string(cms.EventProblem), string(cms.EventNodeFailed), string(cms.EventNodeCut),
 		string(cms.EventHostUnreachable), string(cms.EventHostReachable), familyRollout,
 	}
 }

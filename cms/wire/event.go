@@ -11,6 +11,7 @@ type Event struct {
 	Node    string    `json:"node,omitempty" doc:"The node that it is about."`
 	Host    string    `json:"host,omitempty" doc:"The host that it is about."`
 	Message string    `json:"message,omitempty" doc:"A sentence for a person."`
+	Cut     int       `json:"cut,omitempty" doc:"Requests and connections that were cut; of type \"node.cut\"."`
 	Tick    *Tick     `json:"tick,omitempty" doc:"Of types \"tick\" and \"pod.scaled\"."`
 }
 

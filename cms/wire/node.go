@@ -17,6 +17,8 @@ type Node struct {
 	InFlight  *float64          `json:"in_flight" doc:"Requests that it has now; null where not measured."`
 	CPU       *float64          `json:"cpu" doc:"Fraction of its CPU limit; null where not measured."`
 	Memory    *float64          `json:"memory" doc:"Bytes; null where not measured."`
+	DrainBy   time.Time         `json:"drain_by,omitzero" doc:"When a draining node is stopped at the latest; absent for others."`
+	Cut       uint64            `json:"cut,omitempty" doc:"Requests and connections that it had when that time came."`
 	Reason    string            `json:"reason" doc:"Why it is in this state."`
 }
 
@@ -33,4 +35,5 @@ type NodeCounts struct {
 	Standby  int `json:"standby" doc:"Frozen, ready to be thawed."`
 	Draining int `json:"draining" doc:"Finish what they have."`
 	Failed   int `json:"failed" doc:"Ended, or did not become ready."`
+	Unseen   int `json:"unseen,omitempty" doc:"In none of these: launched before the server started, on a host that it has not reached yet."`
 }

@@ -105,6 +105,7 @@ type PodStatus struct {
 	Revision   string     `json:"revision" doc:"Identifies workload and limits of nodes started now."`
 	Converged  bool       `json:"converged" doc:"What runs and takes requests is what should."`
 	Nodes      NodeCounts `json:"nodes" doc:"How many nodes are in each state."`
+	Cut        uint64     `json:"cut" doc:"Requests and connections, such as WebSockets, that nodes still had when the deadline of their drain passed, since the pod was made."`
 	Problems   []string   `json:"problems" doc:"What is wrong now, in sentences."`
 	Reason     string     `json:"reason,omitempty" doc:"The sentence of the last decision."`
 	Elasticity Elasticity `json:"elasticity" doc:"To change it, write to /v1/pods/{pod}/elasticity."`

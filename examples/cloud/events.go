@@ -65,14 +65,7 @@ without losing an event. With -o json each line is one event.`,
 // eventTypes are the types of events, and the families of them.
 func eventTypes() []cobra.Completion {
 	var all []cobra.Completion
-	for _, t := range []cms.EventType{
-		cms.EventPodCreated, cms.EventPodUpdated, cms.EventPodPaused, cms.EventPodResumed, cms.EventPodDeleting, cms.EventPodDeleted,
-		cms.EventElasticityChanged, cms.EventScaled, cms.EventProblem,
-		cms.EventNodeRegistered, cms.EventNodeStarting, cms.EventNodeOnline, cms.EventNodeDraining, cms.EventNodeHung, cms.EventNodeFailed, cms.EventNodeGone,
-		cms.EventRolloutStarted, cms.EventRolloutStep, cms.EventRolloutPaused, cms.EventRolloutResumed, cms.EventRolloutDone, cms.EventRolloutRolledBack,
-		cms.EventImagePulling,
-		cms.EventHostAdded, cms.EventHostUpdated, cms.EventHostRemoved, cms.EventHostUnreachable, cms.EventHostReachable, cms.EventTick, cms.EventReset,
-	} {
+	for _, t := range cms.EventTypes() {
 		all = append(all, string(t))
 	}
 	for _, family := range []string{"pod", "node", "rollout", "image", "host"} {

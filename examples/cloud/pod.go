@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -133,6 +134,9 @@ func (a *app) describePod(p wire.Pod) error {
 	}
 	if m := s.Sample; m != nil {
 		rows = append(rows, [2]string{"Measured", measured(*m)})
+	}
+	if s.Cut > 0 {
+		rows = append(rows, [2]string{"Cut", strconv.FormatUint(s.Cut, 10) + " requests and connections" + " at the deadline of a node's drain"})
 	}
 	for _, problem := range s.Problems {
 		rows = append(rows, [2]string{"Problem", problem})

@@ -84,7 +84,7 @@ func countsText(s wire.PodStatus) string {
 	for _, x := range []struct {
 		count int
 		state string
-	}{{n.Online, "online"}, {n.Starting, "starting"}, {n.Draining, "draining"}, {n.New, "new"}, {n.Standby, "standby"}, {n.Failed, "failed"}} {
+	}{{n.Online, "online"}, {n.Starting, "starting"}, {n.Draining, "draining"}, {n.New, "new"}, {n.Standby, "standby"}, {n.Failed, "failed"}, {n.Unseen, "not seen yet"}} {
 		if x.count > 0 {
 			texts = append(texts, strconv.Itoa(x.count)+" "+x.state)
 		}

@@ -14,7 +14,7 @@ type descriptions struct {
 	podCPU, podMemory                               *prometheus.Desc
 	podInFlight, podWaiting, podTime                *prometheus.Desc
 	podRequests, podErrors, podSampled              *prometheus.Desc
-	podProblems                                     *prometheus.Desc
+	podProblems, podCut                             *prometheus.Desc
 
 	balancerReachable           *prometheus.Desc
 	frontRequests, frontErrors  *prometheus.Desc
@@ -46,6 +46,7 @@ func describe(ns string) *descriptions {
 	d.podTime = add("pod_response_time_seconds", "Quantile q of response times over about the last ten seconds.", "pod", "q")
 	d.podRequests = add("pod_requests_total", "Requests that the pod's fronts have taken.", "pod")
 	d.podErrors = add("pod_request_errors_total", "Requests that failed: answered with a 5xx status, or not answered.", "pod")
+	d.podCut = add("pod_cut_requests_total", "Requests and connections, such as WebSockets, that nodes still had when the deadline of their drain passed.", "pod")
 	d.podSampled = add("pod_sample_timestamp_seconds", "When the pod was last measured, in seconds since 1970.", "pod")
 	d.podProblems = add("pod_problems", "Things that are wrong with the pod now; the API says which.", "pod")
 
@@ -75,6 +76,7 @@ func (c *collector) pod(p *Pod) {
 	d, s := c.descs, &p.Sample
 	c.counter(d.podRequests, p.Requests, p.Name)
 	c.counter(d.podErrors, p.Errors, p.Name)
+	c.counter(d.podCut, metrics.V(float64(p.Cut)), p.Name)
 	c.gauge(d.podElastic, flag(p.Elastic), p.Name)
 	c.gauge(d.podProblems, count(p.Problems), p.Name)
 	if p.Elastic {

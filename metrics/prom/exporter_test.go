@@ -33,7 +33,7 @@ func fullState() prom.State {
 				At: time.Unix(1_700_000_000, 250e6), Want: 4, Nodes: metrics.Nodes{Starting: 1, Online: 3, Draining: 2, Failed: 5, New: 6, Standby: 7},
 				CPU: v(0.91), Memory: v(0.5), InFlight: v(12), Waiting: v(2), Rate: v(100), Errors: v(1), P50: v(0.01), P95: v(0.05), P99: v(0.2),
 			},
-			Requests: v(12345), Errors: v(6), Elastic: true, Min: 1, Max: 6, Problems: 2,
+			Requests: v(12345), Errors: v(6), Elastic: true, Min: 1, Max: 6, Problems: 2, Cut: 3,
 		}},
 		Balancer: &prom.Balancer{Reachable: true, Fronts: []prom.Front{{
 			Name: "web-http", Pod: "web", Requests: v(12345), Errors: v(6), InFlight: v(12), Waiting: v(2), Ready: 3, Draining: 2, Down: 1,
@@ -97,6 +97,9 @@ elastipod_pod_requests_total{pod="web"} 12345
 # HELP elastipod_pod_request_errors_total Requests that failed: answered with a 5xx status, or not answered.
 # TYPE elastipod_pod_request_errors_total counter
 elastipod_pod_request_errors_total{pod="web"} 6
+# HELP elastipod_pod_cut_requests_total Requests and connections, such as WebSockets, that nodes still had when the deadline of their drain passed.
+# TYPE elastipod_pod_cut_requests_total counter
+elastipod_pod_cut_requests_total{pod="web"} 3
 # HELP elastipod_pod_sample_timestamp_seconds When the pod was last measured, in seconds since 1970.
 # TYPE elastipod_pod_sample_timestamp_seconds gauge
 elastipod_pod_sample_timestamp_seconds{pod="web"} 1.70000000025e+09

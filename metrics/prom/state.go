@@ -23,6 +23,9 @@ type Pod struct {
 	// Elastic says that a policy decides, within Min and Max.
 	Elastic  bool
 	Min, Max int
+	// Cut is how many requests and connections were cut at the deadline of a
+	// drain so far.
+	Cut uint64
 	// Problems is how many things are wrong with it now.
 	Problems int
 }

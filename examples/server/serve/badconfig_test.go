@@ -182,3 +182,14 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		assert.Contains(t, stderr, w)
 	}
 }
+
+// Tokens that cannot be read are the one fault: they are not missing.
+func TestUnreadableTokensAreTheOnlyFault(t *testing.T) {
+	for _, config := range []string{"token_file: /no/tokens", "tokens: [{name: a, role: viewer, file: /no/secret}]"} {
+		file := filepath.Join(t.TempDir(), "server.yaml")
+		require.NoError(t, os.WriteFile(file, []byte("insecure: false\n"+config+"\n"), 0o600))
+		_, _, stderr := check(t, "", "--config", file, "--listen", "0.0.0.0:3000")
+		assert.Contains(t, stderr, "no such file")
+		assert.Contains(t, stderr, "can be reached from other machines; set TLS (--tls-cert and --tls-key), or accept")
+	}
+}

@@ -19,6 +19,7 @@ func (sv *server) metrics() prom.State {
 		m := prom.Pod{
 			Name: p.Spec.Name, Sample: p.Sample,
 			Elastic: p.Elasticity.Enabled, Min: p.Elasticity.Min, Max: p.Elasticity.Max,
+			Cut:      p.Cut,
 			Problems: len(p.Problems),
 		}
 		var requests, failed uint64

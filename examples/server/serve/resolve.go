@@ -149,7 +149,7 @@ func (r *resolver) resolve() settings {
 	r.resolveLog(&s)
 	r.resolveBounds(&s)
 	r.resolveTLS(&s)
-	s.tokens = r.tokens()
+	s.tokens, s.namesTokens = r.tokens(), len(r.cfg.Tokens) > 0 || r.cfg.TokenFile != ""
 	s.webhooks, s.auditFile = r.webhooks(), r.path("audit.file", r.cfg.Audit.File)
 	s.tracing = r.tracing()
 	r.checkOrigins()
@@ -258,7 +258,7 @@ func (r *resolver) checkListen(s *settings) {
 // unguarded says what an API lacks that other machines may reach.
 func (s *settings) unguarded() string {
 	var missing []string
-	if len(s.tokens) == 0 && !s.insecure {
+	if len(s.tokens) == 0 && !s.namesTokens && !s.insecure {
 		missing = append(missing, "a token (--token-file)")
 	}
 	if s.tlsCert == "" && !s.insecure {

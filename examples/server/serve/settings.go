@@ -34,6 +34,7 @@ type settings struct {
 
 	tlsCert, tlsKey              string // both or none
 	tokens                       []api.Token
+	namesTokens                  bool // also where they could not be read
 	allowedHosts, allowedOrigins []string
 	insecure                     bool
 	webhooks                     []webhook.Target
