@@ -268,3 +268,32 @@ func TestFrontThatCannotBeRemovedIsNotMissedOnceItIsWantedAgain(t *testing.T) {
 		w.assertConsistent()
 	})
 }
+
+// A front that is being set, because the last rollout changed how it is checked,
+// goes when an update removes it meanwhile.
+func TestFrontThatIsRemovedWhileItIsSetIsGone(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.balancer.Delay(balancertest.Apply, time.Second)
+		two := spec()
+		second := two.Fronts[0]
+		two.Fronts[0].Name = "first"
+		second.Name, second.Listen = "second", "127.0.0.1:5101"
+		two.Fronts = append(two.Fronts, second)
+		_, err := w.CreatePod(t.Context(), two)
+		require.NoError(t, err)
+		w.converge()
+		changed := two.Clone()
+		changed.Workload.Env = map[string]string{"VERSION": "2"}
+		_, err = w.UpdatePod(t.Context(), changed) // the rollout of no nodes is over at once
+		require.NoError(t, err)
+		time.Sleep(500 * time.Millisecond) // servers are applied to the first front
+		one := changed.Clone()
+		one.Fronts = one.Fronts[:1]
+		_, err = w.UpdatePod(t.Context(), one)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"first"}, w.balancer.Fronts(), "once the update has answered")
+		w.converge()
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"first"}, w.balancer.Fronts())
+	})
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +17,8 @@ import (
 	"github.com/elastipod/elastipod/balancer/balancertest"
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/internal/invariant"
+	"github.com/elastipod/elastipod/internal/invariant/fakes"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
@@ -275,20 +276,9 @@ func (w *world) restartMayFail() {
 // served returns every server of every front, with the front as its pod.
 func (m *model) served() []pod.NodeID {
 	var out []pod.NodeID
-	for _, f := range m.fronts() {
+	for _, f := range m.w.balancer.Fronts() {
 		for _, s := range m.w.balancer.Servers(f) {
 			out = append(out, pod.NodeID{Pod: f, Name: s.Name})
-		}
-	}
-	return out
-}
-
-// fronts returns the names that fronts may have and that are there.
-func (m *model) fronts() []string {
-	var out []string
-	for _, f := range []string{"p0-0", "p0-1", "p1-0", "p1-1", "p2-0", "p2-1", "shared-0", "shared-1"} {
-		if _, ok := m.w.balancer.Front(f); ok {
-			out = append(out, f)
 		}
 	}
 	return out
@@ -338,95 +328,11 @@ func (m *model) settle() {
 	}
 }
 
-// check is the one invariant: everybody tells the same.
+// check: everybody tells the same, and nothing was cut without a word.
 func (m *model) check() {
 	w := m.w
-	stored := w.store.State()
-	shown := w.Pods()
-	if len(stored.Pods) != len(shown) {
-		m.failf("%d pods stored, %d shown", len(stored.Pods), len(shown))
-		return
-	}
-	fronts := map[string]bool{}
-	shouldRun := map[string]map[pod.NodeID]bool{}
-	held := map[string]pod.Resources{}
-	for i, p := range shown {
-		rec, name := stored.Pods[i], p.Spec.Name
-		if p.State == cms.PodDeleting {
-			m.failf("pod %s is still there: %v", name, p.Problems)
-		}
-		if rec.Want != p.Want || len(rec.Nodes) != len(p.Nodes) || rec.Spec.Name != name {
-			m.failf("pod %s: stored %+v, shown %+v", name, rec, p)
-			return
-		}
-		e := p.Elasticity
-		if e.Enabled && p.State == cms.PodActive && (p.Want < e.Min || p.Want > e.Max) {
-			m.failf("pod %s wants %d, outside of %d..%d", name, p.Want, e.Min, e.Max)
-		}
-		if p.Want > p.Spec.MaxNodes {
-			m.failf("pod %s wants %d of at most %d", name, p.Want, p.Spec.MaxNodes)
-		}
-		crowded := slices.ContainsFunc(p.Problems, func(s string) bool { return strings.Contains(s, "no room") })
-		if r := p.Rollout; r != nil && !crowded && (!r.State.Over() || r.State == cms.RolloutDone && r.To != p.Revision || r.State == cms.RolloutRolledBack && r.From != p.Revision) {
-			m.failf("pod %s runs %s; its rollout is %+v", name, p.Revision, r)
-		}
-		if !p.Converged && !crowded || len(p.Problems) > 0 && !crowded {
-			m.failf("pod %s has not converged: %v\n%+v", name, p.Problems, p)
-		}
-		for _, n := range p.Nodes {
-			switch n.State {
-			case pod.StateOnline:
-				if shouldRun[n.Host] == nil {
-					shouldRun[n.Host] = map[pod.NodeID]bool{}
-				}
-				shouldRun[n.Host][pod.NodeID{Pod: name, Name: n.Name}] = true
-				r := held[n.Host]
-				held[n.Host] = pod.Resources{CPU: r.CPU + p.Spec.Limits.CPU, Memory: r.Memory + p.Spec.Limits.Memory}
-			case pod.StateNew, pod.StateFailed:
-			default:
-				m.failf("node %s/%s is still %s", name, n.Name, n.State)
-			}
-		}
-		for _, f := range p.Spec.Fronts {
-			fronts[f.Name] = true
-			there, _ := w.balancer.Front(f.Name)
-			if there.Listen != f.Listen {
-				m.failf("front %s listens on %q, not %s", f.Name, there.Listen, f.Listen)
-			}
-			state := balancer.Ready
-			if p.State == cms.PodPaused {
-				state = balancer.Drain
-			}
-			var have []string
-			for _, s := range w.balancer.Servers(f.Name) {
-				if s.WithDefaults().State == state {
-					have = append(have, s.Name)
-				}
-			}
-			slices.Sort(have)
-			if want := names(p, pod.StateOnline); !slices.Equal(have, want) {
-				m.failf("front %s has %v, not %v", f.Name, have, want)
-			}
-		}
-	}
-	for _, f := range m.fronts() {
-		if !fronts[f] {
-			m.failf("front %s is nobody's", f)
-		}
-	}
-	for name, h := range w.hosts {
-		for _, n := range h.Nodes() {
-			if n.Phase != pod.PhaseRunning || !shouldRun[name][n.ID] {
-				m.failf("node %s is %s on host %s and should not be", n.ID, n.Phase, name)
-			}
-			delete(shouldRun[name], n.ID)
-		}
-		if len(shouldRun[name]) > 0 {
-			m.failf("%v do not run on host %s", slices.Collect(maps.Keys(shouldRun[name])), name)
-		}
-		if s, err := w.Host(name); err == nil && (s.Reserved.Memory != held[name].Memory || s.Draining && s.Nodes == 0) {
-			m.failf("host %s: reserved %+v, held %+v, draining %t", name, s.Reserved, held[name], s.Draining)
-		}
+	if err := invariant.Check(fakes.World{Manager: w.Manager, Hosts: w.hosts, Balancer: w.balancer, Store: w.store}.View(true)); err != nil {
+		m.failf("%v", err)
 	}
 	if !m.mayCut && w.balancer.Cut() > 0 && !m.cutWasTold() {
 		m.failf("%d requests were cut", w.balancer.Cut())

@@ -85,11 +85,25 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 		set     bool // the front itself first
 	}
 	var changes []change
+	waiting, token := false, false
 	for _, f := range l.rec.frontsNow() {
-		want := l.servers(f)
-		if have, ok := l.applied[f.Name]; !ok || !slices.Equal(have, want) || l.unset[f.Name] {
-			changes = append(changes, change{f, want, l.unset[f.Name]})
+		want, set := l.servers(f), l.unset[f.Name]
+		if have, ok := l.applied[f.Name]; ok && slices.Equal(have, want) && !set {
+			continue
 		}
+		if set && !token {
+			// Who changes the fronts removes some of them: one that is set at the
+			// same time would stay for ever.
+			token = l.tryEdit()
+		}
+		if set && !token {
+			waiting = true
+			continue
+		}
+		changes = append(changes, change{f, want, set})
+	}
+	if waiting && len(changes) == 0 {
+		return // until the fronts are changed
 	}
 	if len(changes) == 0 {
 		l.serveTry.reset()
@@ -107,40 +121,43 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 	crashpoint.Here("serve/decided")
 	ctx = below(ctx, l.servingCause())
 	l.action(func() func() {
-		var errs []error
-		made := map[string][]balancer.Server{}
-		for _, c := range changes {
-			if err := l.apply(ctx, c.front, c.servers, c.set); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			made[c.front.Name] = c.servers
+		errs := make([]error, len(changes))
+		for i, c := range changes {
+			errs[i] = l.apply(ctx, c.front, c.servers, c.set)
 		}
 		crashpoint.Here("serve/applied")
 		return func() {
-			for _, c := range changes {
+			for i, c := range changes {
 				name := c.front.Name
-				switch servers, ok := made[name]; {
+				switch {
 				case !named(l.rec.Spec.Fronts, name): // removed meanwhile
+					errs[i] = nil
 					if _, there := l.surplus[name]; !there {
 						delete(l.applied, name)
 					}
-				case !ok || !slices.Contains(l.rec.frontsNow(), c.front):
+				case errors.Is(errs[i], balancer.ErrNoFront) && !c.set: // the balancer lost it
+					errs[i] = nil
+					l.unset[name] = true
+					l.distrust(name)
+				case errs[i] != nil || !slices.Contains(l.rec.frontsNow(), c.front):
 					l.distrust(name)
 				default:
-					l.applied[name] = servers
+					l.applied[name] = c.servers
 					if c.set {
 						delete(l.unset, name)
 					}
 				}
+			}
+			if token {
+				l.edited()
 			}
 			l.served(errors.Join(errs...))
 		}
 	})
 }
 
-// apply sets the servers of a front, and the front itself where the balancer
-// lost it or set says so.
+// apply sets the servers of a front, and first the front itself where set says
+// so.
 func (l *loop) apply(ctx context.Context, f Front, servers []balancer.Server, set bool) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
@@ -149,14 +166,7 @@ func (l *loop) apply(ctx context.Context, f Front, servers []balancer.Server, se
 			return fmt.Errorf("set front %s: %w", f.Name, err)
 		}
 	}
-	err := l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
-	still := func(other Front) bool { return other.Name == f.Name && other.Listen == f.Listen }
-	if errors.Is(err, balancer.ErrNoFront) && slices.ContainsFunc(l.status.Load().Spec.Fronts, still) {
-		if err = l.m.cfg.Balancer.SetFront(ctx, f.Front); err == nil {
-			err = l.m.cfg.Balancer.Apply(ctx, f.Name, servers)
-		}
-	}
-	if err != nil {
+	if err := l.m.cfg.Balancer.Apply(ctx, f.Name, servers); err != nil {
 		return fmt.Errorf("front %s: %w", f.Name, err)
 	}
 	return nil

@@ -145,6 +145,13 @@ func (f *Fake) Front(name string) (balancer.Front, bool) {
 	return fr.front, true
 }
 
+// Fronts returns the names of all fronts, sorted.
+func (f *Fake) Fronts() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.world.fronts))
+}
+
 // Servers returns the servers of the front, by name, defaults filled in.
 func (f *Fake) Servers(front string) []balancer.Server {
 	f.mu.Lock()

@@ -84,6 +84,7 @@ func TestServerStoppedAndKilledUnderLoad(t *testing.T) {
 	srv.eventually("the removal is finished", 40*time.Second, func() bool { return srv.pod("web").Status.Converged })
 	assert.Equal(t, nodes, srv.online("web"))
 	require.NoError(t, web.checkLossless(wait()))
+	srv.checkInvariants()
 
 	cli, err := srv.stack.engine.Client()
 	require.NoError(t, err)
@@ -115,6 +116,8 @@ func TestStopNodesLeavesNothingAndComesBack(t *testing.T) {
 			srv.run()
 			srv.eventually("two nodes again", 30*time.Second, func() bool { return len(srv.online("web")) == 2 && srv.pod("web").Status.Converged })
 			assert.Equal(t, 200, status(t, "GET", web.url+"/"))
+			srv.checkInvariants()
+			assert.Len(t, *srv.view().Hosts[0].Running, 2, "the check looks at what runs")
 		})
 	}
 }
