@@ -53,6 +53,7 @@ type Extras struct {
 	Watcher  Watcher  // events sooner than a poll
 	Preparer Preparer // pulls images
 	Logger   Logger   // output of nodes
+	Salvager Salvager // tells what a manager left that lost its store
 }
 
 // Watcher tells of events sooner than a poll would.
@@ -117,6 +118,36 @@ type LogOptions struct {
 	Follow bool // go on with what is written from then on
 }
 
+// MaxSettings is the most bytes that [StartRequest].Settings may hold.
+const MaxSettings = 16 << 10
+
+// Salvager finds what another manager of the same cluster name left on a host,
+// so that one whose store was lost can begin where it ended. A runtime that is
+// opened with the found cluster's id then looks after these nodes as its own;
+// nothing is done to them.
+type Salvager interface {
+	// Salvage returns the nodes on the host that carry our cluster's name and
+	// another id, running or ended, sorted by cluster id, pod and name; none is
+	// no error. It changes nothing.
+	Salvage(ctx context.Context) ([]Salvaged, error)
+}
+
+// Salvaged is a node of another manager, with what its host knows of how it was
+// started. What cannot be read back from the host is in Settings.
+type Salvaged struct {
+	ClusterID string // of the manager that started it
+	Node      Node   // as that one would observe it, without usage
+	Settings  string // as it was given to Start; empty where nothing was
+	// Entrypoint and Command are what the node runs: as they were given, or
+	// those of the image where none was.
+	Entrypoint []string
+	Command    []string
+	// Env is the environment that it was started with: what was given, the
+	// image's and the runtime's own. It is nil where it cannot be read, such as
+	// that of a process that has ended.
+	Env map[string]string
+}
+
 // Cluster identifies whose nodes a runtime looks after.
 type Cluster struct {
 	Name string // chosen by a person; two clusters may share a host under two names
@@ -140,6 +171,10 @@ type StartRequest struct {
 	Limits   Limits   // complete: defaults are filled in
 	// Secrets holds the content of each secret of the workload by its name.
 	Secrets map[string]SecretValue
+	// Settings is kept with the node as it is, for a [Salvager] to give back: at
+	// most [MaxSettings] bytes of valid UTF-8, and nothing secret, as everybody
+	// who may look at the node sees it.
+	Settings string
 }
 
 // SecretValue is the content of a secret. It never prints itself.

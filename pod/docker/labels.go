@@ -20,6 +20,8 @@ const (
 	LabelRevision  = "io.elastipod.revision"
 	// LabelPorts keeps the names of a node's ports, as "admin=9090,http=8080".
 	LabelPorts = "io.elastipod.ports"
+	// LabelSettings keeps what a [pod.Salvager] gives back; nothing secret.
+	LabelSettings = "io.elastipod.settings"
 )
 
 // KindNode is the value of [LabelKind] on nodes.
@@ -30,7 +32,7 @@ func (r *Runtime) labels(req pod.StartRequest) map[string]string {
 	for _, name := range slices.Sorted(maps.Keys(req.Workload.Ports)) {
 		ports = append(ports, name+"="+strconv.Itoa(req.Workload.Ports[name]))
 	}
-	return map[string]string{
+	labels := map[string]string{
 		LabelCluster:   r.cluster.Name,
 		LabelClusterID: r.cluster.ID,
 		LabelKind:      KindNode,
@@ -39,6 +41,10 @@ func (r *Runtime) labels(req pod.StartRequest) map[string]string {
 		LabelRevision:  req.Revision,
 		LabelPorts:     strings.Join(ports, ","),
 	}
+	if req.Settings != "" {
+		labels[LabelSettings] = req.Settings
+	}
+	return labels
 }
 
 // containerName is the one name that a node's container can have, so that the

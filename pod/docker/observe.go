@@ -90,9 +90,7 @@ func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
 
 // list returns the containers of our cluster, or [pod.ErrForeign].
 func (r *Runtime) list(ctx context.Context) ([]container.Summary, error) {
-	list, err := r.api.ContainerList(ctx, container.ListOptions{
-		All: true, Filters: filters.NewArgs(filters.Arg("label", LabelCluster+"="+r.cluster.Name)),
-	})
+	list, err := r.named(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +103,13 @@ func (r *Runtime) list(ctx context.Context) ([]container.Summary, error) {
 	defer r.mu.Unlock()
 	r.checked = time.Now()
 	return list, nil
+}
+
+// named returns the containers of every cluster of our name.
+func (r *Runtime) named(ctx context.Context) ([]container.Summary, error) {
+	return r.api.ContainerList(ctx, container.ListOptions{
+		All: true, Filters: filters.NewArgs(filters.Arg("label", LabelCluster+"="+r.cluster.Name)),
+	})
 }
 
 // prune forgets containers that are gone.

@@ -20,7 +20,7 @@ const oldestAPI = "1.41"
 var errClosed = errors.New("docker: runtime is closed")
 
 // Runtime is a [pod.Runtime] whose nodes are containers of one Docker Engine.
-// It also is a [pod.Watcher], [pod.Preparer] and [pod.Logger].
+// It also is a [pod.Watcher], [pod.Preparer], [pod.Logger] and [pod.Salvager].
 type Runtime struct {
 	cluster pod.Cluster
 	host    pod.Host
@@ -52,6 +52,7 @@ var _ interface {
 	pod.Watcher
 	pod.Preparer
 	pod.Logger
+	pod.Salvager
 } = (*Runtime)(nil)
 
 // New returns a runtime for the nodes of a cluster on a host. It checks the
@@ -85,7 +86,9 @@ func newRuntime(c Config, api engine) *Runtime {
 }
 
 // Extras implements [pod.Runtime]: all of them.
-func (r *Runtime) Extras() pod.Extras { return pod.Extras{Watcher: r, Preparer: r, Logger: r} }
+func (r *Runtime) Extras() pod.Extras {
+	return pod.Extras{Watcher: r, Preparer: r, Logger: r, Salvager: r}
+}
 
 // Close implements [pod.Runtime]. It ends running calls, log readers and
 // watches.

@@ -30,6 +30,7 @@ var _ interface {
 	pod.Watcher
 	pod.Preparer
 	pod.Logger
+	pod.Salvager
 } = (*Fake)(nil)
 
 var errFakeClosed = errors.New("podtest: runtime is closed")
@@ -121,6 +122,9 @@ func (f *Fake) Start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 }
 
 func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) {
+	if len(r.Settings) > pod.MaxSettings {
+		return pod.Node{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(r.Settings), pod.MaxSettings)
+	}
 	h, key := f.host, fakeKey{f.cluster, r.ID}
 	for {
 		h.mu.Lock()
@@ -301,7 +305,9 @@ func (n *fakeNode) sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Extras implements [pod.Runtime]: the fake has all of them.
-func (f *Fake) Extras() pod.Extras { return pod.Extras{Watcher: f, Preparer: f, Logger: f} }
+func (f *Fake) Extras() pod.Extras {
+	return pod.Extras{Watcher: f, Preparer: f, Logger: f, Salvager: f}
+}
 
 // Close implements [pod.Runtime].
 func (f *Fake) Close() error {

@@ -62,7 +62,7 @@ type FakeProcess struct {
 
 // FakeCall is one call of a fake's method.
 type FakeCall struct {
-	Op      string           // "observe", "start", "stop", "prepare", "logs" or "watch"
+	Op      string           // "observe", "start", "stop", "prepare", "logs", "watch" or "salvage"
 	Cluster pod.Cluster      // whose runtime was called
 	ID      pod.NodeID       // the node, where the call concerns one
 	Grace   time.Duration    // of a stop

@@ -76,6 +76,7 @@ func Run(t *testing.T, h Harness) {
 		{"Prepare", testPrepare},
 		{"Clusters", testClusters},
 		{"Foreign", testForeign},
+		{"Salvage", testSalvage},
 		{"Reopen", testReopen},
 		{"Close", testClose},
 		{"Cancelled", testCancelled},

@@ -128,7 +128,9 @@ func New(c Config) (*Runtime, error) {
 }
 
 // Extras implements [pod.Runtime].
-func (r *Runtime) Extras() pod.Extras { return pod.Extras{Watcher: r, Preparer: r, Logger: r} }
+func (r *Runtime) Extras() pod.Extras {
+	return pod.Extras{Watcher: r, Preparer: r, Logger: r, Salvager: r}
+}
 
 // Close implements [pod.Runtime]. It ends every Watch.
 func (r *Runtime) Close() error {

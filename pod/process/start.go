@@ -36,6 +36,9 @@ func (r *Runtime) start(ctx context.Context, q pod.StartRequest) (pod.Node, erro
 	if !pod.ValidName(q.ID.Pod) || !pod.ValidName(q.ID.Name) {
 		return pod.Node{}, fmt.Errorf("%q is not a node's name", q.ID.String())
 	}
+	if len(q.Settings) > pod.MaxSettings {
+		return pod.Node{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(q.Settings), pod.MaxSettings)
+	}
 	if err := unsupported(q.Workload); err != nil {
 		return pod.Node{}, err
 	}
@@ -186,6 +189,7 @@ func (l *launch) prepare() (status *os.File, err error) {
 	l.state = nodeState{
 		ID: l.q.ID, Revision: l.q.Revision, Mark: random(), Boot: l.r.boot,
 		Endpoints: make(map[string]string, len(l.q.Workload.Ports)),
+		Command:   l.q.Workload.Command, Settings: l.q.Settings,
 	}
 	if l.state.Secrets, err = writeSecrets(l.dir, l.who, l.q.Secrets); err != nil {
 		return nil, err

@@ -52,6 +52,8 @@ type nodeState struct {
 	Main       procRef           `json:"main"`
 	StartedAt  time.Time         `json:"started_at"`
 	Exit       *pod.Exit         `json:"exit,omitempty"`
+	Command    []string          `json:"command,omitempty"`  // as it was given
+	Settings   string            `json:"settings,omitempty"` // as they were given
 }
 
 // clusterDir is where directories of this cluster's nodes lie.
@@ -73,21 +75,18 @@ func parseNodeDir(name string) (pod.NodeID, bool) {
 // foreign returns [pod.ErrForeign] when a cluster of our name and another id
 // has nodes here.
 func (r *Runtime) foreign() error {
-	ids, err := os.ReadDir(filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	ids, err := r.otherIDs()
+	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if id.Name() == r.cfg.Cluster.ID || !id.IsDir() {
-			continue
-		}
-		nodes, err := os.ReadDir(filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, id.Name()))
+		nodes, err := os.ReadDir(filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, id))
 		if err != nil {
 			continue
 		}
 		for _, n := range nodes {
 			if node, ok := parseNodeDir(n.Name()); ok && n.IsDir() {
-				return fmt.Errorf("node %s belongs to cluster %s with id %s: %w", node, r.cfg.Cluster.Name, id.Name(), pod.ErrForeign)
+				return fmt.Errorf("node %s belongs to cluster %s with id %s: %w", node, r.cfg.Cluster.Name, id, pod.ErrForeign)
 			}
 		}
 	}

@@ -1,0 +1,86 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Salvage implements [pod.Salvager]: it lists the containers of other clusters
+// of our name and inspects each.
+func (r *Runtime) Salvage(ctx context.Context) ([]pod.Salvaged, error) {
+	ctx, done, err := r.begin(ctx)
+	if err != nil {
+		return nil, r.fail(ctx, err, "look for", "nodes of another manager")
+	}
+	defer done()
+	out, err := r.salvage(ctx)
+	if err != nil {
+		return nil, r.fail(ctx, err, "look for", "nodes of another manager")
+	}
+	return out, nil
+}
+
+func (r *Runtime) salvage(ctx context.Context) ([]pod.Salvaged, error) {
+	list, err := r.named(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, err := r.engineFacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []pod.Salvaged
+	for _, c := range list {
+		if c.Labels[LabelClusterID] == r.cluster.ID || c.Labels[LabelKind] != KindNode || c.State == container.StateRemoving {
+			continue
+		}
+		full, err := r.api.ContainerInspect(ctx, c.ID)
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r.salvaged(full, f))
+	}
+	slices.SortFunc(out, func(a, b pod.Salvaged) int {
+		return cmp.Or(strings.Compare(a.ClusterID, b.ClusterID), strings.Compare(a.Node.ID.Pod, b.Node.ID.Pod), strings.Compare(a.Node.ID.Name, b.Node.ID.Name))
+	})
+	return out, nil
+}
+
+// salvaged reads a container of another manager; it is not remembered.
+func (r *Runtime) salvaged(c container.InspectResponse, f *facts) pod.Salvaged {
+	labels := c.Config.Labels
+	started, _ := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	n := pod.Node{
+		ID: nodeID(labels), Revision: labels[LabelRevision], Handle: c.ID, Phase: pod.PhaseRunning, StartedAt: started,
+	}
+	switch {
+	case c.State.Paused:
+		n.Phase = pod.PhaseFrozen
+		n.Endpoints = r.endpoints(portsOf(labels), reachOfInspect(c), f)
+	case c.State.Running:
+		n.Endpoints = r.endpoints(portsOf(labels), reachOfInspect(c), f)
+	default:
+		n.Phase, n.Exit = pod.PhaseExited, &pod.Exit{Code: c.State.ExitCode, OOMKilled: c.State.OOMKilled}
+	}
+	env := map[string]string{}
+	for _, kv := range c.Config.Env {
+		if name, value, ok := strings.Cut(kv, "="); ok {
+			env[name] = value
+		}
+	}
+	return pod.Salvaged{
+		ClusterID: labels[LabelClusterID], Node: n, Settings: labels[LabelSettings],
+		Entrypoint: slices.Clone(c.Config.Entrypoint), Command: slices.Clone(c.Config.Cmd), Env: env,
+	}
+}
