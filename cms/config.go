@@ -45,6 +45,13 @@ type Config struct {
 	// replaced on other hosts. Theirs stay in the balancer while they answer.
 	// Default 1 min.
 	HostTimeout time.Duration
+	// TakeOver is for a manager whose store was lost: where the store has no pods
+	// and another manager of the same name left nodes on the hosts, it takes over
+	// their cluster's id, rebuilds the pods from what the nodes carry, and goes on
+	// with them. Every host must answer. The other manager must be gone for good.
+	// Without it, such a start is refused with [pod.ErrForeign]. It does nothing
+	// where the store has pods.
+	TakeOver bool
 	// Logger gets structured logs. Default: none.
 	Logger *slog.Logger
 	// TracerProvider gets spans of ticks, of what they begin, and of what is

@@ -141,9 +141,11 @@ func TestHostsComeAndGoAtRunTime(t *testing.T) {
 
 func TestForeignHostIsRefused(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		_, err := w.CreatePod(t.Context(), spec())
+		require.NoError(t, err)
 		w.end()
 		rt := w.hosts["a"].Open(pod.Cluster{Name: cms.DefaultName, ID: "another"})
-		_, err := rt.Start(t.Context(), pod.StartRequest{ID: pod.NodeID{Pod: "web", Name: "n1"}, Workload: spec().WithDefaults().Workload, Limits: spec().Limits})
+		_, err = rt.Start(t.Context(), pod.StartRequest{ID: pod.NodeID{Pod: "web", Name: "n1"}, Workload: spec().WithDefaults().Workload, Limits: spec().Limits})
 		require.NoError(t, err)
 		require.NoError(t, rt.Close())
 		w.restart()
@@ -151,8 +153,6 @@ func TestForeignHostIsRefused(t *testing.T) {
 		require.NotEmpty(t, w.Cluster().Problems)
 		assert.Contains(t, w.Cluster().Problems[0], "another")
 		assert.Equal(t, []string{"n1"}, running(w.hosts["a"]), "not touched")
-		_, err = w.CreatePod(t.Context(), spec())
-		require.NoError(t, err)
 		_, err = w.RegisterNode(t.Context(), "web", "")
 		require.NoError(t, err)
 		_, err = w.Launch(t.Context(), "web")

@@ -122,7 +122,6 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		editing:  make(chan struct{}, 1),
 		changed:  make(chan struct{}),
 		rec:      rec,
-		revision: revisionOf(rec.Spec.Spec),
 		nodes:    map[string]*nodeRun{},
 		builder:  elastic.NewBuilder(),
 		applied:  map[string][]balancer.Server{},
@@ -133,6 +132,8 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		starts:   make(chan struct{}, m.cfg.StartParallel),
 	}
 	l.rec.Nodes = slices.Clone(rec.Nodes)
+	l.rec.Spec = rec.Spec.WithDefaults() // of fields that an earlier version did not have
+	l.revision = l.rec.current()
 	for i := range l.rec.Nodes {
 		n := &l.rec.Nodes[i]
 		left := n.State != pod.StateNew && n.State != pod.StateOnline && crashpoint.Without(crashpoint.CleanSteps)
@@ -322,7 +323,7 @@ func (l *loop) commit(edit func(r *PodRecord) error) error {
 	}
 	delete(l.problems, "store")
 	l.rec = next
-	l.revision = revisionOf(next.Spec.Spec)
+	l.revision = next.current()
 	return nil
 }
 

@@ -104,6 +104,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		return fmt.Errorf("cms: load: %w", err)
 	}
 	crashpoint.Here("adopt/loaded")
+	if state, err = m.identify(ctx, state); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	m.cluster = pod.Cluster{Name: m.cfg.Name, ID: state.ClusterID}
 	m.mu.Unlock()

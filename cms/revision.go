@@ -140,7 +140,7 @@ func (r *PodRecord) revise(spec PodSpec, before, reason string) {
 // remember adds the revision of the spec to those that are known, as the newest,
 // and returns its id.
 func (r *PodRecord) remember(reason string, now time.Time) string {
-	id := revisionOf(r.Spec.Spec)
+	id := r.current()
 	number := uint64(1)
 	for i := range r.Revisions {
 		number = max(number, r.Revisions[i].Number+1)
@@ -158,6 +158,21 @@ func (r *PodRecord) remember(reason string, now time.Time) string {
 			continue
 		}
 		r.Revisions = slices.Delete(r.Revisions, i, i+1)
+	}
+	return id
+}
+
+// current returns the id of what the spec runs. A revision that is known keeps
+// the id that it was given, by whatever version: the text that ids follow from
+// grows with the fields of a workload, and nodes must not be replaced because a
+// field was added that they do not use.
+func (r *PodRecord) current() string {
+	id := revisionOf(r.Spec.Spec)
+	for i := len(r.Revisions) - 1; i >= 0; i-- {
+		v := &r.Revisions[i]
+		if v.ID == id || revisionOf(pod.Spec{Workload: v.Workload, Limits: v.Limits}) == id {
+			return v.ID
+		}
 	}
 	return id
 }
@@ -222,8 +237,9 @@ func (l *loop) numberOf(id string) string {
 	return id
 }
 
-// revisionOf identifies what a spec runs: its workload and limits.
+// revisionOf identifies what a spec runs: its workload and limits, with defaults.
 func revisionOf(s pod.Spec) string {
+	s = s.WithDefaults()
 	// A map marshals with sorted keys, so equal specs have equal bytes.
 	text, err := json.Marshal(struct {
 		W pod.Workload

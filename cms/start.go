@@ -36,6 +36,7 @@ func (l *loop) resumeStarts(ctx context.Context) {
 		}
 		nctx = run.start.in(nctx)
 		spec := l.specOf(rec.Revision).Clone()
+		settings := l.carried(rec.Revision)
 		l.action(func() func() {
 			defer cancel()
 			select {
@@ -44,7 +45,7 @@ func (l *loop) resumeStarts(ctx context.Context) {
 				return func() { l.started(ctx, rec.Name, NodeRecord{}, nctx.Err()) }
 			}
 			defer func() { <-l.starts }()
-			made, err := l.start(nctx, rec, spec)
+			made, err := l.start(nctx, rec, spec, settings)
 			return func() { l.started(ctx, rec.Name, made, err) }
 		})
 	}
@@ -52,7 +53,7 @@ func (l *loop) resumeStarts(ctx context.Context) {
 
 // start prepares the host, starts the node and waits until it is ready. It runs
 // beside the loop.
-func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRecord, error) {
+func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec, settings string) (NodeRecord, error) {
 	h := l.m.host(rec.Host)
 	if h == nil {
 		return rec, fmt.Errorf("host %s: %w", rec.Host, ErrNotFound)
@@ -72,7 +73,7 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec) (NodeRe
 	sctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	id := l.id(rec.Name)
-	n, err := rt.Start(sctx, pod.StartRequest{ID: id, Revision: rec.Revision, Workload: spec.Workload, Limits: spec.Limits, Secrets: secrets})
+	n, err := rt.Start(sctx, pod.StartRequest{ID: id, Revision: rec.Revision, Workload: spec.Workload, Limits: spec.Limits, Secrets: secrets, Settings: settings})
 	if err != nil {
 		return rec, fmt.Errorf("start on host %s: %w", h.name, err)
 	}

@@ -53,6 +53,9 @@ type Change struct {
 	PutPods     []PodRecord  // added, or replaced by name
 	DeletePods  []string     // names; one that is not there is no error
 	EventID     uint64       // replaces that of the [State]
+	// ClusterID replaces that of the State: a manager that begins where another
+	// ended whose store was lost takes its id over.
+	ClusterID string
 }
 
 // HostRecord is what a store keeps of a host.

@@ -79,7 +79,13 @@ func (s *Store) Save(ctx context.Context, c cms.Change) error {
 			if err := write(tx.Bucket(podsBucket), c.DeletePods, pods); err != nil {
 				return err
 			}
-			err := raiseEventID(tx.Bucket(metaBucket), c.EventID)
+			meta := tx.Bucket(metaBucket)
+			if c.ClusterID != "" {
+				if err := meta.Put(clusterKey, []byte(c.ClusterID)); err != nil {
+					return err
+				}
+			}
+			err := raiseEventID(meta, c.EventID)
 			crashpoint.Here("store/written")
 			return err
 		})

@@ -206,6 +206,9 @@ func (d *disk) save(c cms.Change) error {
 	maps.Copy(d.hosts, hosts)
 	maps.Copy(d.pods, pods)
 	d.eventID = max(d.eventID, c.EventID)
+	if c.ClusterID != "" {
+		d.clusterID = c.ClusterID
+	}
 	return nil
 }
 

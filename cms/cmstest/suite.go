@@ -44,6 +44,7 @@ func RunStore(t *testing.T, h Harness) {
 		{"PutReplacesAndDeleteRemoves", testPutDelete},
 		{"ZeroChangeChangesNothing", testZeroChange},
 		{"EventIDOnlyGrows", testEventID},
+		{"ReplacesTheClusterID", testClusterID},
 		{"SortsByName", testSorted},
 		{"SharesNothingWithCallers", testIsolation},
 		{"ChangesAllOrNothing", testAtomic},
@@ -162,6 +163,20 @@ func testZeroChange(t *testing.T, h Harness) {
 	before := load(t, s)
 	save(t, s, cms.Change{})
 	assert.Equal(t, before, load(t, s))
+}
+
+func testClusterID(t *testing.T, h Harness) {
+	dir := t.TempDir()
+	s := open(t, h, dir)
+	first := load(t, s).ClusterID
+	save(t, s, cms.Change{EventID: 1})
+	assert.Equal(t, first, load(t, s).ClusterID)
+	save(t, s, cms.Change{ClusterID: "OTHER", PutPods: []cms.PodRecord{fullPod()}})
+	got := load(t, s)
+	assert.Equal(t, "OTHER", got.ClusterID)
+	assert.Len(t, got.Pods, 1)
+	require.NoError(t, s.Close())
+	assert.Equal(t, "OTHER", load(t, open(t, h, dir)).ClusterID)
 }
 
 func testEventID(t *testing.T, h Harness) {
