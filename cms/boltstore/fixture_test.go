@@ -3,7 +3,6 @@ package boltstore_test
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,24 +19,33 @@ import (
 // The fixtures are stores as released programs wrote them; they are never
 // written anew once released. Each version that this program reads has one.
 const (
-	fixture   = "testdata/v1.db"
+	fixture1  = "testdata/v1.db"
 	fixtureID = "FIXTUREFIXTUREFIXTUREFIXTU"
 )
 
-func TestReadsWhatVersion1Wrote(t *testing.T) {
-	want := fixtureState()
-	if *update {
-		writeFixture(t, want)
-	}
+// copyOf returns the path of a store that may be changed.
+func copyOf(t *testing.T, fixture string) string {
 	data, err := os.ReadFile(fixture)
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "v1.db")
+	path := file(t.TempDir())
 	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+func TestReadsWhatVersion1Wrote(t *testing.T) {
+	want := fixtureState()
+	path := copyOf(t, fixture1)
 	s, err := boltstore.Open(path)
 	require.NoError(t, err)
 	defer s.Close()
 	got, err := s.Load(t.Context())
 	require.NoError(t, err)
+	for i := range want.Pods { // a later version remembers what a pod ran, under the name that its nodes have
+		p := &want.Pods[i]
+		p.Revisions = []cms.RevisionRecord{{
+			ID: []string{"1bd940f4", "0d68892a"}[i], Number: 1, At: p.CreatedAt, Workload: p.Spec.Workload, Limits: p.Spec.Limits, Reason: "created",
+		}}
+	}
 	assert.Equal(t, want, got)
 
 	// It can be changed, and what wasn't is still there.
@@ -47,17 +55,29 @@ func TestReadsWhatVersion1Wrote(t *testing.T) {
 	got, err = s.Load(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
+
+	// The store as it was is there for the older program.
+	assert.Equal(t, dump(t, fixture1), dump(t, path+".v1"))
+	info, err := os.Stat(path + ".v1")
+	require.NoError(t, err)
+	assert.EqualValues(t, 0o600, info.Mode().Perm())
 }
 
-func writeFixture(t *testing.T, state cms.State) {
-	require.NoError(t, os.MkdirAll("testdata", 0o755))
-	require.NoError(t, os.RemoveAll(fixture))
-	s, err := boltstore.Open(fixture)
+// dump returns all keys and values of a store.
+func dump(t *testing.T, path string) map[string]string {
+	out := map[string]string{}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 	require.NoError(t, err)
-	require.NoError(t, s.Save(t.Context(), cms.Change{PutHosts: state.Hosts, PutPods: state.Pods, EventID: state.EventID}))
-	require.NoError(t, s.Close())
-	edit(t, fixture, func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("cluster_id"), []byte(fixtureID)) })
-	require.NoError(t, os.Chmod(fixture, 0o644))
+	defer db.Close()
+	require.NoError(t, db.View(func(tx *bolt.Tx) error {
+		return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
+			return b.ForEach(func(k, v []byte) error {
+				out[string(name)+"/"+string(k)] = string(v)
+				return nil
+			})
+		})
+	}))
+	return out
 }
 
 func fixtureState() cms.State {

@@ -37,7 +37,14 @@ func open(path string, o options) (*bolt.DB, error) {
 		return nil, err
 	}
 	var file *os.File
-	return openFile(path, deadline, bolt.Options{}, &file)
+	db, err := openFile(path, deadline, bolt.Options{}, &file)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(db, path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // create makes an empty store at path in one step, so that a crash never leaves
@@ -126,8 +133,13 @@ func verify(path string, deadline time.Time) (err error) {
 		if size := tx.Size(); info.Size() < size {
 			return corrupt(fmt.Errorf("it is cut off: %d of %d bytes are there", info.Size(), size))
 		}
-		if _, err := read(tx); err != nil {
+		switch version, err := versionOf(tx); {
+		case err != nil:
 			return err
+		case version == schema: // what is older is read once it is migrated
+			if _, err := read(tx); err != nil {
+				return err
+			}
 		}
 		return checkPages(tx)
 	})

@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +11,6 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 )
-
-// schema is the version of what is written. A program that adds a field, or
-// gives one another meaning, raises it: an older program would lose the field
-// with its next write and must not try.
-const schema = 1
 
 // The file: three buckets. The meta bucket holds decimal numbers and the
 // cluster's id, the others one JSON record per name.
@@ -33,13 +27,12 @@ var (
 // read returns everything, or an error that wraps ErrStoreVersion or
 // ErrStoreCorrupt.
 func read(tx *bolt.Tx) (cms.State, error) {
-	meta, hosts, pods := tx.Bucket(metaBucket), tx.Bucket(hostsBucket), tx.Bucket(podsBucket)
-	if meta == nil {
-		return cms.State{}, fmt.Errorf("%w: it is a database, but not one of elastipod", cms.ErrStoreCorrupt)
-	}
-	if err := checkSchema(meta); err != nil {
+	if version, err := versionOf(tx); err != nil {
 		return cms.State{}, err
+	} else if version != schema {
+		return cms.State{}, fmt.Errorf("%w: its version is %d after it was brought to %d", cms.ErrStoreCorrupt, version, schema)
 	}
+	meta, hosts, pods := tx.Bucket(metaBucket), tx.Bucket(hostsBucket), tx.Bucket(podsBucket)
 	if hosts == nil || pods == nil {
 		return cms.State{}, fmt.Errorf("%w: a part of it is missing", cms.ErrStoreCorrupt)
 	}
@@ -72,19 +65,6 @@ func read(tx *bolt.Tx) (cms.State, error) {
 		return cms.State{}, err
 	}
 	return state, nil
-}
-
-func checkSchema(meta *bolt.Bucket) error {
-	text := string(meta.Get(schemaKey))
-	version, err := strconv.Atoi(text)
-	switch {
-	case err != nil || version < 1:
-		return fmt.Errorf("%w: its version is %.40q", cms.ErrStoreCorrupt, text)
-	case version > schema:
-		return fmt.Errorf("%w: its version is %d, this program knows up to %d; "+
-			"use the newer program again, or another data directory", cms.ErrStoreVersion, version, schema)
-	}
-	return nil
 }
 
 func eventID(meta *bolt.Bucket) (uint64, error) {
@@ -147,13 +127,10 @@ func encode(name string, record, back any) (entry, error) {
 	if name == "" {
 		return entry{}, errors.New("it has no name")
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false) // formulas stay readable
-	if err := enc.Encode(record); err != nil {
+	data, err := plainJSON(record) // formulas stay readable
+	if err != nil {
 		return entry{}, err
 	}
-	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	return entry{name: name, data: data}, decode(data, back)
 }
 

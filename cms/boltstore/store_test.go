@@ -71,7 +71,7 @@ func TestStore(t *testing.T) {
 			return s, nil
 		},
 		Newer: func(t testing.TB, dir string) {
-			edit(t, file(dir), func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("2")) })
+			edit(t, file(dir), func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("3")) })
 		},
 		Damage: func(t testing.TB, dir string) {
 			edit(t, file(dir), func(tx *bolt.Tx) error {

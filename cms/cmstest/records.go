@@ -34,15 +34,17 @@ func hostNames(s cms.State) []string {
 	return out
 }
 
-// fullPod returns a record in which every field, at any depth, is set, so that
-// a store that forgets one is found out also when fields are added later.
-func fullPod() cms.PodRecord {
+// FullPod returns a record in which every field, at any depth, is set, each to a
+// value of its own, so that a store that forgets one is found out also when
+// fields are added later. It need not be a valid pod.
+func FullPod() cms.PodRecord {
 	var p cms.PodRecord
 	(&filler{}).fill(reflect.ValueOf(&p).Elem())
 	return p
 }
 
-func fullHost() cms.HostRecord {
+// FullHost returns a record with every field set, as [FullPod] does.
+func FullHost() cms.HostRecord {
 	var h cms.HostRecord
 	(&filler{}).fill(reflect.ValueOf(&h).Elem())
 	return h

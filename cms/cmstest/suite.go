@@ -111,7 +111,7 @@ func testID(t *testing.T, h Harness) {
 func testEveryField(t *testing.T, h Harness) {
 	dir := t.TempDir()
 	s := open(t, h, dir)
-	p, host := fullPod(), fullHost()
+	p, host := FullPod(), FullHost()
 	save(t, s, cms.Change{PutPods: []cms.PodRecord{p}, PutHosts: []cms.HostRecord{host}, EventID: 7})
 	check := func(s cms.Store) {
 		got := load(t, s)
@@ -159,7 +159,7 @@ func testPutDelete(t *testing.T, h Harness) {
 
 func testZeroChange(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{fullPod()}, PutHosts: []cms.HostRecord{fullHost()}, EventID: 9})
+	save(t, s, cms.Change{PutPods: []cms.PodRecord{FullPod()}, PutHosts: []cms.HostRecord{FullHost()}, EventID: 9})
 	before := load(t, s)
 	save(t, s, cms.Change{})
 	assert.Equal(t, before, load(t, s))
@@ -171,7 +171,7 @@ func testClusterID(t *testing.T, h Harness) {
 	first := load(t, s).ClusterID
 	save(t, s, cms.Change{EventID: 1})
 	assert.Equal(t, first, load(t, s).ClusterID)
-	save(t, s, cms.Change{ClusterID: "OTHER", PutPods: []cms.PodRecord{fullPod()}})
+	save(t, s, cms.Change{ClusterID: "OTHER", PutPods: []cms.PodRecord{FullPod()}})
 	got := load(t, s)
 	assert.Equal(t, "OTHER", got.ClusterID)
 	assert.Len(t, got.Pods, 1)
@@ -202,18 +202,18 @@ func testSorted(t *testing.T, h Harness) {
 
 func testIsolation(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
-	p, hr := fullPod(), fullHost()
+	p, hr := FullPod(), FullHost()
 	save(t, s, cms.Change{PutPods: []cms.PodRecord{p}, PutHosts: []cms.HostRecord{hr}})
 	scramble(&p)
 	scramble(&hr)
 	got := load(t, s)
-	same(t, fullPod(), got.Pods[0], "what the caller does after Save must not reach the store")
-	same(t, fullHost(), got.Hosts[0], "what the caller does after Save must not reach the store")
+	same(t, FullPod(), got.Pods[0], "what the caller does after Save must not reach the store")
+	same(t, FullHost(), got.Hosts[0], "what the caller does after Save must not reach the store")
 	scramble(&got.Pods[0])
 	scramble(&got.Hosts[0])
 	got = load(t, s)
-	same(t, fullPod(), got.Pods[0], "what the caller does after Load must not reach the store")
-	same(t, fullHost(), got.Hosts[0], "what the caller does after Load must not reach the store")
+	same(t, FullPod(), got.Pods[0], "what the caller does after Load must not reach the store")
+	same(t, FullHost(), got.Hosts[0], "what the caller does after Load must not reach the store")
 }
 
 func testAtomic(t *testing.T, h Harness) {
@@ -340,7 +340,7 @@ func testRefused(t *testing.T, h Harness, change func(testing.TB, string), want 
 	dir := t.TempDir()
 	s := open(t, h, dir)
 	load(t, s)
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{fullPod()}, PutHosts: []cms.HostRecord{fullHost()}})
+	save(t, s, cms.Change{PutPods: []cms.PodRecord{FullPod()}, PutHosts: []cms.HostRecord{FullHost()}})
 	require.NoError(t, s.Close())
 	change(t, dir)
 	before := h.Content(t, dir)
