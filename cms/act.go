@@ -17,7 +17,7 @@ const youngDeath = 10 * time.Second
 // act closes the difference between what should be and what is. It begins
 // actions and waits for none.
 func (l *loop) act(ctx context.Context) {
-	now := time.Now()
+	now := l.m.clock.now()
 	l.noticeEnded(now)
 	l.checkLive(ctx, now)
 	l.replaceHung(now)
@@ -52,13 +52,13 @@ func (l *loop) noticeEnded(now time.Time) {
 		if !l.fail(rec.Name, reason) {
 			continue
 		}
-		if now.Sub(rec.ReadyAt) < l.young() {
+		if l.diedYoung(run, now) {
 			l.deaths.failed(now)
 		}
 		l.nodeFailed(rec, reason, false)
 	}
 	if l.deaths.failures > 0 && slices.ContainsFunc(l.rec.Nodes, func(n NodeRecord) bool {
-		return n.State == pod.StateOnline && n.ReadyAt.After(l.deaths.last) && now.Sub(n.ReadyAt) >= l.young()
+		return n.State == pod.StateOnline && l.nodes[n.Name].ready.After(l.deaths.last) && now.Sub(l.nodes[n.Name].ready) >= l.young()
 	}) {
 		l.deaths.reset()
 	}
@@ -134,7 +134,7 @@ func (l *loop) setAlarm(now time.Time) {
 		due(l.nodes[rec.Name].stopTry.next)
 		due(l.nodes[rec.Name].startTry.next)
 		if rec.State == pod.StateDraining {
-			due(rec.DrainBy)
+			due(l.nodes[rec.Name].drainBy)
 		}
 	}
 	l.alarm.Reset(next.Sub(now))

@@ -52,6 +52,9 @@ type Config struct {
 	// Without it, such a start is refused with [pod.ErrForeign]. It does nothing
 	// where the store has pods.
 	TakeOver bool
+	// Wall is the wall clock, which tells what is shown and stored. Nothing is
+	// decided by it, so it may jump. Default [time.Now].
+	Wall func() time.Time
 	// Logger gets structured logs. Default: none.
 	Logger *slog.Logger
 	// TracerProvider gets spans of ticks, of what they begin, and of what is
@@ -87,6 +90,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.HostTimeout == 0 {
 		c.HostTimeout = DefaultHostTimeout
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

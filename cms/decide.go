@@ -15,7 +15,7 @@ const checkpointTicks = 30
 // tick observes, decides and records; acting follows each tick and whatever
 // else wakes the loop. The span that it returns is open.
 func (l *loop) tick(ctx context.Context) span {
-	now := time.Now()
+	now := l.m.clock.now()
 	_, turn := l.begin(ctx, "tick", "", "")
 	if _, failed := l.problems["store"]; failed {
 		_ = l.commit(func(*PodRecord) error { return nil }) // clears or renews the problem
@@ -25,7 +25,7 @@ func (l *loop) tick(ctx context.Context) span {
 	observing.end(err)
 	deciding := l.m.trace.part(turn, "decide")
 	d := l.decide(o, err)
-	t := Tick{At: now, Observation: o, Decision: d, Before: l.rec.Want}
+	t := Tick{At: l.m.clock.wall(), Observation: o, Decision: d, Before: l.rec.Want}
 	if err != nil {
 		t.Err = err.Error()
 	}
@@ -34,14 +34,14 @@ func (l *loop) tick(ctx context.Context) span {
 		memory := l.policyMemory()
 		if saveErr = l.commit(func(r *PodRecord) error {
 			r.Want = d.Want
-			r.PolicyMemory = memory
+			r.PolicyMemory, r.PolicyAt = memory, o.At
 			return nil
 		}); saveErr != nil {
 			l.log.Error("the wanted number stays, as it cannot be saved", "want", d.Want, "error", saveErr)
 			t.Err = saveErr.Error()
 		}
 	} else if l.tickSeq%checkpointTicks == 0 {
-		l.checkpoint()
+		l.checkpoint(false)
 	}
 	deciding.end(saveErr)
 	l.record(&t, now)
@@ -92,7 +92,7 @@ func note(want int, rule elastic.Rule, text string) elastic.Decision {
 
 // limitToRoom keeps the wish to grow within what the hosts can take.
 func (l *loop) limitToRoom(d *elastic.Decision) {
-	live := l.count(time.Now()).live
+	live := l.count(l.m.clock.now()).live
 	if d.Want <= live || d.Want <= l.rec.Want {
 		return
 	}
@@ -111,7 +111,7 @@ func (l *loop) record(t *Tick, now time.Time) {
 	t.Sample.Nodes.New = l.rec.count(pod.StateNew)
 	t.Sample.Nodes.Standby = l.rec.count(pod.StateStandby)
 	t.Sample.Nodes.Failed = l.rec.count(pod.StateFailed)
-	t.Took = time.Since(now)
+	t.Took = l.m.clock.since(now)
 	l.sample = t.Sample
 	l.series.Add(t.Sample)
 	l.lastTick = t

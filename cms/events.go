@@ -19,6 +19,7 @@ const (
 // eventLog numbers events, keeps the last of them and hands them to
 // subscribers, for none of which it ever waits.
 type eventLog struct {
+	wall     func() time.Time
 	mu       sync.Mutex
 	kept     []Event // oldest first
 	nextID   uint64
@@ -28,8 +29,8 @@ type eventLog struct {
 	low      chan struct{} // signalled when few reserved ids are left
 }
 
-func newEventLog() *eventLog {
-	return &eventLog{nextID: 1, reserved: eventIDBlock, subs: map[*Subscription]struct{}{}, low: make(chan struct{}, 1)}
+func newEventLog(wall func() time.Time) *eventLog {
+	return &eventLog{wall: wall, nextID: 1, reserved: eventIDBlock, subs: map[*Subscription]struct{}{}, low: make(chan struct{}, 1)}
 }
 
 // resume continues after the ids that an earlier manager may have used.
@@ -59,7 +60,7 @@ func (l *eventLog) emit(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.At.IsZero() {
-		e.At = time.Now()
+		e.At = l.wall()
 	}
 	if e.Type != EventTick {
 		e.ID = l.nextID
@@ -102,7 +103,7 @@ func (l *eventLog) pastLocked(id uint64) []Event {
 		oldest = l.kept[0].ID
 	}
 	if id != 0 && id+1 < oldest || id >= l.nextID {
-		out = append(out, Event{ID: oldest - 1, At: time.Now(), Type: EventReset, Message: "earlier events are not kept any more; read the state anew"})
+		out = append(out, Event{ID: oldest - 1, At: l.wall(), Type: EventReset, Message: "earlier events are not kept any more; read the state anew"})
 		id = 0
 	}
 	for _, e := range l.kept {

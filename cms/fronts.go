@@ -141,11 +141,11 @@ func (m *Manager) abandon(name string, fronts, left []Front) {
 func (m *Manager) discard(ctx context.Context, f Front) {
 	var pause retry
 	for {
-		pause.failed(time.Now())
+		pause.failed(m.clock.now())
 		select {
 		case <-ctx.Done():
 			return // the next manager removes it
-		case <-time.After(time.Until(pause.next)):
+		case <-time.After(pause.next.Sub(m.clock.now())):
 		}
 		rctx, cancel := context.WithTimeout(ctx, applyTimeout)
 		left := m.removeFronts(rctx, []Front{f})
@@ -239,7 +239,7 @@ func (l *loop) frontsRemoved(left []Front) {
 		delete(l.problems, "fronts")
 		return
 	}
-	l.frontTry.failed(time.Now())
+	l.frontTry.failed(l.m.clock.now())
 	l.problems["fronts"] = fmt.Sprintf("front %s could not be removed from the balancer", left[0].Name)
 }
 

@@ -24,6 +24,7 @@ type host struct {
 	name    string
 	cluster pod.Cluster
 	open    func(context.Context, pod.Host, pod.Cluster) (pod.Runtime, error)
+	clock   clock
 	tick    time.Duration
 	log     *slog.Logger
 	// observed is called after each observation, ended after a hint that a node
@@ -109,7 +110,7 @@ func (h *host) run(ctx context.Context, epoch time.Time, first chan<- struct{}) 
 			}
 		}
 		h.observed(h)
-		timer := time.NewTimer(untilTick(epoch, h.tick))
+		timer := time.NewTimer(h.clock.untilTick(epoch, h.tick))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -137,7 +138,7 @@ func (h *host) close() {
 // observe makes a new view.
 func (h *host) observe(ctx context.Context) {
 	before := h.view.Load()
-	v := hostView{begun: time.Now()}
+	v := hostView{begun: h.clock.now()}
 	if before != nil {
 		v.since, v.nodes, v.host, v.known = before.since, before.nodes, before.host, before.known
 	}
@@ -197,13 +198,13 @@ func (h *host) watch(ctx context.Context, w pod.Watcher) {
 	pauses.InitialInterval = 200 * time.Millisecond
 	pauses.MaxInterval = 30 * time.Second
 	for {
-		begun := time.Now()
+		begun := h.clock.now()
 		err := w.Watch(ctx, func(pod.Event) { h.kick() })
 		if ctx.Err() != nil {
 			return
 		}
 		h.log.Debug("watch host", "host", h.name, "error", err)
-		if time.Since(begun) > time.Minute {
+		if h.clock.since(begun) > time.Minute {
 			pauses.Reset()
 		}
 		h.kick()
@@ -259,7 +260,7 @@ func (h *host) candidate() candidate {
 // away says that the host has not answered for at least d.
 func (h *host) away(d time.Duration) bool {
 	v := h.view.Load()
-	return v != nil && v.err != nil && time.Since(v.since) >= d
+	return v != nil && v.err != nil && h.clock.since(v.since) >= d
 }
 
 // lostAfter is how long a host must not have answered before nodes on it are
@@ -270,12 +271,7 @@ const lostAfter = time.Minute
 // that what is on it will never be heard of again.
 func (h *host) lost() bool {
 	v := h.view.Load()
-	return h.record().Draining && v != nil && v.err != nil && time.Since(v.since) >= lostAfter
-}
-
-// untilTick returns the time until the next multiple of tick after epoch.
-func untilTick(epoch time.Time, tick time.Duration) time.Duration {
-	return tick - time.Since(epoch)%tick
+	return h.record().Draining && v != nil && v.err != nil && h.clock.since(v.since) >= lostAfter
 }
 
 // claims is a set of nodes that somebody is dealing with.

@@ -66,6 +66,7 @@ func (m *Manager) newHost(rec HostRecord) *host {
 	return &host{
 		name:     rec.Host.Name,
 		cluster:  m.cluster,
+		clock:    m.clock,
 		open:     m.cfg.OpenRuntime,
 		tick:     m.cfg.Tick,
 		log:      m.cfg.Logger,

@@ -157,11 +157,17 @@ func (l *loop) replaceHung(now time.Time) {
 			l.log.Error("drain a hung node", "node", rec.Name, "error", err)
 			return
 		}
-		if now.Sub(rec.ReadyAt) < l.young() {
+		if l.diedYoung(l.nodes[rec.Name], now) {
 			l.deaths.failed(now)
 		}
 		l.nodeFailed(rec, why, false)
 	}
+}
+
+// diedYoung says whether a node that ended or hangs never worked. One that an
+// earlier manager started did.
+func (l *loop) diedYoung(run *nodeRun, now time.Time) bool {
+	return !run.adopted && now.Sub(run.ready) < l.young()
 }
 
 // young is the age below which a node that dies or hangs counts as one that

@@ -49,9 +49,11 @@ type loop struct {
 	nodes    map[string]*nodeRun
 	builder  *elastic.Builder
 	policy   elastic.Policy
-	boots    []time.Duration // the last starts, decision to first answer
-	retry    retry           // after failed starts
-	deaths   retry           // after nodes that died young
+	// policyAhead is by how much the policy's time is ahead of ours, or behind.
+	policyAhead time.Duration
+	boots       []time.Duration // the last starts, decision to first answer
+	retry       retry           // after failed starts
+	deaths      retry           // after nodes that died young
 	// stepReady is since when the nodes of the rollout's step are ready; zero
 	// while they are not.
 	stepReady time.Time
@@ -85,6 +87,9 @@ type nodeRun struct {
 	cancel   context.CancelFunc // of the start, or nil
 	ordered  time.Time          // when it was decided to start it
 	settled  time.Time          // what a host observed after this is true of it
+	ready    time.Time          // since when it is known to be online
+	adopted  bool               // an earlier manager started it
+	drainBy  time.Time          // when it is stopped at the latest, once it drains
 	drained  time.Time          // when the balancer had confirmed that it drains; zero before
 	idle     bool               // nothing is in flight, or the deadline is over
 	cleaned  bool               // nothing is left of a failed node
@@ -134,12 +139,13 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 	l.rec.Nodes = slices.Clone(rec.Nodes)
 	l.rec.Spec = rec.Spec.WithDefaults() // of fields that an earlier version did not have
 	l.revision = l.rec.current()
+	now := m.clock.now()
 	for i := range l.rec.Nodes {
 		n := &l.rec.Nodes[i]
 		left := n.State != pod.StateNew && n.State != pod.StateOnline && crashpoint.Without(crashpoint.CleanSteps)
-		l.nodes[n.Name] = &nodeRun{ordered: time.Now(), busy: left}
-		if latest := time.Now().Add(rec.Spec.Drain); n.State == pod.StateDraining && n.DrainBy.After(latest) {
-			n.DrainBy = latest // the clock was set back meanwhile
+		l.nodes[n.Name] = &nodeRun{ordered: now, busy: left, ready: now, adopted: true, drainBy: now.Add(rec.Spec.Drain)}
+		if n.State == pod.StateDraining {
+			n.DrainBy = m.clock.wall().Add(rec.Spec.Drain) // nobody can tell how much of it has passed
 		}
 		if n.State.Live() || n.State == pod.StateFailed && n.Host != "" {
 			m.placer.hold(l.id(n.Name), n.Host, l.specOf(n.Revision).Limits)
@@ -152,6 +158,9 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		if unset[f.Name] {
 			l.unset[f.Name] = true
 		}
+	}
+	if !rec.PolicyAt.IsZero() {
+		l.policyAhead = rec.PolicyAt.Sub(now)
 	}
 	l.setPolicy()
 	l.publish()
@@ -201,7 +210,7 @@ func (l *loop) run(ctx context.Context) {
 		var tick span
 		select {
 		case <-ctx.Done():
-			l.checkpoint()
+			l.checkpoint(true)
 			return
 		case f := <-l.calls:
 			f()
@@ -238,7 +247,7 @@ func (l *loop) turn(ctx context.Context, tick span) {
 // after those of the pollers, so that they see fresh values.
 func (l *loop) untilTick() time.Duration {
 	lag := min(l.m.cfg.Tick/10, 30*time.Millisecond)
-	return untilTick(l.m.epoch.Add(lag), l.m.cfg.Tick)
+	return l.m.clock.untilTick(l.m.epoch.Add(lag), l.m.cfg.Tick)
 }
 
 // endActions waits for the actions to end, and lets them say so. Commands are
@@ -327,16 +336,22 @@ func (l *loop) commit(edit func(r *PodRecord) error) error {
 	return nil
 }
 
-// checkpoint keeps what the policy remembers.
-func (l *loop) checkpoint() {
+// checkpoint keeps what the policy remembers, where that is new; at the end also
+// at what time of its own.
+func (l *loop) checkpoint(end bool) {
 	memory := l.policyMemory()
-	if slices.Equal(memory, l.rec.PolicyMemory) {
+	if slices.Equal(memory, l.rec.PolicyMemory) && (!end || len(memory) == 0) {
 		return
 	}
-	if err := l.commit(func(r *PodRecord) error { r.PolicyMemory = memory; return nil }); err != nil {
+	at := l.policyTime(l.m.clock.now())
+	if err := l.commit(func(r *PodRecord) error { r.PolicyMemory, r.PolicyAt = memory, at; return nil }); err != nil {
 		l.log.Warn("keep the policy's memory", "error", err)
 	}
 }
+
+// policyTime is the time that the policy sees. It stands still while no manager
+// runs, as nobody can tell how long that was: the wall clock may have been set.
+func (l *loop) policyTime(now time.Time) time.Time { return now.Add(l.policyAhead) }
 
 func (l *loop) policyMemory() []byte {
 	m, ok := l.policy.(interface{ MarshalBinary() ([]byte, error) })

@@ -34,7 +34,9 @@ type Manager struct {
 	placer   *placer
 	events   *eventLog
 	balancer *balancerPoller
+	clock    clock
 	epoch    time.Time // ticks are multiples of the tick after it
+	begun    time.Time // the wall clock at the epoch
 
 	ready   chan struct{}
 	ended   chan struct{}
@@ -66,14 +68,15 @@ func New(c Config) (*Manager, error) {
 		cfg:    c,
 		trace:  tracing,
 		placer: newPlacer(),
-		events: newEventLog(),
+		events: newEventLog(c.Wall),
+		clock:  newClock(c.Wall),
 		ready:  make(chan struct{}),
 		ended:  make(chan struct{}),
 		pods:   map[string]*loop{},
 		hosts:  map[string]*host{},
 		claims: map[string]string{},
 	}
-	m.balancer = &balancerPoller{balancer: c.Balancer, tick: c.Tick, observed: m.balancerObserved, kicks: make(chan struct{}, 1)}
+	m.balancer = &balancerPoller{balancer: c.Balancer, clock: m.clock, tick: c.Tick, observed: m.balancerObserved, kicks: make(chan struct{}, 1)}
 	return m, nil
 }
 
@@ -91,7 +94,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	// A span around this call is none of what happens in it.
 	ctx, cancel := context.WithCancel(trace.ContextWithSpanContext(ctx, trace.SpanContext{}))
 	m.run = ctx
-	m.epoch = time.Now()
+	m.epoch, m.begun = m.clock.now(), m.clock.wall()
 	m.mu.Unlock()
 	defer func() {
 		cancel()
@@ -141,7 +144,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		<-l.acted // what the status says is of now, not of when the store was written
 	}
 	close(m.ready)
-	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", time.Since(m.epoch))
+	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", m.clock.since(m.epoch))
 	<-ctx.Done()
 	m.mu.Lock()
 	m.closing = true
@@ -268,7 +271,7 @@ func (m *Manager) loop(name string) (*loop, error) {
 // Cluster sums up the cluster.
 func (m *Manager) Cluster() ClusterStatus {
 	m.mu.RLock()
-	s := ClusterStatus{Name: m.cfg.Name, ID: m.cluster.ID, StartedAt: m.epoch}
+	s := ClusterStatus{Name: m.cfg.Name, ID: m.cluster.ID, StartedAt: m.begun}
 	m.mu.RUnlock()
 	for _, p := range m.Pods() {
 		s.Pods++

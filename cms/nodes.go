@@ -91,12 +91,12 @@ func (e Elasticity) describe(podName string) string {
 
 // broughtInside records the change that enabling elasticity made.
 func (l *loop) broughtInside(before, want int) {
-	now := time.Now()
-	t := Tick{At: now, Before: before}
+	now := l.m.clock.now()
+	t := Tick{At: l.m.clock.wall(), Before: before}
 	if l.lastTick != nil {
 		t.Observation = l.lastTick.Observation
 	}
-	t.Observation.At, t.Observation.Want = now, before
+	t.Observation.At, t.Observation.Want = l.policyTime(now), before
 	t.Observation.Min, t.Observation.Max = l.rec.Elasticity.Min, l.rec.Elasticity.Max
 	t.Decision.Add(elastic.Step{Rule: elastic.RuleEnabled, From: before, To: want})
 	l.record(&t, now)
@@ -123,7 +123,7 @@ func (m *Manager) RegisterNode(ctx context.Context, podName, name string) (NodeS
 			if name == "" {
 				name = r.nextName()
 			}
-			r.Nodes = append(r.Nodes, NodeRecord{Name: name, State: pod.StateNew, CreatedAt: time.Now()})
+			r.Nodes = append(r.Nodes, NodeRecord{Name: name, State: pod.StateNew, CreatedAt: l.m.clock.wall()})
 			return nil
 		})
 		if err != nil {
@@ -198,7 +198,7 @@ func (m *Manager) RemoveNode(ctx context.Context, podName, name string) (NodeSta
 			}
 		}
 		if rec.State.Live() {
-			if err := l.drain(name, time.Now(), 1, "removed"); err != nil {
+			if err := l.drain(name, l.m.clock.now(), 1, "removed"); err != nil {
 				return err
 			}
 			n = l.nodeStatus(l.rec.node(name))
@@ -209,7 +209,7 @@ func (m *Manager) RemoveNode(ctx context.Context, podName, name string) (NodeSta
 		}
 		n = l.nodeStatus(rec)
 		n.State = pod.StateGone
-		return l.forget(name, time.Now())
+		return l.forget(name, l.m.clock.now())
 	})
 	if err != nil {
 		return NodeStatus{}, err

@@ -16,7 +16,7 @@ import (
 func (l *loop) observe(now time.Time) (elastic.Observation, error) {
 	var missing []string
 	in := elastic.Input{
-		At:          now,
+		At:          l.policyTime(now),
 		Want:        l.rec.Want,
 		Starting:    l.rec.count(pod.StateStarting),
 		Draining:    l.rec.count(pod.StateDraining),

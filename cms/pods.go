@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
@@ -67,7 +66,7 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	spec = spec.Clone().WithDefaults()
-	rec := PodRecord{Spec: spec, CreatedAt: time.Now().UTC(), Elasticity: Elasticity{}.For(spec.Spec)}
+	rec := PodRecord{Spec: spec, CreatedAt: m.clock.wall().UTC(), Elasticity: Elasticity{}.For(spec.Spec)}
 	rec.remember("created", rec.CreatedAt)
 	if err := m.check(); err != nil {
 		return PodStatus{}, err
@@ -178,7 +177,7 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 	}
 	before := l.revision
 	if err := l.commit(func(r *PodRecord) error {
-		r.revise(spec, before, "changed by hand")
+		r.revise(spec, before, "changed by hand", l.m.clock.wall().UTC())
 		r.Elasticity.Max = min(r.Elasticity.Max, spec.MaxNodes)
 		r.Elasticity.Min = min(r.Elasticity.Min, r.Elasticity.Max)
 		return nil

@@ -15,6 +15,7 @@ const hurriedPoll = 50 * time.Millisecond
 // balancerPoller observes the balancer once for all pods.
 type balancerPoller struct {
 	balancer balancer.Balancer
+	clock    clock
 	tick     time.Duration
 	observed func() // called after each observation
 	view     atomic.Pointer[balancerView]
@@ -42,7 +43,7 @@ func (p *balancerPoller) run(ctx context.Context, epoch time.Time) {
 	for {
 		p.observe(ctx)
 		p.observed()
-		pause := untilTick(epoch, p.tick)
+		pause := p.clock.untilTick(epoch, p.tick)
 		if p.draining.Load() > 0 {
 			pause = min(pause, hurriedPoll)
 		}
@@ -59,7 +60,7 @@ func (p *balancerPoller) run(ctx context.Context, epoch time.Time) {
 }
 
 func (p *balancerPoller) observe(ctx context.Context) {
-	v := balancerView{begun: time.Now()}
+	v := balancerView{begun: p.clock.now()}
 	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()
 	stats, err := p.balancer.Observe(ctx)
@@ -69,7 +70,7 @@ func (p *balancerPoller) observe(ctx context.Context) {
 			v.stats, v.at = before.stats, before.at
 		}
 	} else {
-		v.stats, v.at = stats, time.Now()
+		v.stats, v.at = stats, p.clock.now()
 	}
 	p.view.Store(&v)
 }

@@ -23,7 +23,7 @@ func (l *loop) publish() {
 		Sample:     l.sample,
 		LastTick:   l.lastTick,
 		LastChange: l.lastMove,
-		Rollout:    l.rolloutStatus(time.Now()),
+		Rollout:    l.rolloutStatus(l.m.clock.now()),
 		Revisions:  l.rec.Revisions,
 		Cut:        l.rec.Cut,
 	}
@@ -36,7 +36,6 @@ func (l *loop) publish() {
 	for i := range l.rec.Nodes {
 		s.Nodes = append(s.Nodes, l.nodeStatus(&l.rec.Nodes[i]))
 	}
-	slices.SortStableFunc(s.Nodes, func(a, b NodeStatus) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	for i := range l.rec.Nodes {
 		rec := &l.rec.Nodes[i]
 		if run := l.nodes[rec.Name]; run.stopErr != nil {
@@ -59,7 +58,7 @@ func (l *loop) converged() bool {
 	if r := l.rolling(); r != nil {
 		return false
 	}
-	if l.applying || len(l.unset) > 0 || len(l.surplus) > 0 || l.unsettled() || l.count(time.Now()).live != l.want() {
+	if l.applying || len(l.unset) > 0 || len(l.surplus) > 0 || l.unsettled() || l.count(l.m.clock.now()).live != l.want() {
 		return false
 	}
 	for _, f := range l.rec.Spec.Fronts {

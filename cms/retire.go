@@ -14,7 +14,7 @@ import (
 func (l *loop) drain(name string, now time.Time, less int, reason string) error {
 	err := l.commit(func(r *PodRecord) error {
 		n := r.node(name)
-		n.DrainBy = now.Add(r.Spec.Drain)
+		n.DrainBy = l.m.clock.wall().Add(r.Spec.Drain)
 		r.Want = max(r.Want-less, 0)
 		return n.become(pod.StateDraining, reason)
 	})
@@ -23,6 +23,7 @@ func (l *loop) drain(name string, now time.Time, less int, reason string) error 
 	}
 	crashpoint.Here("scale-in/recorded")
 	run := l.nodes[name]
+	run.drainBy = now.Add(l.rec.Spec.Drain)
 	l.beginLeave(run, name, reason)
 	if run.cancel != nil {
 		run.cancel() // a node that is still starting serves nobody
@@ -64,7 +65,7 @@ func (l *loop) awaitIdle(rec *NodeRecord, run *nodeRun, now time.Time) {
 		run.idle = true // it never took a request, or takes none any more
 		return
 	}
-	if !now.Before(rec.DrainBy) {
+	if !now.Before(run.drainBy) {
 		run.idle = true
 		if n := l.lastInFlight(rec.Name); n > 0 {
 			l.cut(rec, n)
@@ -141,7 +142,7 @@ func (l *loop) stop(ctx context.Context, rec NodeRecord, grace time.Duration) {
 		crashpoint.Here("scale-in/stopped")
 		return func() {
 			run.busy = false
-			now := time.Now()
+			now := l.m.clock.now()
 			run.stopErr = err
 			if err != nil {
 				run.stopTry.failed(now)

@@ -56,7 +56,7 @@ func (l *loop) goTo(target RevisionRecord, reason string) error {
 		return fmt.Errorf("%w: revision %d does not go with the pod's fronts: %w", ErrConflict, target.Number, err)
 	}
 	if err := l.commit(func(r *PodRecord) error {
-		r.revise(spec, l.revision, reason)
+		r.revise(spec, l.revision, reason, l.m.clock.wall().UTC())
 		return nil
 	}); err != nil {
 		return err
@@ -116,10 +116,9 @@ func unchecked(fronts, others []Front) []Front {
 }
 
 // revise changes the spec, and begins a rollout where that changes what runs.
-// before is the revision until now.
-func (r *PodRecord) revise(spec PodSpec, before, reason string) {
+// before is the revision until now, a time of the wall clock.
+func (r *PodRecord) revise(spec PodSpec, before, reason string, now time.Time) {
 	r.Spec = spec
-	now := time.Now().UTC()
 	to := r.remember(reason, now)
 	if to == before {
 		return

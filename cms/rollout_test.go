@@ -558,3 +558,27 @@ func TestBadProbePathIsUndone(t *testing.T) {
 		assert.Equal(t, "/good", f.CheckPath)
 	})
 }
+
+func TestCanaryOfAPodThatShrinks(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(4)
+		s := spec()
+		s.Update = cms.Update{Strategy: cms.Canary, Steps: []cms.CanaryStep{{Weight: 30, Pause: 10 * time.Minute}}}
+		s.Workload.Env = map[string]string{"VERSION": "2"}
+		_, err := w.UpdatePod(t.Context(), s)
+		require.NoError(t, err)
+		w.wait("two of four are new", func(s cms.PodStatus) bool { return s.Rollout.Ready == 2 && s.Rollout.Old == 2 })
+		time.Sleep(time.Minute)
+		starts := len(w.hosts["a"].Calls("start"))
+		_, err = w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		w.wait("one of three is", func(s cms.PodStatus) bool {
+			return s.Rollout.Ready == 1 && s.Rollout.Old == 2 && len(s.Nodes) == 3
+		})
+		time.Sleep(time.Minute)
+		assert.LessOrEqual(t, len(w.hosts["a"].Calls("start")), starts+1, "one in the place of the old one that was removed")
+		got, err := w.Pod("web")
+		require.NoError(t, err)
+		assert.Equal(t, 0, got.Rollout.Step)
+	})
+}

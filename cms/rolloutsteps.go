@@ -106,7 +106,7 @@ func (l *loop) nextStep(step int, text string) {
 
 func (l *loop) endRollout(now time.Time) {
 	if err := l.commit(func(r *PodRecord) error {
-		r.Rollout.State, r.Rollout.EndedAt = RolloutDone, now.UTC()
+		r.Rollout.State, r.Rollout.EndedAt = RolloutDone, l.m.clock.wall().UTC()
 		return nil
 	}); err != nil {
 		l.log.Error("record the rollout's end", "error", err)

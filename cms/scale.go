@@ -72,7 +72,7 @@ func (l *loop) count(now time.Time) (c census) {
 			}
 		default:
 			c.fresh++
-			if online && now.Sub(n.ReadyAt) >= minReady {
+			if online && now.Sub(l.nodes[n.Name].ready) >= minReady {
 				c.freshReady++
 			}
 		}
@@ -196,7 +196,8 @@ func (l *loop) canary(ctx context.Context, now time.Time, want int, c census, st
 	case c.old < old && c.live < l.rec.Spec.MaxNodes:
 		l.grow(ctx, now, old-c.old, l.rec.Rollout.From)
 	case c.fresh > fresh && c.live > fresh+old:
-		l.shrink(now, c.live-fresh-old)
+		// Of the new ones: an old one would have to be started again.
+		l.shrinkOf(now, min(c.fresh-fresh, c.live-fresh-old), func(n *NodeRecord) bool { return !l.stale(n) })
 	}
 }
 
@@ -306,7 +307,7 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int) (str
 	err := l.commit(func(r *PodRecord) error {
 		if name == "" {
 			name = r.nextName()
-			r.Nodes = append(r.Nodes, NodeRecord{Name: name, State: pod.StateNew, CreatedAt: time.Now()})
+			r.Nodes = append(r.Nodes, NodeRecord{Name: name, State: pod.StateNew, CreatedAt: l.m.clock.wall()})
 		}
 		id = l.id(name)
 		placing := l.m.trace.part(starting, "node.place")
@@ -333,7 +334,7 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int) (str
 		return "", err
 	}
 	crashpoint.Here("scale-out/recorded")
-	l.nodes[name] = &nodeRun{ordered: time.Now(), start: starting}
+	l.nodes[name] = &nodeRun{ordered: l.m.clock.now(), start: starting}
 	l.m.events.emit(Event{Type: EventNodeStarting, Pod: l.name, Node: name, Host: l.rec.node(name).Host,
 		Message: fmt.Sprintf("node %s starts on host %s", name, l.rec.node(name).Host)})
 	l.resumeStarts(ctx)
@@ -342,9 +343,14 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int) (str
 
 // shrink drains the n nodes whose loss hurts least.
 func (l *loop) shrink(now time.Time, n int) {
+	l.shrinkOf(now, n, func(*NodeRecord) bool { return true })
+}
+
+// shrinkOf does that with some of the nodes only.
+func (l *loop) shrinkOf(now time.Time, n int, some func(*NodeRecord) bool) {
 	var candidates []NodeRecord
 	for _, rec := range l.rec.Nodes {
-		if (rec.State == pod.StateStarting || rec.State == pod.StateOnline || rec.State == pod.StateStandby) && !l.lost(&rec) {
+		if (rec.State == pod.StateStarting || rec.State == pod.StateOnline || rec.State == pod.StateStandby) && !l.lost(&rec) && some(&rec) {
 			candidates = append(candidates, rec)
 		}
 	}
@@ -369,22 +375,21 @@ func (l *loop) byHarm(nodes []NodeRecord) []NodeRecord {
 		}
 		return starting, stale, l.inFlight(r.Name, time.Time{}).Or(0)
 	}
+	slices.Reverse(nodes) // they were in the order in which they were made
 	slices.SortStableFunc(nodes, func(a, b NodeRecord) int {
 		aStarting, aStale, aLoad := rank(a)
 		bStarting, bStale, bLoad := rank(b)
-		return cmp.Or(cmp.Compare(aStarting, bStarting), cmp.Compare(aStale, bStale), cmp.Compare(aLoad, bLoad), b.CreatedAt.Compare(a.CreatedAt))
+		return cmp.Or(cmp.Compare(aStarting, bStarting), cmp.Compare(aStale, bStale), cmp.Compare(aLoad, bLoad))
 	})
 	return nodes
 }
 
 // oldestNew returns the registered node that was made first, or nil.
 func (r *PodRecord) oldestNew() *NodeRecord {
-	var oldest *NodeRecord
 	for i := range r.Nodes {
-		n := &r.Nodes[i]
-		if n.State == pod.StateNew && (oldest == nil || n.CreatedAt.Before(oldest.CreatedAt)) {
-			oldest = n
+		if r.Nodes[i].State == pod.StateNew {
+			return &r.Nodes[i]
 		}
 	}
-	return oldest
+	return nil
 }

@@ -176,7 +176,7 @@ const applyTimeout = 30 * time.Second
 
 // served records how a call to the balancer ended.
 func (l *loop) served(err error) {
-	now := time.Now()
+	now := l.m.clock.now()
 	l.applying = false
 	if err != nil {
 		l.serveTry.failed(now)
@@ -223,7 +223,7 @@ func (l *loop) compare() {
 		}
 		l.log.Warn("the balancer has other servers than were applied; applying again", "front", front, "applied", len(want), "found", len(seen.Servers))
 		l.distrust(front)
-		l.servedAt = time.Now()
+		l.servedAt = l.m.clock.now()
 	}
 }
 

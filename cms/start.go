@@ -23,7 +23,7 @@ func (l *loop) resumeStarts(ctx context.Context) {
 	for i := range l.rec.Nodes {
 		rec := l.rec.Nodes[i]
 		run := l.nodes[rec.Name]
-		if rec.State != pod.StateStarting || run.busy || !run.startTry.ready(time.Now()) {
+		if rec.State != pod.StateStarting || run.busy || !run.startTry.ready(l.m.clock.now()) {
 			continue
 		}
 		nctx, cancel := context.WithCancel(ctx)
@@ -78,7 +78,7 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec, setting
 		return rec, fmt.Errorf("start on host %s: %w", h.name, err)
 	}
 	crashpoint.Here("scale-out/started")
-	settled := time.Now()
+	settled := l.m.clock.now()
 	rec.Handle, rec.StartedAt, rec.Endpoints = n.Handle, n.StartedAt, n.Endpoints
 	h.kick()
 	try, err := prober(spec.Workload.Probe, n.Endpoints, func() (pod.Health, bool) {
@@ -117,10 +117,10 @@ func (l *loop) prepare(ctx context.Context, host string, rt pod.Runtime, w pod.W
 	defer cancel()
 	var told time.Time
 	made, err := p.Prepare(ctx, w, func(p pod.Progress) {
-		if time.Since(told) < time.Second {
+		if l.m.clock.since(told) < time.Second {
 			return
 		}
-		told = time.Now()
+		told = l.m.clock.now()
 		text := p.Message
 		if p.Total > 0 {
 			text = fmt.Sprintf("%s: %d %%", p.Message, 100*p.Done/p.Total)
@@ -137,7 +137,7 @@ func (l *loop) prepare(ctx context.Context, host string, rt pod.Runtime, w pod.W
 // started records how a start ended.
 func (l *loop) started(ctx context.Context, name string, made NodeRecord, startErr error) {
 	run, rec := l.nodes[name], l.rec.node(name)
-	now := time.Now()
+	now := l.m.clock.now()
 	run.busy, run.cancel, run.settled = false, nil, now
 	var err error
 	if starting := run.start; starting.on() {
@@ -152,7 +152,7 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 	case startErr != nil:
 		l.retry.failed(now)
 		l.problems["start"] = fmt.Sprintf("node %s could not be started: %s; the next try is in %s",
-			name, startErr, time.Until(l.retry.next).Round(100*time.Millisecond))
+			name, startErr, l.retry.next.Sub(now).Round(100*time.Millisecond))
 		failed := *rec
 		if !l.fail(name, startErr.Error()) {
 			run.startTry.failed(now)
@@ -164,7 +164,7 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 	err = l.commit(func(r *PodRecord) error {
 		n := r.node(name)
 		n.Handle, n.StartedAt, n.Endpoints, n.Revision = made.Handle, made.StartedAt, made.Endpoints, made.Revision
-		n.ReadyAt = now
+		n.ReadyAt = l.m.clock.wall()
 		return n.become(pod.StateOnline, "")
 	})
 	if err != nil {
@@ -172,6 +172,7 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 		return // still starting, and resumed: starting is idempotent
 	}
 	crashpoint.Here("scale-out/online")
+	run.ready, run.adopted = now, false
 	l.retry.reset()
 	delete(l.problems, "start")
 	took := now.Sub(run.ordered)

@@ -84,6 +84,8 @@ type PodRecord struct {
 	Cut uint64 `json:",omitempty"`
 	// PolicyMemory is what the policy of that kind marshalled.
 	PolicyMemory []byte `json:",omitempty"`
+	// PolicyAt is the time of the policy, which it marshalled then.
+	PolicyAt time.Time `json:",omitzero"`
 }
 
 // NodeRecord is what a store keeps of a node.
@@ -97,7 +99,8 @@ type NodeRecord struct {
 	CreatedAt time.Time         // when it was registered
 	StartedAt time.Time         `json:",omitzero"` // when its runtime had started it
 	ReadyAt   time.Time         `json:",omitzero"` // when its probe passed
-	// DrainBy is when a draining node is stopped at the latest.
+	// DrainBy is when a draining node is stopped at the latest, as it was meant
+	// when the drain began. It is for people; nothing is decided by it.
 	DrainBy time.Time `json:",omitzero"`
 	// Cut is how many requests and connections it had when that time came.
 	Cut    uint64 `json:",omitempty"`

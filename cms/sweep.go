@@ -92,10 +92,10 @@ func (l *loop) clean(ctx context.Context, rec NodeRecord) {
 		return func() {
 			run.busy, run.stopErr = false, err
 			if err != nil {
-				run.stopTry.failed(time.Now())
+				run.stopTry.failed(l.m.clock.now())
 				return
 			}
-			run.cleaned, run.settled = true, time.Now()
+			run.cleaned, run.settled = true, l.m.clock.now()
 			l.m.placer.release(id)
 		}
 	})
@@ -128,12 +128,12 @@ func (l *loop) stopOrphan(ctx context.Context, host string, id pod.NodeID, now t
 		return func() {
 			o.busy = false
 			if err != nil {
-				o.try.failed(time.Now())
+				o.try.failed(l.m.clock.now())
 				l.problems["orphan"] = fmt.Sprintf("node %s runs on host %s and should not, but cannot be stopped: %v", id.Name, host, err)
 				return
 			}
 			delete(l.orphans, id)
-			l.removed = time.Now()
+			l.removed = l.m.clock.now()
 			if run := l.nodes[id.Name]; run != nil {
 				run.settled = l.removed
 			}
@@ -162,7 +162,7 @@ func (l *loop) finish(ctx context.Context, now time.Time) {
 		return func() {
 			l.applying = false
 			if err != nil {
-				l.endTry.failed(time.Now())
+				l.endTry.failed(l.m.clock.now())
 				l.problems["delete"] = fmt.Sprintf("cannot be deleted yet: %v", err)
 				l.edited()
 				return

@@ -94,7 +94,7 @@ func steadyLoop(t testing.TB, p trace.TracerProvider) *loop {
 		seen.nodes[id] = pod.Node{ID: id, Phase: pod.PhaseRunning, Endpoints: endpoints, Usage: pod.Usage{At: now, CPU: time.Second, Memory: 50 << 20}}
 		stats.Servers = append(stats.Servers, balancer.ServerStats{Name: id.Name, Addr: endpoints["http"]})
 	}
-	h := &host{name: "a"}
+	h := &host{name: "a", clock: m.clock}
 	h.view.Store(seen)
 	m.hosts["a"] = h
 	m.balancer.view.Store(&balancerView{begun: now, at: now, stats: balancer.Stats{Fronts: []balancer.FrontStats{stats}}})

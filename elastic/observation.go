@@ -12,7 +12,9 @@ import (
 type Observation struct {
 	_ [0]func() // literals name their fields
 
-	// At is the time of the observation; it only goes forward.
+	// At is the time of the observation. It is steady: it goes forward with the
+	// time that passes and does not follow a wall clock that jumps, so it may
+	// differ from that.
 	At time.Time
 	// Want is the number of nodes that the pod should have had until now.
 	Want int

@@ -262,7 +262,8 @@ func (e Exit) Reason() string {
 // Usage is what a node has used.
 type Usage struct {
 	// At is when it was read; zero when it was not, and then the other fields
-	// mean nothing.
+	// mean nothing. It has a monotonic reading or is otherwise steady: what passes
+	// between two of them is what passed, also where a clock jumped.
 	At time.Time
 	// CPU is the CPU time used since the node started; it only grows.
 	CPU time.Duration

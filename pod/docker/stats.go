@@ -80,16 +80,25 @@ func usageOf(s container.StatsResponse) (pod.Usage, bool) {
 }
 
 // clockOffset translates times of the engine's clock to ours. The quickest
-// message so far tells the difference best; how long the others took does not
-// blur the time between samples.
+// message of late tells the difference best; how long the others took does not
+// blur the time between samples. Either clock may jump: ours is read by its
+// monotonic part, and where the engine's goes back the count begins anew.
 type clockOffset struct {
-	least time.Duration
-	set   bool
+	engine, received time.Time // of the message from which the differences count
+	last             time.Time // by the engine's clock
+	least            time.Duration
 }
 
+// clockDrift is by how much the clocks may drift apart from one message to the
+// next.
+const clockDrift = time.Millisecond
+
 func (c *clockOffset) local(engine, received time.Time) time.Time {
-	if d := received.Sub(engine); !c.set || d < c.least {
-		c.least, c.set = d, true
+	if c.last.IsZero() || !engine.After(c.last) {
+		*c = clockOffset{engine: engine, received: received}
 	}
-	return engine.Add(c.least)
+	c.last = engine
+	took := received.Sub(c.received) - engine.Sub(c.engine)
+	c.least = min(c.least+clockDrift, took)
+	return received.Add(c.least - took)
 }

@@ -103,7 +103,38 @@ func TestClockOffsetKeepsSpansOfTheEngine(t *testing.T) {
 	var c clockOffset
 	first := c.local(engine, ours)
 	late := c.local(engine.Add(time.Second), ours.Add(1400*time.Millisecond))
-	assert.Equal(t, time.Second, late.Sub(first), "a late message does not stretch the span")
+	assert.InDelta(t, 1, late.Sub(first).Seconds(), 0.01, "a late message does not stretch the span")
 	quick := c.local(engine.Add(2*time.Second), ours.Add(1900*time.Millisecond))
 	assert.Equal(t, ours.Add(1900*time.Millisecond), quick)
+}
+
+func TestClockOffsetSurvivesJumps(t *testing.T) {
+	for name, jump := range map[string]time.Duration{"forward": time.Hour, "back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			engine, ours := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Now()
+			var c clockOffset
+			before := c.local(engine, ours)
+			for range 10 {
+				engine, ours = engine.Add(time.Second), ours.Add(time.Second)
+				before = c.local(engine, ours)
+			}
+			engine = engine.Add(jump)
+			for range 10 {
+				engine, ours = engine.Add(time.Second), ours.Add(time.Second)
+				at := c.local(engine, ours)
+				assert.InDelta(t, 1, at.Sub(before).Seconds(), 0.02, "a second passed, whatever the engine says")
+				assert.InDelta(t, 0, ours.Sub(at).Seconds(), 0.02)
+				before = at
+			}
+		})
+	}
+}
+
+func TestClockOffsetFollowsDrift(t *testing.T) {
+	engine, ours := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Now()
+	var c clockOffset
+	for range 24 * 3600 { // a day of an engine whose clock is slow
+		engine, ours = engine.Add(time.Second-100*time.Microsecond), ours.Add(time.Second)
+		require.Less(t, ours.Sub(c.local(engine, ours)), streamAge)
+	}
 }
