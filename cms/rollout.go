@@ -36,6 +36,9 @@ type RolloutStatus struct {
 	RolloutRecord
 	Strategy UpdateStrategy // of the pod
 	Steps    int            // of a canary
+	// Weight is the percentage of requests that the canary's step gives to new
+	// nodes; 0 where there is none.
+	Weight int
 	// Fresh counts the launched nodes that run To, Ready those of them that are
 	// online for long enough, Old the launched nodes that run something else.
 	Fresh, Ready, Old int
@@ -106,5 +109,8 @@ func (l *loop) rolloutStatus(now time.Time) *RolloutStatus {
 	c := l.count(now)
 	s := &RolloutStatus{RolloutRecord: *l.rec.Rollout, Strategy: l.rec.Spec.Update.Strategy, Steps: len(l.rec.Spec.Update.Steps),
 		Fresh: c.fresh, Ready: c.freshReady, Old: c.old}
+	if u := l.rec.Spec.Update; u.Strategy == Canary && !s.State.Over() && s.Step < len(u.Steps) {
+		s.Weight = u.Steps[s.Step].Weight
+	}
 	return s
 }

@@ -78,7 +78,7 @@ func rollout(s cms.PodStatus) *wire.Rollout {
 	}
 	out := &wire.Rollout{
 		State: string(r.State), Reason: r.Reason, Strategy: string(r.Strategy), From: revision(s, r.From), To: revision(s, r.To),
-		Step: r.Step, Steps: r.Steps, Failures: r.Failures, New: r.Fresh, Ready: r.Ready, Old: r.Old, StartedAt: r.StartedAt,
+		Step: r.Step, Steps: r.Steps, Weight: r.Weight, Failures: r.Failures, New: r.Fresh, Ready: r.Ready, Old: r.Old, StartedAt: r.StartedAt,
 	}
 	if !r.EndedAt.IsZero() {
 		out.EndedAt = &r.EndedAt

@@ -28,6 +28,7 @@ type Rollout struct {
 	To        Revision   `json:"to" doc:"What it shall run."`
 	Step      int        `json:"step,omitempty" doc:"Of a canary, from 0; beyond the last step all other nodes are rolled. Of blue-green, 1 once changed over."`
 	Steps     int        `json:"steps,omitempty" doc:"How many steps a canary has."`
+	Weight    int        `json:"weight,omitempty" doc:"Of a canary's step: the percentage of requests that new nodes are given."`
 	Failures  int        `json:"failures,omitempty" doc:"New nodes that failed."`
 	New       int        `json:"new" doc:"Launched nodes that are as they shall be."`
 	Ready     int        `json:"ready" doc:"Those of them that are online for long enough."`

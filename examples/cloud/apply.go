@@ -225,6 +225,9 @@ func (a *app) awaitPlan(ctx context.Context, c *client.Client, plan []change, be
 		if err != nil {
 			return fmt.Errorf("pod %s has not converged: %w", name, err)
 		}
+		if err := undone(plan, p); err != nil {
+			return err
+		}
 		if a.json() {
 			continue
 		}
@@ -233,6 +236,28 @@ func (a *app) awaitPlan(ctx context.Context, c *client.Client, plan []change, be
 		}
 	}
 	return nil
+}
+
+// undone is an error where the pod went back from what the plan made of it.
+func undone(plan []change, p wire.Pod) error {
+	err := wentBack(p)
+	if err == nil {
+		return nil
+	}
+	for _, ch := range plan {
+		if ch.Kind != "pod" || ch.Name != p.Name || ch.Action != "change" {
+			continue
+		}
+		if now, cerr := planPod(ch.manifest, []manifest{{Pod: &p}}, 0); cerr == nil && slices.ContainsFunc(now.Fields, ofRevision) {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofRevision says whether a field belongs to what nodes run.
+func ofRevision(f fieldChange) bool {
+	return strings.HasPrefix(f.Path, "workload") || strings.HasPrefix(f.Path, "limits")
 }
 
 func (a *app) printPlan(plan []change) error {

@@ -135,6 +135,9 @@ func (a *app) describePod(p wire.Pod) error {
 	if m := s.Sample; m != nil {
 		rows = append(rows, [2]string{"Measured", measured(*m)})
 	}
+	if !over(s.Rollout) {
+		rows = append(rows, [2]string{"Rollout", progressText(rolloutOf{Want: s.Want, Rollout: s.Rollout})})
+	}
 	if s.Cut > 0 {
 		rows = append(rows, [2]string{"Cut", strconv.FormatUint(s.Cut, 10) + " requests and connections" + " at the deadline of a node's drain"})
 	}

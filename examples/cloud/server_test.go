@@ -179,7 +179,7 @@ func newHost() *podtest.FakeHost {
 // serveNode is what a node runs.
 func serveNode(p podtest.FakeProcess) pod.Exit {
 	name := p.Env["ELASTIPOD_NODE"]
-	if strings.HasPrefix(name, "broken") {
+	if strings.HasPrefix(name, "broken") || p.Env["BROKEN"] != "" {
 		fmt.Fprintln(p.Out, "no such table: users")
 		return pod.Exit{Code: 3, At: time.Now()}
 	}

@@ -15,6 +15,7 @@ import (
 var stateColours = map[string]colour{
 	"active": green, "online": green, "ready": green, "reachable": green,
 	"starting": yellow, "draining": cyan, "drain": cyan, "deleting": cyan, "paused": yellow, "cordoned": yellow,
+	"done": green, "progressing": yellow, "rolled-back": red,
 	"failed": red, "down": red, "unreachable": red,
 	"new": dim, "standby": dim, "gone": dim,
 }
