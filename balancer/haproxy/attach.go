@@ -12,6 +12,11 @@ func (b *Balancer) attach(ctx context.Context) error {
 	for _, f := range b.st.Current.Fronts {
 		b.fronts[f.Name] = &front{Front: f, incarnation: b.incarnate(0), servers: map[string]server{}}
 	}
+	if !b.st.Master.alive() {
+		if p := b.cfg.findMaster(); p.PID != 0 {
+			b.st.Master, b.st.Sockets = p, b.cfg.SocketDir
+		}
+	}
 	var found info
 	patient, cancel := context.WithTimeout(ctx, awaitWorker)
 	defer cancel()
@@ -39,6 +44,7 @@ func (b *Balancer) attach(ctx context.Context) error {
 			b.fronts[f.Name] = &front{Front: f, incarnation: b.incarnate(0), servers: map[string]server{}}
 		}
 	}
+	b.cfg.removeRelays(b.st.Current.Fronts)
 	b.log.InfoContext(ctx, "haproxy: found again", "pid", procs.master, "configuration", found.number)
 	return b.adopt(ctx)
 }

@@ -138,6 +138,53 @@ func TestFoundAgainByItsSocketWithoutItsPID(t *testing.T) {
 	assert.Equal(t, f.Listen, observe(t, b, "web").Listen)
 }
 
+// The manager was killed when it had just started an HAProxy, which does not
+// answer yet; and it left half of a state.
+func TestFoundAgainBeforeItAnswers(t *testing.T) {
+	dir := testDir(t)
+	b := reopenBalancer(t, dir)
+	f := balancer.Front{Name: "web", Listen: balancertest.FreeAddr(t)}
+	setFront(t, b, f)
+	pid := b.PID()
+	require.NoError(t, b.Close())
+	st, err := b.cfg.loadState()
+	require.NoError(t, err)
+	st.Master = process{}
+	running := st.Current
+	st.Next, st.Current = &running, revision{}
+	require.NoError(t, b.cfg.saveState(st))
+	half := b.cfg.path("state-1.tmp")
+	require.NoError(t, os.WriteFile(half, []byte("{"), 0o600))
+
+	stats := b.cfg.socket(statsSocket)
+	require.NoError(t, os.Rename(stats, stats+".away"))
+	back := make(chan error, 1)
+	time.AfterFunc(300*time.Millisecond, func() { back <- os.Rename(stats+".away", stats) })
+	b = reopenBalancer(t, dir)
+	assert.Equal(t, pid, b.PID())
+	assert.Equal(t, f.Listen, observe(t, b, "web").Listen)
+	assert.NoFileExists(t, half)
+	require.NoError(t, <-back)
+}
+
+// A front that is removed leaves no socket, nor does one of which the manager
+// was killed at its removal.
+func TestRemovedFrontLeavesNoSocket(t *testing.T) {
+	dir := testDir(t)
+	b := reopenBalancer(t, dir)
+	setFront(t, b, balancer.Front{Name: "web", Listen: balancertest.FreeAddr(t)})
+	setFront(t, b, balancer.Front{Name: "other", Listen: balancertest.FreeAddr(t)})
+	require.FileExists(t, b.cfg.relaySocket("other"))
+	require.NoError(t, b.RemoveFront(ctxFor(t), "other"))
+	assert.NoFileExists(t, b.cfg.relaySocket("other"))
+	left := b.cfg.relaySocket("gone")
+	require.NoError(t, os.WriteFile(left, nil, 0o600))
+	require.NoError(t, b.Close())
+	b = reopenBalancer(t, dir)
+	assert.NoFileExists(t, left)
+	assert.FileExists(t, b.cfg.relaySocket("web"))
+}
+
 func TestSecondOnTheSameDirectoryIsRefused(t *testing.T) {
 	dir := testDir(t)
 	b := reopenBalancer(t, dir)

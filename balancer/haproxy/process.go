@@ -54,18 +54,33 @@ func (p process) signal(sig syscall.Signal) error {
 
 // procStat reads when a process started and whether it is a zombie.
 func procStat(pid int) (start uint64, zombie bool, err error) {
+	s, err := readStat(pid)
+	return s.start, s.zombie, err
+}
+
+// procStatus is a part of what /proc says of a process.
+type procStatus struct {
+	parent int
+	start  uint64
+	zombie bool
+}
+
+func readStat(pid int) (procStatus, error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, false, err
+		return procStatus{}, err
 	}
 	// The command in parentheses may hold anything; fields count from behind it.
 	_, rest, ok := strings.Cut(string(data[bytes.LastIndexByte(data, ')')+1:]), " ")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 20 {
-		return 0, false, fmt.Errorf("haproxy: /proc/%d/stat is not understood", pid)
+		return procStatus{}, fmt.Errorf("haproxy: /proc/%d/stat is not understood", pid)
 	}
-	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return start, fields[0] == "Z" || fields[0] == "X", err
+	s := procStatus{zombie: fields[0] == "Z" || fields[0] == "X"}
+	var errs [2]error
+	s.parent, errs[0] = strconv.Atoi(fields[1])
+	s.start, errs[1] = strconv.ParseUint(fields[19], 10, 64)
+	return s, errors.Join(errs[:]...)
 }
 
 // poll calls f until it says that it is done, fails, or the context ends; first
@@ -124,7 +139,7 @@ func (c Config) launch() (process, error) {
 	}
 	defer func() { _ = null.Close() }()
 	p, err := os.StartProcess(c.Binary,
-		[]string{c.Binary, "-W", "-S", c.socket(masterSocket) + ",mode,600", "-f", c.path(configFile)},
+		append([]string{c.Binary}, c.arguments()...),
 		&os.ProcAttr{
 			Dir:   "/",
 			Env:   []string{"PATH=" + os.Getenv("PATH"), "TZ=" + os.Getenv("TZ")}, // no secret of ours
@@ -140,6 +155,46 @@ func (c Config) launch() (process, error) {
 		return started, fmt.Errorf("haproxy: start %s: %w", c.Binary, err)
 	}
 	return started, nil
+}
+
+// arguments are those with which HAProxy is started; those of a master that
+// reloaded have others behind them.
+func (c Config) arguments() []string {
+	return []string{"-W", "-S", c.socket(masterSocket) + ",mode,600", "-f", c.path(configFile)}
+}
+
+// findMaster looks for a master process of this directory; the zero process
+// where there is none. One that was launched just before we were killed is in no
+// state yet.
+func (c Config) findMaster() process {
+	ours := "\x00" + strings.Join(c.arguments(), "\x00") + "\x00"
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return process{}
+	}
+	found := map[int]process{}
+	parents := map[int]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		line, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if err != nil || !bytes.Contains(line, []byte(ours)) {
+			continue
+		}
+		status, err := readStat(pid)
+		if err != nil || status.zombie {
+			continue
+		}
+		found[pid], parents[pid] = process{PID: pid, Start: status.start}, status.parent
+	}
+	for pid, p := range found {
+		if _, worker := found[parents[pid]]; !worker {
+			return p
+		}
+	}
+	return process{}
 }
 
 // maxOutput is the size above which HAProxy's output is begun anew.

@@ -126,6 +126,7 @@ func (b *Balancer) deploy(ctx context.Context, fronts map[string]*front) error {
 	}
 	err = b.arrived(st, fronts)
 	crashpoint.Here("reload/kept")
+	b.cfg.removeRelays(next.Fronts)
 	b.settle(ctx, fronts, downs)
 	return err
 }

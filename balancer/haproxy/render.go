@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -188,4 +190,15 @@ func canonical(addr string) string {
 		return addr
 	}
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
+}
+
+// removeRelays removes the sockets of fronts that are no more: HAProxy leaves
+// those that it made.
+func (c Config) removeRelays(fronts []balancer.Front) {
+	there, _ := filepath.Glob(c.socket("relay-*.sock"))
+	for _, path := range there {
+		if !slices.ContainsFunc(fronts, func(f balancer.Front) bool { return c.relaySocket(f.Name) == path }) {
+			_ = os.Remove(path)
+		}
+	}
 }

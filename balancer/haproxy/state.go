@@ -42,6 +42,12 @@ func (c Config) socket(name string) string { return filepath.Join(c.SocketDir, n
 
 func (c Config) loadState() (state, error) {
 	var st state
+	entries, _ := os.ReadDir(c.Dir)
+	for _, e := range entries {
+		if ok, _ := filepath.Match("state-*.tmp", e.Name()); ok {
+			_ = os.Remove(c.path(e.Name())) // of one that was killed as it saved
+		}
+	}
 	data, err := os.ReadFile(c.path("state.json"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

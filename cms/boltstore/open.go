@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +26,11 @@ func open(path string, o options) (*bolt.DB, error) {
 	deadline := time.Now().Add(o.lockTimeout)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
+			return nil, err
+		}
+	}
+	if len(drafts(path)) > 0 {
+		if err := clearDrafts(path); err != nil {
 			return nil, err
 		}
 	}
@@ -51,7 +57,15 @@ func open(path string, o options) (*bolt.DB, error) {
 // half of one, and two that start together agree on one cluster id.
 func create(path string) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*") // mode 0600
+	release, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	f, err := os.CreateTemp(dir, draftPrefix(path)+"*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -87,6 +101,35 @@ func create(path string) error {
 	}
 	crashpoint.Here("store-new/linked")
 	return syncDir(dir)
+}
+
+// draftPrefix begins the names of files that become the store.
+func draftPrefix(path string) string { return "." + filepath.Base(path) + ".new-" }
+
+// drafts returns those that are there: one is being made, or its maker was
+// killed.
+func drafts(path string) (found []string) {
+	entries, _ := os.ReadDir(filepath.Dir(path)) // what cannot be read is told soon
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), draftPrefix(path)) {
+			found = append(found, filepath.Join(filepath.Dir(path), e.Name()))
+		}
+	}
+	return found
+}
+
+// clearDrafts removes what makers that were killed left.
+func clearDrafts(path string) error {
+	release, err := lockDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer release()
+	var errs []error
+	for _, draft := range drafts(path) {
+		errs = append(errs, os.Remove(draft))
+	}
+	return errors.Join(errs...)
 }
 
 func syncDir(dir string) error {

@@ -259,6 +259,21 @@ func TestStartingTogetherAgreesOnOneID(t *testing.T) {
 	assert.Len(t, ids, 1)
 }
 
+// A process that is killed while it makes the store leaves a file, which the
+// next one clears away.
+func TestWhatAKilledMakerLeftIsCleared(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{".elastipod.db.new-1", ".elastipod.db.new-2"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		s, err := boltstore.Open(file(dir))
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Len(t, entries, 1)
+	}
+}
+
 // TestAnotherProcess holds the store in a second process, and kills that.
 func TestAnotherProcess(t *testing.T) {
 	path := file(t.TempDir())

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
@@ -87,6 +88,7 @@ func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]nodeState {
 	for _, e := range entries {
 		id, ok := parseNodeDir(e.Name())
 		if !ok || !e.IsDir() {
+			r.collectLock(e.Name())
 			continue
 		}
 		dir := r.nodeDir(id)
@@ -126,6 +128,20 @@ func (r *Runtime) collect(id pod.NodeID, dir string) {
 		return
 	}
 	_ = removeNode(dir, nodeState{})
+}
+
+// collectLock removes the lock of a node that is not there, where nobody holds
+// it: its manager was killed at the very end of a stop, or at the very beginning
+// of a start.
+func (r *Runtime) collectLock(entry string) {
+	name, ok := strings.CutSuffix(entry, lockSuffix)
+	id, node := parseNodeDir(name)
+	if !ok || !node || exists(r.nodeDir(id)) {
+		return
+	}
+	if release, err := r.tryLockNode(id); err == nil && release != nil {
+		release()
+	}
 }
 
 func exists(path string) bool {

@@ -25,6 +25,8 @@ const (
 	aliveFile = "alive"      // locked for as long as the supervisor, or the manager that starts it, lives
 	errorFile = "supervisor.log"
 	secretDir = "secrets"
+
+	lockSuffix = ".lock" // after the directory's name; see lockNode
 )
 
 // markEnv is the variable by which processes of one run of a node are found.
@@ -156,7 +158,7 @@ func (r *Runtime) lockNode(ctx context.Context, id pod.NodeID) (release func(), 
 
 // tryLockNode returns nil, nil when somebody else has the lock.
 func (r *Runtime) tryLockNode(id pod.NodeID) (release func(), err error) {
-	path := r.nodeDir(id) + ".lock"
+	path := r.nodeDir(id) + lockSuffix
 	if err := os.MkdirAll(r.clusterDir(), 0o700); err != nil {
 		return nil, err
 	}

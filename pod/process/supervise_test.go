@@ -232,6 +232,23 @@ func TestManagerKilledInStart(t *testing.T) {
 	}
 }
 
+// A manager that is killed at the end of a stop leaves a lock and nothing else.
+func TestLockOfAKilledManagerIsCollected(t *testing.T) {
+	r := open(t, t.TempDir())
+	n := start(t, r, "n1", serving())
+	left, held := r.nodeDir(id("n2"))+lockSuffix, r.nodeDir(id("n3"))+lockSuffix
+	require.NoError(t, os.WriteFile(left, nil, 0o600))
+	release, err := r.tryLockNode(id("n3"))
+	require.NoError(t, err)
+	require.NotNil(t, release)
+	_, err = r.Observe(t.Context())
+	require.NoError(t, err)
+	assert.NoFileExists(t, left)
+	assert.FileExists(t, held)
+	release()
+	require.NoError(t, r.Stop(t.Context(), n.ID, 0))
+}
+
 func TestSupervisorKilled(t *testing.T) {
 	r := open(t, t.TempDir())
 	n := start(t, r, "n1", serving())
