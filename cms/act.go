@@ -52,15 +52,8 @@ func (l *loop) noticeEnded(now time.Time) {
 		if !l.fail(rec.Name, reason) {
 			continue
 		}
-		if l.diedYoung(run, now) {
-			l.deaths.failed(now)
-		}
+		l.vacate(&rec, now, reason)
 		l.nodeFailed(rec, reason, false)
-	}
-	if l.deaths.failures > 0 && slices.ContainsFunc(l.rec.Nodes, func(n NodeRecord) bool {
-		return n.State == pod.StateOnline && l.nodes[n.Name].ready.After(l.deaths.last) && now.Sub(l.nodes[n.Name].ready) >= l.young()
-	}) {
-		l.deaths.reset()
 	}
 }
 
@@ -120,8 +113,12 @@ func (l *loop) setAlarm(now time.Time) {
 			next = t
 		}
 	}
-	due(l.retry.next)
-	due(l.deaths.next)
+	for _, r := range l.tries {
+		due(r.next)
+	}
+	for _, v := range l.vacant {
+		due(v.due)
+	}
 	due(l.crowded)
 	for _, o := range l.orphans {
 		due(o.try.next)

@@ -65,6 +65,7 @@ func life(t *testing.T, off func(passed time.Duration) time.Duration) (seen []st
 		w.hosts["b"].SetUnreachable(true) // for longer than the host's time-out
 		look(2 * time.Minute)
 		w.hosts["b"].SetUnreachable(false)
+		time.Sleep(15 * time.Second) // that it is back is noticed at a random moment
 		look(2 * time.Minute)
 		w.hosts["a"].Exit(pod.NodeID{Pod: "web", Name: running(w.hosts["a"])[0]}, pod.Exit{Code: 1})
 		look(time.Minute)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,7 @@ type host struct {
 	view  atomic.Pointer[hostView]
 	told  atomic.Pointer[hostView] // the view that observed was called with last
 	kicks chan struct{}            // asks for an observation now
+	back  chan struct{}            // told when it answers again
 	// editing is a token: who holds it may change the record, durably.
 	editing chan struct{}
 	strays  claims
@@ -97,8 +99,11 @@ func (h *host) run(ctx context.Context, epoch time.Time, first chan<- struct{}) 
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watched := false
+	misses := 0 // observations that failed in a row
 	for {
-		h.observe(ctx)
+		if misses++; h.observe(ctx) {
+			misses = 0
+		}
 		if first != nil {
 			close(first)
 			first = nil
@@ -110,7 +115,7 @@ func (h *host) run(ctx context.Context, epoch time.Time, first chan<- struct{}) 
 			}
 		}
 		h.observed(h)
-		timer := time.NewTimer(h.clock.untilTick(epoch, h.tick))
+		timer := time.NewTimer(h.pause(epoch, misses))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -135,8 +140,22 @@ func (h *host) close() {
 	}
 }
 
-// observe makes a new view.
-func (h *host) observe(ctx context.Context) {
+// maxPause bounds the pauses between observations of a host that does not
+// answer, and so the time until one that is back is noticed.
+const maxPause = 10 * time.Second
+
+// pause returns the time until the next observation: until the tick, and longer
+// and at random where it was in vain several times.
+func (h *host) pause(epoch time.Time, misses int) time.Duration {
+	if misses < 2 {
+		return h.clock.untilTick(epoch, h.tick)
+	}
+	pause := min(h.tick<<min(misses-1, 10), max(maxPause, h.tick))
+	return pause/2 + rand.N(pause/2)
+}
+
+// observe makes a new view, and says whether the host answered.
+func (h *host) observe(ctx context.Context) bool {
 	before := h.view.Load()
 	v := hostView{begun: h.clock.now()}
 	if before != nil {
@@ -144,7 +163,7 @@ func (h *host) observe(ctx context.Context) {
 	}
 	snap, err := h.snapshot(ctx)
 	if ctx.Err() != nil && before != nil {
-		return
+		return false
 	}
 	if err != nil {
 		v.err = fmt.Errorf("observe host %s: %w", h.name, err)
@@ -160,6 +179,13 @@ func (h *host) observe(ctx context.Context) {
 		v.since = v.begun
 	}
 	h.view.Store(&v)
+	if before != nil && before.err != nil && err == nil {
+		select {
+		case h.back <- struct{}{}:
+		default:
+		}
+	}
+	return err == nil
 }
 
 func (h *host) snapshot(ctx context.Context) (pod.Snapshot, error) {
@@ -192,7 +218,7 @@ func (h *host) ensureOpen(ctx context.Context) (pod.Runtime, error) {
 }
 
 // watch turns the runtime's hints into observations, and begins again with a
-// growing pause when the stream breaks.
+// growing pause when the stream breaks, once the host answers.
 func (h *host) watch(ctx context.Context, w pod.Watcher) {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval = 200 * time.Millisecond
@@ -213,7 +239,23 @@ func (h *host) watch(ctx context.Context, w pod.Watcher) {
 			return
 		case <-time.After(pauses.NextBackOff()):
 		}
+		for h.unreachable() != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-h.back:
+			}
+		}
 	}
+}
+
+// unreachable returns why the host does not answer; nil where it does, or was
+// not asked yet.
+func (h *host) unreachable() error {
+	if v := h.view.Load(); v != nil {
+		return v.err
+	}
+	return nil
 }
 
 // lookup says what is known of a node that is settled since the given time:

@@ -73,6 +73,7 @@ func (m *Manager) newHost(rec HostRecord) *host {
 		observed: m.hostObserved,
 		rec:      rec,
 		kicks:    make(chan struct{}, 1),
+		back:     make(chan struct{}, 1),
 		editing:  make(chan struct{}, 1),
 		done:     make(chan struct{}),
 	}

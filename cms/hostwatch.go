@@ -24,6 +24,11 @@ func (m *Manager) hostObserved(h *host) {
 	case v.err == nil && old != nil && old.err != nil:
 		m.events.emit(Event{Type: EventHostReachable, Host: h.name, Message: fmt.Sprintf("host %s answers again", h.name)})
 	}
+	if old != nil && (v.err == nil) != (old.err == nil) {
+		for _, l := range m.loops() {
+			l.wake()
+		}
+	}
 	if v.err != nil {
 		m.finishRemoval(h)
 		return
@@ -91,6 +96,9 @@ func (m *Manager) stopNode(ctx context.Context, hostName string, id pod.NodeID, 
 		m.events.emit(Event{Type: EventProblem, Pod: id.Pod, Node: id.Name, Host: hostName,
 			Message: fmt.Sprintf("node %s was left on host %s, which is being removed and does not answer; it may still run there", id.Name, hostName)})
 		return nil
+	}
+	if err := h.unreachable(); err != nil {
+		return err
 	}
 	rt, err := h.get()
 	if err != nil {

@@ -157,9 +157,7 @@ func (l *loop) replaceHung(now time.Time) {
 			l.log.Error("drain a hung node", "node", rec.Name, "error", err)
 			return
 		}
-		if l.diedYoung(l.nodes[rec.Name], now) {
-			l.deaths.failed(now)
-		}
+		l.vacate(&rec, now, why)
 		l.nodeFailed(rec, why, false)
 	}
 }

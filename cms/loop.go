@@ -51,9 +51,9 @@ type loop struct {
 	policy   elastic.Policy
 	// policyAhead is by how much the policy's time is ahead of ours, or behind.
 	policyAhead time.Duration
-	boots       []time.Duration // the last starts, decision to first answer
-	retry       retry           // after failed starts
-	deaths      retry           // after nodes that died young
+	boots       []time.Duration   // the last starts, decision to first answer
+	tries       map[string]*retry // after failed starts, by host
+	vacant      []vacancy
 	// stepReady is since when the nodes of the rollout's step are ready; zero
 	// while they are not.
 	stepReady time.Time
@@ -96,9 +96,11 @@ type nodeRun struct {
 	startTry retry              // after a start whose outcome could not be saved
 	stopTry  retry
 	stopErr  error // why it could not be stopped
+	away     bool  // its host did not answer when it should have been stopped
 	memory   metrics.Value
 	live     liveness
 	hung     bool // and it was told
+	deaths   int  // of those before it in its place that died young, in a row
 	start    span // while it is being started
 	leave    span // from the order to drain until it is gone
 	drain    span // the part of leave until it is idle
@@ -132,6 +134,7 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		applied:  map[string][]balancer.Server{},
 		problems: map[string]string{},
 		orphans:  map[pod.NodeID]*orphan{},
+		tries:    map[string]*retry{},
 		unset:    map[string]bool{},
 		surplus:  map[string]Front{},
 		starts:   make(chan struct{}, m.cfg.StartParallel),

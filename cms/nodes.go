@@ -165,8 +165,12 @@ func (m *Manager) Launch(ctx context.Context, podName string) (NodeStatus, error
 		if oldest == nil {
 			return fmt.Errorf("%w: pod %s has no new node; register one first", ErrConflict, podName)
 		}
+		hosts, held := l.hostsFor(l.m.clock.now())
+		if held && !usable(hosts) { // a person may know better
+			hosts = l.m.candidates(l.rec.Spec.Spec)
+		}
 		var err error
-		if name, err = l.launch(l.ctx, oldest.Name, l.revision, 1); errors.Is(err, errNoRoom) {
+		if name, err = l.launch(l.ctx, oldest.Name, l.revision, 1, hosts); errors.Is(err, errNoRoom) {
 			return fmt.Errorf("%w: %w", ErrConflict, err)
 		}
 		return err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
@@ -123,6 +124,21 @@ func (l *loop) lastInFlight(node string) (sum int) {
 		}
 	}
 	return sum
+}
+
+// down says whether the balancer finds that a node does not answer.
+func (l *loop) down(node string) bool {
+	v := l.m.balancer.view.Load()
+	if v == nil || v.err != nil {
+		return false
+	}
+	for i := range l.rec.Spec.Fronts {
+		f, _ := v.stats.Front(l.rec.Spec.Fronts[i].Name)
+		if slices.ContainsFunc(f.Servers, func(s balancer.ServerStats) bool { return s.Name == node && !s.Up }) {
+			return true
+		}
+	}
+	return false
 }
 
 // keptBoots is over how many starts the boot time is taken.

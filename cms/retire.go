@@ -50,7 +50,7 @@ func (l *loop) retire(ctx context.Context, now time.Time) {
 		}
 		run.drain.end(nil)
 		run.drain = span{}
-		if l.serving(rec.Name) || !run.stopTry.ready(now) {
+		if l.serving(rec.Name) || !l.mayStop(&rec, run, now) {
 			continue
 		}
 		crashpoint.Here("scale-in/idle")
@@ -117,6 +117,23 @@ func requests(n int) string {
 		return "1 request or connection"
 	}
 	return fmt.Sprintf("%d requests and connections", n)
+}
+
+// mayStop says whether to try now to stop a node on its host. One that does not
+// answer is not asked again and again; the next try is when it is back.
+func (l *loop) mayStop(rec *NodeRecord, run *nodeRun, now time.Time) bool {
+	h := l.m.host(rec.Host)
+	if h != nil && !h.lost() {
+		if err := h.unreachable(); err != nil {
+			run.away, run.stopErr = true, err
+			return false
+		}
+		if run.away {
+			run.away = false
+			run.stopTry.reset()
+		}
+	}
+	return run.stopTry.ready(now)
 }
 
 // setLeaving tells the balancer's poller how many nodes wait to be idle.

@@ -14,7 +14,6 @@ const (
 // with jitter. The zero retry may be tried at once.
 type retry struct {
 	failures int
-	last     time.Time // the last failure that counted
 	next     time.Time
 }
 
@@ -24,13 +23,17 @@ func (r *retry) failed(now time.Time) {
 	if now.Before(r.next) {
 		return
 	}
-	pause := lastRetry
-	if r.failures < 10 {
-		pause = min(firstRetry<<r.failures, lastRetry)
-	}
 	r.failures++
-	r.last = now
-	r.next = now.Add(pause/2 + rand.N(pause/2))
+	r.next = now.Add(pauseAfter(r.failures))
+}
+
+// pauseAfter is the pause after so many failures in a row, at least 1.
+func pauseAfter(failures int) time.Duration {
+	pause := lastRetry
+	if failures <= 10 {
+		pause = min(firstRetry<<(failures-1), lastRetry)
+	}
+	return pause/2 + rand.N(pause/2)
 }
 
 // ready says whether it may be tried now.

@@ -208,7 +208,8 @@ func (l *loop) specOf(revision string) pod.Spec {
 // revised follows a change of what the pod runs.
 func (l *loop) revised() {
 	crashpoint.Here("rollout/begun")
-	l.retry.reset() // what failed may be mended
+	clear(l.tries) // what failed may be mended
+	l.vacant = nil
 	l.stepReady = time.Time{}
 	delete(l.problems, "rollout")
 	r := l.rec.Rollout

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/internal/crashpoint"
@@ -31,14 +29,6 @@ func (l *loop) staleWhy(n *NodeRecord) string {
 		return "replaced by revision " + l.numberOf(l.revision)
 	}
 	return ""
-}
-
-// lost says that the node's host has not answered for so long that others run
-// in its place. It stays where it is, and in the balancer while it answers; when
-// the host is back there is one node too many, and one is drained.
-func (l *loop) lost(n *NodeRecord) bool {
-	h := l.m.host(n.Host)
-	return h != nil && n.State.Live() && h.away(l.m.cfg.HostTimeout)
 }
 
 // census counts the launched nodes, without those that are lost.
@@ -83,7 +73,7 @@ func (l *loop) count(now time.Time) (c census) {
 // scale starts and drains nodes until as many are launched as wanted, and all of
 // them are as they should be.
 func (l *loop) scale(ctx context.Context, now time.Time) {
-	l.followLost()
+	l.followLost(now)
 	l.followRollout(now)
 	want, c := l.want(), l.count(now)
 	if c.live >= want && c.starting == 0 {
@@ -109,14 +99,14 @@ func (l *loop) scale(ctx context.Context, now time.Time) {
 
 // settle brings a pod whose nodes are all alike to the wanted number.
 func (l *loop) settle(ctx context.Context, now time.Time, want int, c census) {
-	switch {
-	case c.live < want:
+	if c.live < want {
 		l.grow(ctx, now, want-c.live, l.revision)
-	case c.live > want:
-		delete(l.problems, "room")
+		return
+	}
+	delete(l.problems, "room")
+	l.vacant = nil
+	if c.live > want {
 		l.shrink(now, c.live-want)
-	default:
-		delete(l.problems, "room")
 	}
 }
 
@@ -132,7 +122,7 @@ func (l *loop) roll(ctx context.Context, now time.Time, want int, c census) {
 		return
 	}
 	spare := max(c.freshReady+c.oldHere-least, 0)
-	if !l.retry.ready(now) || !l.deaths.ready(now) {
+	if l.stuck(now) {
 		spare = min(spare, max(c.freshReady+c.oldHere-want, 0)) // nothing could take its place now
 	}
 	c.live -= l.replace(now, spare)
@@ -215,35 +205,11 @@ func (l *loop) blueGreen(ctx context.Context, now time.Time, want int, c census)
 	}
 }
 
-// followLost tells of lost nodes, and gives up starts among them: they may hang
-// for minutes.
-func (l *loop) followLost() {
-	on := map[string]int{}
-	for i := range l.rec.Nodes {
-		rec := &l.rec.Nodes[i]
-		if !l.lost(rec) {
-			continue
-		}
-		on[rec.Host]++
-		if run := l.nodes[rec.Name]; rec.State == pod.StateStarting && run.cancel != nil {
-			run.cancel()
-		}
-	}
-	delete(l.problems, "lost")
-	var parts []string
-	for _, h := range slices.Sorted(maps.Keys(on)) {
-		parts = append(parts, fmt.Sprintf("host %s has not answered for more than %s, so others run in place of %d nodes there", h, l.m.cfg.HostTimeout, on[h]))
-	}
-	if len(parts) > 0 {
-		l.problems["lost"] = strings.Join(parts, "; ")
-	}
-}
-
 // giveWay drains a stale node whose replacement only fits where it is itself,
 // and says whether it did. Without it a pod that fills its hosts could never be
 // changed.
 func (l *loop) giveWay(now time.Time) bool {
-	if l.rec.count(pod.StateStarting, pod.StateDraining) > 0 || !l.retry.ready(now) || !l.deaths.ready(now) {
+	if l.rec.count(pod.StateStarting, pod.StateDraining) > 0 || l.stuck(now) {
 		return false
 	}
 	hosts := l.m.candidates(l.rec.Spec.Spec)
@@ -263,31 +229,33 @@ func (l *loop) giveWay(now time.Time) bool {
 	return false
 }
 
-// grow launches n nodes of a revision: registered ones first where elasticity is on. After
-// failures it tries one at a time.
+// grow launches n nodes of a revision: registered ones first where elasticity is on. The
+// places of those that died young wait their time, and hosts where starts failed
+// get one node at a time.
 func (l *loop) grow(ctx context.Context, now time.Time, n int, revision string) {
-	if !l.deaths.ready(now) {
-		l.problems["deaths"] = fmt.Sprintf("nodes end or hang within %s of being ready, so others are started ever more seldom; the next try is in %s",
-			l.young(), l.deaths.next.Sub(now).Round(100*time.Millisecond))
+	due, waiting := l.vacancies(now, n)
+	if now.Before(l.crowded) {
 		return
 	}
-	if !l.retry.ready(now) || now.Before(l.crowded) {
-		return
-	}
-	if l.retry.failures > 0 {
-		if l.rec.count(pod.StateStarting) > 0 {
+	limits := l.specOf(revision).Limits
+	for i := range n - waiting {
+		hosts, held := l.hostsFor(now)
+		if held && !usable(hosts) {
 			return
 		}
-		n = 1
-	}
-	for range n {
+		var place vacancy
+		if i < len(due) {
+			place = due[i]
+			hosts = l.avoiding(place.host, limits, hosts)
+		}
 		name := ""
 		if l.rec.Elasticity.Enabled {
 			if oldest := l.rec.oldestNew(); oldest != nil {
 				name = oldest.Name
 			}
 		}
-		if _, err := l.launch(ctx, name, revision, 0); err != nil {
+		name, err := l.launch(ctx, name, revision, 0, hosts)
+		if err != nil {
 			if !errors.Is(err, errNoRoom) {
 				l.log.Error("launch a node", "error", err)
 			}
@@ -295,13 +263,14 @@ func (l *loop) grow(ctx context.Context, now time.Time, n int, revision string) 
 			l.crowded = now.Add(l.m.cfg.Tick)
 			return
 		}
+		l.take(place, name)
 	}
 	delete(l.problems, "room")
 }
 
-// launch places a node, records it as starting and begins to start it. An empty
-// name makes a new node. The wanted number grows by more.
-func (l *loop) launch(ctx context.Context, name, revision string, more int) (string, error) {
+// launch places a node on one of the hosts, records it as starting and begins to
+// start it. An empty name makes a new node. The wanted number grows by more.
+func (l *loop) launch(ctx context.Context, name, revision string, more int, hosts []candidate) (string, error) {
 	var id pod.NodeID
 	_, starting := l.begin(ctx, "node.start", name, "")
 	err := l.commit(func(r *PodRecord) error {
@@ -311,7 +280,7 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int) (str
 		}
 		id = l.id(name)
 		placing := l.m.trace.part(starting, "node.place")
-		host, err := l.m.placer.reserve(id, l.specOf(revision).Limits, l.m.candidates(r.Spec.Spec))
+		host, err := l.m.placer.reserve(id, l.specOf(revision).Limits, hosts)
 		for _, s := range []span{starting, placing} {
 			if s.recording() {
 				s.s.SetAttributes(keyNode.String(name), keyHost.String(host))
@@ -364,22 +333,23 @@ func (l *loop) shrinkOf(now time.Time, n int, some func(*NodeRecord) bool) {
 }
 
 // byHarm sorts nodes so that the one whose loss hurts least is the first: one
-// that is starting, that is stale, that has the fewest requests, the youngest.
+// that is starting, that is stale, that the balancer finds down, that has the
+// fewest requests, the youngest.
 func (l *loop) byHarm(nodes []NodeRecord) []NodeRecord {
-	rank := func(r NodeRecord) (starting, stale int, load float64) {
-		if r.State != pod.StateStarting {
-			starting = 1
+	one := func(b bool) int {
+		if b {
+			return 1
 		}
-		if !l.stale(&r) {
-			stale = 1
-		}
-		return starting, stale, l.inFlight(r.Name, time.Time{}).Or(0)
+		return 0
+	}
+	rank := func(r NodeRecord) (starting, stale, down int, load float64) {
+		return one(r.State != pod.StateStarting), one(!l.stale(&r)), one(!l.down(r.Name)), l.inFlight(r.Name, time.Time{}).Or(0)
 	}
 	slices.Reverse(nodes) // they were in the order in which they were made
 	slices.SortStableFunc(nodes, func(a, b NodeRecord) int {
-		aStarting, aStale, aLoad := rank(a)
-		bStarting, bStale, bLoad := rank(b)
-		return cmp.Or(cmp.Compare(aStarting, bStarting), cmp.Compare(aStale, bStale), cmp.Compare(aLoad, bLoad))
+		aStarting, aStale, aDown, aLoad := rank(a)
+		bStarting, bStale, bDown, bLoad := rank(b)
+		return cmp.Or(cmp.Compare(aStarting, bStarting), cmp.Compare(aStale, bStale), cmp.Compare(aDown, bDown), cmp.Compare(aLoad, bLoad))
 	})
 	return nodes
 }

@@ -139,6 +139,9 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 	run, rec := l.nodes[name], l.rec.node(name)
 	now := l.m.clock.now()
 	run.busy, run.cancel, run.settled = false, nil, now
+	if h := l.m.host(rec.Host); errors.Is(startErr, context.Canceled) && h != nil && h.unreachable() != nil {
+		startErr = fmt.Errorf("given up: %w", h.unreachable())
+	}
 	var err error
 	if starting := run.start; starting.on() {
 		run.start, l.cause = span{}, starting.context()
@@ -150,15 +153,20 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 	case ctx.Err() != nil:
 		return // we are ending: the next manager resumes the start
 	case startErr != nil:
-		l.retry.failed(now)
+		next := l.failedOn(rec.Host, now).next
 		l.problems["start"] = fmt.Sprintf("node %s could not be started: %s; the next try is in %s",
-			name, startErr, l.retry.next.Sub(now).Round(100*time.Millisecond))
+			name, startErr, next.Sub(now).Round(100*time.Millisecond))
 		failed := *rec
 		if !l.fail(name, startErr.Error()) {
 			run.startTry.failed(now)
 			return
 		}
-		l.nodeFailed(failed, startErr.Error(), hopeless(startErr))
+		if run.deaths > 0 { // the place is vacant again; how long it is, the host's retry says
+			l.vacant = append(l.vacant, vacancy{deaths: run.deaths, due: now, host: failed.Host, why: "node " + name + " could not be started"})
+		}
+		if !errors.Is(startErr, pod.ErrUnreachable) { // that says nothing of what it runs
+			l.nodeFailed(failed, startErr.Error(), hopeless(startErr))
+		}
 		return
 	}
 	err = l.commit(func(r *PodRecord) error {
@@ -173,7 +181,7 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 	}
 	crashpoint.Here("scale-out/online")
 	run.ready, run.adopted = now, false
-	l.retry.reset()
+	delete(l.tries, rec.Host)
 	delete(l.problems, "start")
 	took := now.Sub(run.ordered)
 	l.booted(took)

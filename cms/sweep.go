@@ -27,7 +27,7 @@ func (l *loop) sweep(ctx context.Context, now time.Time) {
 		switch {
 		case run.cleaned && (failed > keptFailed || l.rec.Deleting):
 			_ = l.forget(rec.Name, now)
-		case !run.cleaned && !l.serving(rec.Name) && run.stopTry.ready(now):
+		case !run.cleaned && !l.serving(rec.Name) && l.mayStop(&rec, run, now):
 			l.clean(ctx, rec)
 		}
 	}
