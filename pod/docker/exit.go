@@ -18,6 +18,9 @@ const maxLogLine = 2000
 // exitOf tells how an inspected container ended, with its last output.
 func (r *Runtime) exitOf(ctx context.Context, c container.InspectResponse) *pod.Exit {
 	e := &pod.Exit{Code: c.State.ExitCode, OOMKilled: c.State.OOMKilled}
+	if !e.OOMKilled && e.Code == killed {
+		e.OOMKilled = r.outOfMemory(ctx, c.ID)
+	}
 	if at, err := time.Parse(time.RFC3339Nano, c.State.FinishedAt); err == nil && at.Year() > 1 {
 		e.At = at
 	}
@@ -37,6 +40,38 @@ func (r *Runtime) exitOf(ctx context.Context, c container.InspectResponse) *pod.
 		e.LastLog = []string{c.State.Error}
 	}
 	return e
+}
+
+// killed is the exit code of a process that SIGKILL ended.
+const killed = 137
+
+// oomWait is how long an event of the kernel's is waited for that comes beside
+// that of the death, and now and then after it.
+const oomWait = 30 * time.Millisecond
+
+// outOfMemory says whether an event told that the kernel killed something in the
+// container for memory. With cgroup v1 engines learn of that beside the death,
+// and what they say of the container depends on which was first.
+func (r *Runtime) outOfMemory(ctx context.Context, id string) bool {
+	late := time.NewTimer(oomWait)
+	defer late.Stop()
+	poll := time.NewTicker(oomWait / 10)
+	defer poll.Stop()
+	for {
+		r.mu.Lock()
+		seen := r.entry(id).oom
+		r.mu.Unlock()
+		if seen {
+			return true
+		}
+		select {
+		case <-poll.C:
+		case <-late.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // lastLines returns the last lines of a container's output.

@@ -30,6 +30,7 @@ type known struct {
 	startedAt time.Time
 	pid       int
 	exit      *pod.Exit
+	oom       bool // the kernel killed something in it for memory
 	usage     usageSource
 	firstSeen time.Time
 }
@@ -244,6 +245,9 @@ func (r *Runtime) remember(c container.InspectResponse) known {
 	defer r.mu.Unlock()
 	k := r.entry(c.ID)
 	if !k.startedAt.Equal(started) { // started again: what is known is of its former life
+		if !k.startedAt.IsZero() {
+			k.oom = false
+		}
 		k.exit = nil
 		k.usage.restart()
 	}

@@ -22,6 +22,7 @@ func (r *Runtime) Watch(ctx context.Context, f func(pod.Event)) error {
 		filters.Arg("type", string(events.ContainerEventType)),
 		filters.Arg("event", string(events.ActionStart)),
 		filters.Arg("event", string(events.ActionDie)),
+		filters.Arg("event", string(events.ActionOOM)),
 		filters.Arg("event", string(events.ActionHealthStatus)),
 		filters.Arg("label", LabelClusterID+"="+r.cluster.ID),
 	)})
@@ -55,6 +56,11 @@ func (r *Runtime) tell(m events.Message, f func(pod.Event)) {
 	switch {
 	case m.Action == events.ActionDie:
 		e.Kind = pod.EventEnded
+	case m.Action == events.ActionOOM:
+		r.mu.Lock()
+		r.entry(m.Actor.ID).oom = true
+		r.mu.Unlock()
+		return // if it ends by it, another event says so
 	case strings.HasPrefix(string(m.Action), string(events.ActionHealthStatus)):
 		e.Kind = pod.EventHealth
 		f(e)
