@@ -50,10 +50,11 @@ type Runtime interface {
 
 // Extras are optional ports of a [Runtime]; nil where not supported.
 type Extras struct {
-	Watcher  Watcher  // events sooner than a poll
-	Preparer Preparer // pulls images
-	Logger   Logger   // output of nodes
-	Salvager Salvager // tells what a manager left that lost its store
+	Watcher   Watcher   // events sooner than a poll
+	Preparer  Preparer  // pulls images
+	Logger    Logger    // output of nodes
+	Salvager  Salvager  // tells what a manager left that lost its store
+	Collector Collector // removes images that it pulled
 }
 
 // Watcher tells of events sooner than a poll would.
@@ -102,6 +103,45 @@ type Prepared struct {
 	// runtimes without images. It goes into the revision, so that a tag that
 	// moved is a new revision.
 	Digest string
+}
+
+// Collector removes images from a host: none but those that the runtime itself
+// brought there.
+type Collector interface {
+	// Fetched returns the images that this runtime brought to the host since it
+	// was opened: those that it fetched and whose content was not there before.
+	// What was collected since is not among them. It does not block. Who wants
+	// to collect them after a restart keeps the list.
+	Fetched() []Image
+
+	// Collect removes images that Fetched returned, of this runtime or of an
+	// earlier one of the cluster, one after the other, and tells of each, in the
+	// same order, what became of it. It leaves one that any of the names in keep
+	// means on this host, that a container of anybody uses, running or ended,
+	// that has another name than the one it was fetched by, or that Prepare or
+	// Start was called for less than [RecentlyNeeded] ago. A start never waits
+	// for it, but where it needs the very image that is being removed. On an
+	// error what it returns is about the first images only.
+	Collect(ctx context.Context, images []Image, keep []string) ([]Collected, error)
+}
+
+// RecentlyNeeded is for how long a [Collector] leaves an image that was asked for.
+const RecentlyNeeded = 30 * time.Second
+
+// Image is an image that a [Collector] brought to a host.
+type Image struct {
+	Name string // by which it was fetched, as the workload says it
+	ID   string // of its content, as the host calls it
+	Size int64  // bytes; other images may share some of them
+}
+
+// Collected is what became of an image.
+type Collected struct {
+	Image Image // as it was given
+	// Removed says that it was removed now. Else Kept says, for a person, why it
+	// stays; empty where it was gone before.
+	Removed bool
+	Kept    string
 }
 
 // Logger gives access to the output of nodes.

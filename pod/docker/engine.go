@@ -38,7 +38,9 @@ type engine interface {
 	NetworkConnect(ctx context.Context, network, id string, s *network.EndpointSettings) error
 
 	ImageInspect(ctx context.Context, ref string, o ...client.ImageInspectOption) (image.InspectResponse, error)
+	ImageList(ctx context.Context, o image.ListOptions) ([]image.Summary, error)
 	ImagePull(ctx context.Context, ref string, o image.PullOptions) (io.ReadCloser, error)
+	ImageRemove(ctx context.Context, id string, o image.RemoveOptions) ([]image.DeleteResponse, error)
 }
 
 var _ engine = (*client.Client)(nil)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -278,8 +279,12 @@ func (e *fakeEngine) NetworkConnect(ctx context.Context, id, _ string, _ *networ
 
 func (e *fakeEngine) ImageInspect(ctx context.Context, ref string, _ ...client.ImageInspectOption) (i image.InspectResponse, err error) {
 	err = e.do(ctx, "image", func() error {
-		var ok bool
-		if i, ok = e.images[ref]; !ok {
+		for name, found := range e.images {
+			if name == ref || found.ID == ref {
+				i = found
+			}
+		}
+		if i.ID == "" {
 			return fmt.Errorf("no such image: %w", errdefs.ErrNotFound)
 		}
 		return nil
@@ -293,6 +298,31 @@ func (e *fakeEngine) ImagePull(ctx context.Context, ref string, o image.PullOpti
 		return err
 	})
 	return r, err
+}
+
+func (e *fakeEngine) ImageList(ctx context.Context, _ image.ListOptions) (list []image.Summary, err error) {
+	err = e.do(ctx, "images", func() error {
+		for _, i := range e.images {
+			list = append(list, image.Summary{ID: i.ID})
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (e *fakeEngine) ImageRemove(ctx context.Context, id string, o image.RemoveOptions) ([]image.DeleteResponse, error) {
+	return nil, e.do(ctx, "remove image", func() error {
+		if o.Force {
+			return errors.New("an image was to be removed by force")
+		}
+		for _, c := range e.containers {
+			if e.images[c.config.Image].ID == id {
+				return fmt.Errorf("container %s uses it: %w", c.id, errdefs.ErrConflict)
+			}
+		}
+		maps.DeleteFunc(e.images, func(_ string, i image.InspectResponse) bool { return i.ID == id })
+		return nil
+	})
 }
 
 // called returns the calls since the last time.

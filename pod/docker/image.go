@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,8 +48,11 @@ func (r *Runtime) prepare(ctx context.Context, w pod.Workload, progress func(pod
 			return pod.Prepared{}, err
 		}
 	}
+	if err := r.images.want(ctx, w.Image); err != nil {
+		return pod.Prepared{}, err
+	}
 	if w.Pull == pod.PullAlways {
-		if err := r.pull(ctx, w.Image, progress); err != nil {
+		if err := r.fetch(ctx, w.Image, progress); err != nil {
 			return pod.Prepared{}, err
 		}
 	}
@@ -57,7 +61,7 @@ func (r *Runtime) prepare(ctx context.Context, w pod.Workload, progress func(pod
 		if w.Pull == pod.PullNever {
 			return pod.Prepared{}, neverPulled(w.Image)
 		}
-		if err := r.pull(ctx, w.Image, progress); err != nil {
+		if err := r.fetch(ctx, w.Image, progress); err != nil {
 			return pod.Prepared{}, err
 		}
 		found, err = r.api.ImageInspect(ctx, w.Image)
@@ -68,6 +72,7 @@ func (r *Runtime) prepare(ctx context.Context, w pod.Workload, progress func(pod
 	case err != nil:
 		return pod.Prepared{}, err
 	}
+	r.images.wanted(found.ID)
 	return pod.Prepared{Digest: digestOf(w.Image, found)}, nil
 }
 
@@ -83,7 +88,7 @@ func (r *Runtime) obtain(ctx context.Context, w pod.Workload, missing error) err
 	if w.Pull == pod.PullNever {
 		return neverPulled(w.Image)
 	}
-	return r.pull(ctx, w.Image, nil)
+	return r.fetch(ctx, w.Image, nil)
 }
 
 // digestOf returns the digest of the image in its repository, or its id.
@@ -98,6 +103,25 @@ func digestOf(ref string, found image.InspectResponse) string {
 		}
 	}
 	return found.ID
+}
+
+// fetch pulls an image and notes whether that brought it to the host.
+func (r *Runtime) fetch(ctx context.Context, ref string, progress func(pod.Progress)) error {
+	list, err := r.api.ImageList(ctx, image.ListOptions{All: true})
+	if err != nil {
+		return err
+	}
+	if err := r.pull(ctx, ref, progress); err != nil {
+		return err
+	}
+	found, err := r.api.ImageInspect(ctx, ref)
+	if err != nil {
+		return nil // whoever needs it looks for himself
+	}
+	if !slices.ContainsFunc(list, func(i image.Summary) bool { return i.ID == found.ID }) {
+		r.images.add(pod.Image{Name: ref, ID: found.ID, Size: found.Size})
+	}
+	return nil
 }
 
 // pull fetches an image. What the registry or the engine says is in the error.

@@ -20,7 +20,8 @@ const oldestAPI = "1.41"
 var errClosed = errors.New("docker: runtime is closed")
 
 // Runtime is a [pod.Runtime] whose nodes are containers of one Docker Engine.
-// It also is a [pod.Watcher], [pod.Preparer], [pod.Logger] and [pod.Salvager].
+// It also is a [pod.Watcher], [pod.Preparer], [pod.Logger], [pod.Salvager] and
+// [pod.Collector].
 type Runtime struct {
 	cluster pod.Cluster
 	host    pod.Host
@@ -30,10 +31,11 @@ type Runtime struct {
 	cgroups cgroupRoot
 	machine machine
 
-	life context.Context // ends with Close
-	end  context.CancelFunc
-	work sync.WaitGroup // every goroutine of the runtime
-	busy keyedLock      // one change of a node at a time
+	life   context.Context // ends with Close
+	end    context.CancelFunc
+	work   sync.WaitGroup // every goroutine of the runtime
+	busy   keyedLock      // one change of a node at a time
+	images imageUse
 
 	negotiating chan struct{} // holds one token while nobody does
 	negotiated  atomic.Bool
@@ -53,6 +55,7 @@ var _ interface {
 	pod.Preparer
 	pod.Logger
 	pod.Salvager
+	pod.Collector
 } = (*Runtime)(nil)
 
 // New returns a runtime for the nodes of a cluster on a host. It checks the
@@ -87,7 +90,7 @@ func newRuntime(c Config, api engine) *Runtime {
 
 // Extras implements [pod.Runtime]: all of them.
 func (r *Runtime) Extras() pod.Extras {
-	return pod.Extras{Watcher: r, Preparer: r, Logger: r, Salvager: r}
+	return pod.Extras{Watcher: r, Preparer: r, Logger: r, Salvager: r, Collector: r}
 }
 
 // Close implements [pod.Runtime]. It ends running calls, log readers and

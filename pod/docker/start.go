@@ -89,6 +89,9 @@ func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, er
 	if err != nil {
 		return pod.Node{}, err
 	}
+	if err := r.images.want(ctx, req.Workload.Image); err != nil {
+		return pod.Node{}, err
+	}
 	id, running, err := r.create(ctx, req, s)
 	if err != nil {
 		return pod.Node{}, err

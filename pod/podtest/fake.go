@@ -23,6 +23,8 @@ type Fake struct {
 	closing  sync.Once
 	closed   chan struct{}
 	watchers map[*fakeWatcher]struct{} // guarded by host.mu
+	fetched  []pod.Image               // guarded by host.mu
+	needed   map[string]time.Time      // images that were asked for; guarded by host.mu
 }
 
 var _ interface {
@@ -31,6 +33,7 @@ var _ interface {
 	pod.Preparer
 	pod.Logger
 	pod.Salvager
+	pod.Collector
 } = (*Fake)(nil)
 
 var errFakeClosed = errors.New("podtest: runtime is closed")
@@ -155,6 +158,9 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 		}
 	}
 	// h.mu is held.
+	if r.Workload.Image != "" && r.Workload.Image != MissingImage {
+		f.fetchLocked(r.Workload.Image)
+	}
 	n := f.newNode(r)
 	h.nodes[key] = n
 	delay := h.startDelay
@@ -306,7 +312,7 @@ func (n *fakeNode) sleep(ctx context.Context, d time.Duration) error {
 
 // Extras implements [pod.Runtime]: the fake has all of them.
 func (f *Fake) Extras() pod.Extras {
-	return pod.Extras{Watcher: f, Preparer: f, Logger: f, Salvager: f}
+	return pod.Extras{Watcher: f, Preparer: f, Logger: f, Salvager: f, Collector: f}
 }
 
 // Close implements [pod.Runtime].
@@ -343,6 +349,7 @@ func (f *Fake) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Pr
 	p := pod.Prepared{}
 	if w.Image != "" {
 		p.Digest = "sha256:" + w.Image
+		f.fetch(w.Image)
 	}
 	return p, done(nil)
 }

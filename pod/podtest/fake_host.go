@@ -45,7 +45,8 @@ type FakeHost struct {
 	prepareErr  error
 	unreachable bool
 	observeErr  error
-	newHealth   pod.Health    // of nodes with a health check when they start
+	newHealth   pod.Health // of nodes with a health check when they start
+	images      map[string]*fakeImage
 	watchBroken chan struct{} // closed and replaced by BreakWatch
 }
 
@@ -62,7 +63,7 @@ type FakeProcess struct {
 
 // FakeCall is one call of a fake's method.
 type FakeCall struct {
-	Op      string           // "observe", "start", "stop", "prepare", "logs", "watch" or "salvage"
+	Op      string           // "observe", "start", "stop", "prepare", "collect", "logs", "watch" or "salvage"
 	Cluster pod.Cluster      // whose runtime was called
 	ID      pod.NodeID       // the node, where the call concerns one
 	Grace   time.Duration    // of a stop
@@ -106,6 +107,7 @@ func NewFakeHost() *FakeHost {
 		runtimes:    map[*Fake]struct{}{},
 		nextPort:    20001,
 		newHealth:   pod.HealthGood,
+		images:      map[string]*fakeImage{},
 		watchBroken: make(chan struct{}),
 	}
 }

@@ -39,10 +39,15 @@ func TestFake(t *testing.T) {
 		}
 	}
 	host.Program = inProcess
+	images := 0
 	Run(t, Harness{
 		Open:     func(_ *testing.T, c pod.Cluster) pod.Runtime { return host.Open(c) },
 		Workload: func(args ...string) pod.Workload { return pod.Workload{Command: args} },
 		Missing:  pod.Workload{Image: MissingImage},
+		Fetchable: func(_ *testing.T, args ...string) pod.Workload {
+			images++
+			return pod.Workload{Image: "image-" + strconv.Itoa(images), Command: args}
+		},
 	})
 	assert.Empty(t, host.Nodes())
 }

@@ -34,6 +34,9 @@ type Harness struct {
 	// Unsupported are workloads, by a name for the test, that Prepare and Start
 	// must refuse with [pod.ErrUnsupported].
 	Unsupported map[string]pod.Workload
+	// Fetchable returns a workload like Workload whose image is on no host yet
+	// and can be fetched, another one each time. Nil where there are no images.
+	Fetchable func(t *testing.T, args ...string) pod.Workload
 	// Slack is how much longer than it should a thing may take on this runtime
 	// before a test fails. Default 5 s.
 	Slack time.Duration
@@ -74,6 +77,8 @@ func Run(t *testing.T, h Harness) {
 		{"LogsUnknown", testLogsUnknown},
 		{"Watch", testWatch},
 		{"Prepare", testPrepare},
+		{"Collect", testCollect},
+		{"CollectOfOthers", testCollectOfOthers},
 		{"Clusters", testClusters},
 		{"Foreign", testForeign},
 		{"Salvage", testSalvage},

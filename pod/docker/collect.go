@@ -1,0 +1,202 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Fetched implements [pod.Collector].
+func (r *Runtime) Fetched() []pod.Image { return r.images.all() }
+
+// Collect implements [pod.Collector]. It removes by the id of the content and
+// without force, so that the engine itself refuses what a container uses, and
+// what was given another name in the meantime.
+func (r *Runtime) Collect(ctx context.Context, images []pod.Image, keep []string) ([]pod.Collected, error) {
+	ctx, done, err := r.begin(ctx)
+	if err != nil {
+		return nil, r.fail(ctx, err, "collect", "images")
+	}
+	defer done()
+	needed := map[string]string{} // why, by id
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(keep))) {
+		found, err := r.api.ImageInspect(ctx, name)
+		switch {
+		case err == nil:
+			needed[found.ID] = "it is needed as " + name
+		case !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err):
+			return nil, r.fail(ctx, err, "collect", "images")
+		}
+	}
+	var out []pod.Collected
+	for _, i := range images {
+		c, err := r.collect(ctx, i, needed[i.ID])
+		if err != nil {
+			return out, r.fail(ctx, err, "remove image", i.Name)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// collect removes an image unless it is needed.
+func (r *Runtime) collect(ctx context.Context, i pod.Image, needed string) (pod.Collected, error) {
+	kept := func(why string) (pod.Collected, error) { return pod.Collected{Image: i, Kept: why}, nil }
+	if needed != "" {
+		return kept(needed)
+	}
+	removed, ok := r.images.remove(i)
+	if !ok {
+		return kept("it was asked for a moment ago")
+	}
+	gone := false
+	defer func() { removed(gone) }()
+	found, err := r.api.ImageInspect(ctx, i.ID)
+	switch {
+	case errdefs.IsNotFound(err):
+		gone = true
+		return kept("")
+	case err != nil:
+		return pod.Collected{}, err
+	}
+	if other := otherName(found, i.Name); other != "" {
+		return kept("it is also called " + other)
+	}
+	_, err = r.api.ImageRemove(ctx, i.ID, image.RemoveOptions{})
+	switch {
+	case errdefs.IsNotFound(err):
+		gone = true
+		return kept("")
+	case errdefs.IsConflict(err):
+		return kept(err.Error())
+	case err != nil:
+		return pod.Collected{}, err
+	}
+	gone = true
+	r.log.Info("removed image", "image", i.Name, "id", i.ID, "bytes", i.Size)
+	return pod.Collected{Image: i, Removed: true}, nil
+}
+
+// otherName returns a name of an image that it was not fetched by; empty when
+// there is none.
+func otherName(found image.InspectResponse, name string) string {
+	mine := nameKey(name)
+	for _, tag := range found.RepoTags {
+		if nameKey(tag) != mine {
+			return tag
+		}
+	}
+	own, err := reference.ParseNormalizedNamed(name)
+	for _, d := range found.RepoDigests {
+		if other, err2 := reference.ParseNormalizedNamed(d); err == nil && err2 == nil && other.Name() != own.Name() {
+			return d
+		}
+	}
+	return ""
+}
+
+// nameKey returns a name in full, so that two ways to write it are one.
+func nameKey(name string) string {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return reference.TagNameOnly(named).String()
+}
+
+// imageUse knows which images were fetched, and keeps those from being removed
+// that somebody is about to use. The zero value is ready.
+type imageUse struct {
+	mu       sync.Mutex
+	fetched  []pod.Image
+	needed   map[string]time.Time // by name in full, or by id
+	removing string               // name in full of the image that is being removed
+	removed  chan struct{}        // closed when that is over
+}
+
+func (u *imageUse) all() []pod.Image {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.fetched)
+}
+
+func (u *imageUse) add(i pod.Image) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.mark(i.ID)
+	if !slices.Contains(u.fetched, i) {
+		u.fetched = append(u.fetched, i)
+	}
+}
+
+// want says that an image is about to be used, and waits where it is being
+// removed just now.
+func (u *imageUse) want(ctx context.Context, name string) error {
+	name = nameKey(name)
+	for {
+		u.mu.Lock()
+		u.mark(name)
+		wait := u.removed
+		busy := u.removing == name
+		u.mu.Unlock()
+		if !busy {
+			return nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return fmt.Errorf("image %s is being removed: %w", name, ctx.Err())
+		}
+	}
+}
+
+// wanted says that the content of that id is about to be used.
+func (u *imageUse) wanted(id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.mark(id)
+}
+
+// mark notes a use, and forgets old ones; mu is held.
+func (u *imageUse) mark(key string) {
+	if u.needed == nil {
+		u.needed = map[string]time.Time{}
+	}
+	maps.DeleteFunc(u.needed, func(_ string, at time.Time) bool { return time.Since(at) >= pod.RecentlyNeeded })
+	u.needed[key] = time.Now()
+}
+
+// remove begins a removal, unless the image was asked for a moment ago. The
+// function ends it, and says whether the image is gone.
+func (u *imageUse) remove(i pod.Image) (func(gone bool), bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	name := nameKey(i.Name)
+	for _, key := range []string{name, i.ID} {
+		if at, ok := u.needed[key]; ok && time.Since(at) < pod.RecentlyNeeded {
+			return nil, false
+		}
+	}
+	if u.removing != "" {
+		return nil, false // by another call, which is as good
+	}
+	u.removing, u.removed = name, make(chan struct{})
+	return func(gone bool) {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if gone {
+			u.fetched = slices.DeleteFunc(u.fetched, func(f pod.Image) bool { return f.ID == i.ID })
+		}
+		u.removing = ""
+		close(u.removed)
+	}, true
+}
