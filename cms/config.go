@@ -55,6 +55,12 @@ type Config struct {
 	// Wall is the wall clock, which tells what is shown and stored. Nothing is
 	// decided by it, so it may jump. Default [time.Now].
 	Wall func() time.Time
+	// KeepImages is how many revisions of each pod, the one that it runs
+	// included, keep their images on the hosts, for a way back. Images of older
+	// ones and of pods that are gone are removed every hour and after rollouts,
+	// where the manager's runtimes fetched them and nobody uses them. Default
+	// 3; up to 10, or -1 to remove none.
+	KeepImages int
 	// Logger gets structured logs. Default: none.
 	Logger *slog.Logger
 	// TracerProvider gets spans of ticks, of what they begin, and of what is
@@ -70,6 +76,7 @@ const (
 	DefaultStartParallel = 10
 	DefaultHistory       = 3600
 	DefaultHostTimeout   = time.Minute
+	DefaultKeepImages    = 3
 )
 
 func (c Config) withDefaults() Config {
@@ -93,6 +100,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
+	}
+	if c.KeepImages == 0 {
+		c.KeepImages = DefaultKeepImages
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -125,6 +135,9 @@ func (c Config) validate() error {
 	}
 	if c.HostTimeout < 0 {
 		f.Add("HostTimeout", "use at least 1s", "%s is negative", c.HostTimeout)
+	}
+	if c.KeepImages < -1 || c.KeepImages > keptRevisions {
+		f.Add("KeepImages", fmt.Sprintf("use 1 to %d, or -1 to remove none", keptRevisions), "%d is out of range", c.KeepImages)
 	}
 	seen := map[string]bool{}
 	for i, h := range c.Hosts {

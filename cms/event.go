@@ -50,6 +50,7 @@ const (
 	EventRolloutDone       EventType = "rollout.done"
 	EventRolloutRolledBack EventType = "rollout.rolled-back"
 	EventImagePulling      EventType = "image.pulling"
+	EventImageRemoved      EventType = "image.removed" // nothing needs it any more
 	EventHostAdded         EventType = "host.added"
 	EventHostUpdated       EventType = "host.updated"
 	EventHostRemoved       EventType = "host.removed"
@@ -67,7 +68,7 @@ func EventTypes() []EventType {
 		EventPodCreated, EventPodUpdated, EventPodPaused, EventPodResumed, EventPodDeleting, EventPodDeleted,
 		EventElasticityChanged, EventScaled, EventProblem, EventNodeRegistered, EventNodeStarting, EventNodeOnline,
 		EventNodeDraining, EventNodeDrained, EventNodeCut, EventNodeHung, EventNodeFailed, EventNodeGone, EventRolloutStarted,
-		EventRolloutStep, EventRolloutPaused, EventRolloutResumed, EventRolloutDone, EventRolloutRolledBack, EventImagePulling,
+		EventRolloutStep, EventRolloutPaused, EventRolloutResumed, EventRolloutDone, EventRolloutRolledBack, EventImagePulling, EventImageRemoved,
 		EventHostAdded, EventHostUpdated, EventHostRemoved, EventHostUnreachable, EventHostReachable, EventTick, EventReset,
 	}
 }

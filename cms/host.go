@@ -41,10 +41,12 @@ type host struct {
 	kicks chan struct{}            // asks for an observation now
 	back  chan struct{}            // told when it answers again
 	// editing is a token: who holds it may change the record, durably.
-	editing chan struct{}
-	strays  claims
-	stop    context.CancelFunc
-	done    chan struct{} // closed when run has returned
+	editing   chan struct{}
+	strays    claims
+	collected ImageCount // guarded by mu
+	emptied   bool       // it is leaving, and its images were seen to; for its poller only
+	stop      context.CancelFunc
+	done      chan struct{} // closed when run has returned
 }
 
 // hostView is one observation of a host, immutable.

@@ -22,6 +22,7 @@ func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, store
 		r := HostRecord{Host: h.WithDefaults()}
 		if old, ok := records[h.Name]; ok {
 			r.Host.Cordoned = r.Host.Cordoned || old.Host.Cordoned
+			r.Images = old.Images
 		}
 		records[h.Name] = r
 	}
@@ -126,6 +127,7 @@ func (m *Manager) hostStatus(h *host) HostStatus {
 	rec, v := h.record(), h.view.Load()
 	s := HostStatus{Host: rec.Host, Draining: rec.Draining, Error: "not observed yet"}
 	s.Reserved, s.Nodes = m.placer.on(h.name)
+	s.Collected = h.collectedSoFar()
 	if v == nil {
 		return s
 	}
@@ -288,6 +290,7 @@ func (m *Manager) finishRemoval(h *host) {
 	if v := h.view.Load(); v.err == nil && len(v.nodes) > 0 {
 		return // what nobody knows there is being stopped
 	}
+	m.collectLast(h)
 	if err := m.save(Change{DeleteHosts: []string{h.name}}); err != nil {
 		m.cfg.Logger.Warn("remove host", "host", h.name, "error", err)
 		return

@@ -38,9 +38,11 @@ type Manager struct {
 	epoch    time.Time // ticks are multiples of the tick after it
 	begun    time.Time // the wall clock at the epoch
 
-	ready   chan struct{}
-	ended   chan struct{}
-	halting atomic.Bool // nodes are being stopped, whatever is wanted
+	ready chan struct{}
+	ended chan struct{}
+	// unneeded is told when images may have become so.
+	unneeded chan struct{}
+	halting  atomic.Bool // nodes are being stopped, whatever is wanted
 
 	mu      sync.RWMutex
 	cluster pod.Cluster
@@ -65,16 +67,17 @@ func New(c Config) (*Manager, error) {
 	tracing := newTracing(c)
 	c = tracing.ports(c)
 	m := &Manager{
-		cfg:    c,
-		trace:  tracing,
-		placer: newPlacer(),
-		events: newEventLog(c.Wall),
-		clock:  newClock(c.Wall),
-		ready:  make(chan struct{}),
-		ended:  make(chan struct{}),
-		pods:   map[string]*loop{},
-		hosts:  map[string]*host{},
-		claims: map[string]string{},
+		cfg:      c,
+		trace:    tracing,
+		placer:   newPlacer(),
+		events:   newEventLog(c.Wall),
+		clock:    newClock(c.Wall),
+		ready:    make(chan struct{}),
+		ended:    make(chan struct{}),
+		unneeded: make(chan struct{}, 1),
+		pods:     map[string]*loop{},
+		hosts:    map[string]*host{},
+		claims:   map[string]string{},
 	}
 	m.balancer = &balancerPoller{balancer: c.Balancer, clock: m.clock, tick: c.Tick, observed: m.balancerObserved, kicks: make(chan struct{}, 1)}
 	return m, nil
@@ -132,6 +135,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.balancer.observe(ctx)
 	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
+	m.running.Go(func() { m.collectImages(ctx) })
 
 	for _, rec := range state.Pods {
 		l := newLoop(m, rec, unset)
@@ -184,6 +188,7 @@ func (m *Manager) startLoop(l *loop) {
 			delete(m.pods, l.name)
 			m.releaseClaims(l.name)
 			m.mu.Unlock()
+			m.collectSoon()
 			m.events.emit(Event{Type: EventPodDeleted, Pod: l.name, Message: fmt.Sprintf("pod %s is gone", l.name)})
 		}
 	})

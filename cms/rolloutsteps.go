@@ -114,6 +114,7 @@ func (l *loop) endRollout(now time.Time) {
 	}
 	crashpoint.Here("rollout/done")
 	l.setFrontsAgain() // nothing is checked as during the rollout any more
+	l.m.collectSoon()
 	l.log.Info("rollout done", "revision", l.revision)
 	l.m.events.emit(Event{Type: EventRolloutDone, Pod: l.name, Message: fmt.Sprintf("pod %s runs revision %s", l.name, l.numberOf(l.revision))})
 }

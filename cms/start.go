@@ -131,6 +131,9 @@ func (l *loop) prepare(ctx context.Context, host string, rt pod.Runtime, w pod.W
 		return fmt.Errorf("prepare host %s: %w", host, err)
 	}
 	rec.Revision = withDigest(specRevision(rec.Revision), made.Digest)
+	if c, h := rt.Extras().Collector, l.m.host(host); c != nil && h != nil && len(c.Fetched()) > 0 {
+		l.m.spawn(func(context.Context) { l.m.noteFetched(h, c) }) // a slow store delays no start
+	}
 	return nil
 }
 

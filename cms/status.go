@@ -96,6 +96,14 @@ type HostStatus struct {
 	Used      pod.HostUsage // by everything on the host
 	Engine    string        // such as "Docker 20.10.24, cgroup v1"
 	Nodes     int           // nodes of this cluster placed on it
+	// Collected is what this manager removed from the host so far.
+	Collected ImageCount
+}
+
+// ImageCount counts images.
+type ImageCount struct {
+	Images int   // how many
+	Bytes  int64 // their sizes; the disk gains less where others share layers
 }
 
 // ClusterStatus sums up a cluster.

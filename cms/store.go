@@ -62,6 +62,9 @@ type Change struct {
 type HostRecord struct {
 	Host     pod.Host // as it was added
 	Draining bool     `json:",omitempty"` // it is being removed
+	// Images are those that the cluster's runtimes fetched to it, and that may
+	// still be there.
+	Images []pod.Image `json:",omitempty"`
 }
 
 // PodRecord is what a store keeps of a pod.

@@ -25,6 +25,7 @@ type descriptions struct {
 	hostCPU, hostCPUReserved, hostCPUUsed  *prometheus.Desc
 	hostMem, hostMemReserved, hostMemUsed  *prometheus.Desc
 	hostDiskCapacity, hostDiskUsed         *prometheus.Desc
+	hostImages, hostImageBytes             *prometheus.Desc
 }
 
 func describe(ns string) *descriptions {
@@ -69,6 +70,8 @@ func describe(ns string) *descriptions {
 	d.hostMemUsed = add("host_memory_used_bytes", "Memory in use on the host, by nodes and all else.", "host")
 	d.hostDiskCapacity = add("host_disk_capacity_bytes", "Size of the disk on which nodes' data lies.", "host")
 	d.hostDiskUsed = add("host_disk_used_bytes", "Bytes in use on the disk on which nodes' data lies.", "host")
+	d.hostImages = add("host_images_removed_total", "Images that were removed from the host as nothing needs them any more.", "host")
+	d.hostImageBytes = add("host_images_removed_bytes_total", "Size of the images that were removed; the disk gains less where others share layers.", "host")
 	return d
 }
 
@@ -134,6 +137,8 @@ func (c *collector) host(h *Host) {
 	c.gauge(d.hostMemUsed, h.MemoryUsed, h.Name)
 	c.gauge(d.hostDiskCapacity, h.DiskCapacity, h.Name)
 	c.gauge(d.hostDiskUsed, h.DiskUsed, h.Name)
+	c.counter(d.hostImages, h.ImagesRemoved, h.Name)
+	c.counter(d.hostImageBytes, h.ImageBytesRemoved, h.Name)
 }
 
 func count(n int) metrics.Value { return metrics.V(float64(n)) }

@@ -42,6 +42,7 @@ func fullState() prom.State {
 			Name: "local", Reachable: true, Nodes: 4,
 			CPUCapacity: v(2), CPUReserved: v(1.5), CPUUsed: v(0.4),
 			MemoryCapacity: v(8 << 30), MemoryReserved: v(1 << 30), MemoryUsed: v(2 << 30), DiskCapacity: v(100), DiskUsed: v(40),
+			ImagesRemoved: v(3), ImageBytesRemoved: v(300 << 20),
 		}},
 	}
 }
@@ -150,12 +151,18 @@ elastipod_host_memory_used_bytes{host="local"} 2.147483648e+09
 # HELP elastipod_host_disk_used_bytes Bytes in use on the disk on which nodes' data lies.
 # TYPE elastipod_host_disk_used_bytes gauge
 elastipod_host_disk_used_bytes{host="local"} 40
+# HELP elastipod_host_images_removed_total Images that were removed from the host as nothing needs them any more.
+# TYPE elastipod_host_images_removed_total counter
+elastipod_host_images_removed_total{host="local"} 3
+# HELP elastipod_host_images_removed_bytes_total Size of the images that were removed; the disk gains less where others share layers.
+# TYPE elastipod_host_images_removed_bytes_total counter
+elastipod_host_images_removed_bytes_total{host="local"} 3.145728e+08
 `),
 		"elastipod_pod_nodes", "elastipod_pod_wanted_nodes", "elastipod_pod_min_nodes", "elastipod_pod_max_nodes", "elastipod_pod_elasticity_enabled",
 		"elastipod_pod_cpu_utilization_ratio", "elastipod_pod_memory_utilization_ratio", "elastipod_pod_in_flight_requests", "elastipod_pod_waiting_requests",
 		"elastipod_pod_response_time_seconds", "elastipod_pod_requests_total", "elastipod_pod_request_errors_total", "elastipod_pod_sample_timestamp_seconds",
 		"elastipod_pod_scale_events_total", "elastipod_host_reachable", "elastipod_host_cpu_capacity_cores", "elastipod_host_cpu_reserved_cores",
-		"elastipod_host_memory_used_bytes", "elastipod_host_disk_used_bytes", "elastipod_pod_problems", "elastipod_node_failures_total",
+		"elastipod_host_memory_used_bytes", "elastipod_host_disk_used_bytes", "elastipod_host_images_removed_total", "elastipod_host_images_removed_bytes_total", "elastipod_pod_problems", "elastipod_node_failures_total",
 		"elastipod_balancer_reachable", "elastipod_front_requests_total", "elastipod_front_request_errors_total", "elastipod_front_in_flight_requests",
 		"elastipod_front_waiting_requests", "elastipod_front_servers", "elastipod_front_down_servers"))
 }

@@ -60,6 +60,7 @@ func unitOf(t *testing.T, name string) string {
 		{"_seconds", "seconds"}, {"_bytes", "bytes"}, {"_cores", "cores"}, {"_ratio", "fraction"},
 		{"_nodes", "nodes"}, {"_servers", "servers"}, {"_problems", "problems"}, {"_requests", "requests"},
 		{"_requests_total", "requests"}, {"_errors_total", "requests"}, {"_events_total", "events"}, {"_failures_total", "nodes"},
+		{"_removed_bytes_total", "bytes"}, {"_images_removed_total", "images"},
 		{"_reachable", "0 or 1"}, {"_cordoned", "0 or 1"}, {"_enabled", "0 or 1"}, {"_info", "1"},
 	} {
 		if strings.HasSuffix(name, u[0]) {

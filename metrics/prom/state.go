@@ -41,6 +41,9 @@ type Host struct {
 	// MemoryCapacity, DiskCapacity and the others are in bytes.
 	MemoryCapacity, MemoryReserved, MemoryUsed metrics.Value
 	DiskCapacity, DiskUsed                     metrics.Value
+	// ImagesRemoved is how many the manager removed from it since it began, and
+	// ImageBytesRemoved their size in bytes.
+	ImagesRemoved, ImageBytesRemoved metrics.Value
 }
 
 // Balancer is what takes the requests.

@@ -32,22 +32,23 @@ type FakeHost struct {
 	// returns is how the node ends. It returns soon after Kill is closed.
 	Program func(FakeProcess) pod.Exit
 
-	mu          sync.Mutex
-	nodes       map[fakeKey]*fakeNode
-	runtimes    map[*Fake]struct{}
-	calls       []FakeCall
-	nextPort    int
-	nextHandle  int
-	startDelay  time.Duration
-	stopDelay   time.Duration
-	startErr    error
-	startErrs   int // how many starts still fail; negative: all
-	prepareErr  error
-	unreachable bool
-	observeErr  error
-	newHealth   pod.Health // of nodes with a health check when they start
-	images      map[string]*fakeImage
-	watchBroken chan struct{} // closed and replaced by BreakWatch
+	mu           sync.Mutex
+	nodes        map[fakeKey]*fakeNode
+	runtimes     map[*Fake]struct{}
+	calls        []FakeCall
+	nextPort     int
+	nextHandle   int
+	startDelay   time.Duration
+	stopDelay    time.Duration
+	startErr     error
+	startErrs    int // how many starts still fail; negative: all
+	prepareErr   error
+	unreachable  bool
+	observeErr   error
+	newHealth    pod.Health // of nodes with a health check when they start
+	images       map[string]*fakeImage
+	collectDelay time.Duration
+	watchBroken  chan struct{} // closed and replaced by BreakWatch
 }
 
 // FakeProcess is a node as its [FakeHost.Program] sees it.

@@ -34,6 +34,9 @@ func (h *FakeHost) NameImage(name, other string) {
 // RemoveImage removes an image, as when somebody else did. Nodes go on.
 func (h *FakeHost) RemoveImage(name string) { h.set(func() { delete(h.images, name) }) }
 
+// SetCollectDelay sets how long each Collect takes from now on.
+func (h *FakeHost) SetCollectDelay(d time.Duration) { h.set(func() { h.collectDelay = d }) }
+
 // Images returns the names of the images on the host, by which they were
 // fetched or added, sorted.
 func (h *FakeHost) Images() []string {
@@ -75,6 +78,11 @@ func (f *Fake) Collect(ctx context.Context, images []pod.Image, keep []string) (
 	done, err := f.begin(ctx, FakeCall{Op: "collect"})
 	if err != nil {
 		return nil, err
+	}
+	var delay time.Duration
+	f.host.set(func() { delay = f.host.collectDelay })
+	if err := sleep(ctx, delay); err != nil {
+		return nil, done(err)
 	}
 	return f.collect(images, keep), done(nil)
 }

@@ -44,6 +44,7 @@ type fileConfig struct {
 	Tick          wire.Duration `yaml:"tick"`
 	HostTimeout   wire.Duration `yaml:"host_timeout"`
 	StartParallel wire.Count    `yaml:"start_parallel"`
+	KeepImages    *int          `yaml:"keep_images"`
 	History       wire.Count    `yaml:"history"`
 	StopNodes     bool          `yaml:"stop_nodes"`
 	StopTimeout   wire.Duration `yaml:"stop_timeout"`

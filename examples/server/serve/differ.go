@@ -49,6 +49,10 @@ func (r *resolver) facts(s *settings) []fact {
 	c.Tick = cmp.Or(c.Tick, wire.Duration(cms.DefaultTick))
 	c.HostTimeout = cmp.Or(c.HostTimeout, wire.Duration(cms.DefaultHostTimeout))
 	c.StartParallel = cmp.Or(c.StartParallel, cms.DefaultStartParallel)
+	if c.KeepImages == nil {
+		keep := cms.DefaultKeepImages
+		c.KeepImages = &keep
+	}
 	c.History = cmp.Or(c.History, cms.DefaultHistory)
 	c.StopTimeout = wire.Duration(s.stopTimeout)
 	c.WorkloadBinary, c.HAProxy.SocketDir, c.Process.WorkDir = s.workloadBinary, s.haproxy.socketDir, s.process.workDir

@@ -40,6 +40,7 @@ func (sv *server) metrics() prom.State {
 			CPUReserved: metrics.V(h.Reserved.CPU), MemoryReserved: metrics.V(float64(h.Reserved.Memory)),
 			CPUUsed: value(h.Used.CPU), MemoryUsed: value(h.Used.Memory),
 			DiskUsed: value(h.Used.Disk), DiskCapacity: value(h.Used.DiskTotal),
+			ImagesRemoved: metrics.V(float64(h.Collected.Images)), ImageBytesRemoved: metrics.V(float64(h.Collected.Bytes)),
 		}
 		if h.Capacity.CPU > 0 {
 			m.CPUCapacity = metrics.V(h.Capacity.CPU)

@@ -184,6 +184,12 @@ func (r *resolver) resolveBounds(s *settings) {
 	if s.startParallel > 1000 {
 		r.faults.Add("start_parallel", "use 1 to 1000", "%d is out of range", s.startParallel)
 	}
+	if n := r.cfg.KeepImages; n != nil {
+		s.keepImages = *n
+		if s.keepImages < -1 || s.keepImages == 0 || s.keepImages > 10 {
+			r.faults.Add("keep_images", "use 1 to 10, or -1 to remove none", "%d is out of range", s.keepImages)
+		}
+	}
 	if s.history > 1_000_000 {
 		r.faults.Add("history", "use 1 to 1000000 ticks", "%d is out of range", s.history)
 	}

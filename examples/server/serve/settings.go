@@ -45,6 +45,7 @@ type settings struct {
 	tick                   time.Duration // 0: the manager's default, as the next two
 	hostTimeout            time.Duration
 	startParallel, history int
+	keepImages             int // 0: the manager's default
 	stopNodes              bool
 	stopTimeout            time.Duration
 

@@ -159,7 +159,7 @@ func (st *stack) config(p Program) cms.Config {
 	return cms.Config{
 		Name: st.cluster, Store: st.store, Balancer: st.balancer, OpenRuntime: st.openRuntime,
 		Hosts: st.hosts, DefaultPods: st.defaults(st.settings), Policies: p.Policies,
-		Tick: st.tick, HostTimeout: st.hostTimeout, StartParallel: st.startParallel, History: st.history, Logger: st.log,
+		Tick: st.tick, HostTimeout: st.hostTimeout, StartParallel: st.startParallel, KeepImages: st.keepImages, History: st.history, Logger: st.log,
 	}
 }
 
