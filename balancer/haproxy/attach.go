@@ -17,20 +17,25 @@ func (b *Balancer) attach(ctx context.Context) error {
 			b.st.Master, b.st.Sockets = p, b.cfg.SocketDir
 		}
 	}
+	// A manager that was killed in the middle of a reload leaves a master that
+	// does not answer for a moment, and then workers that come and go.
 	var found info
+	var procs processes
+	var servers map[string]map[string]running
 	patient, cancel := context.WithTimeout(ctx, awaitWorker)
 	defer cancel()
 	err := poll(patient, func() (bool, error) {
 		var err error
-		found, err = b.cfg.showInfo(patient)
+		found = info{}
+		if procs, err = b.cfg.showProc(patient); err == nil {
+			if servers, err = b.cfg.allServers(patient); err == nil {
+				found, err = b.cfg.showInfo(patient)
+			}
+		}
 		return err == nil || !b.st.Master.alive(), nil
 	})
 	if err != nil || found.pid == 0 || found.id != b.st.ID {
 		return nil // none, or one that does not answer: the next change deals with it
-	}
-	procs, err := b.cfg.showProc(ctx)
-	if err != nil {
-		return fmt.Errorf("haproxy: a worker runs, but its master does not answer: %w", err)
 	}
 	b.st.Master.PID = procs.master
 	if b.st.Master.Start, _, err = procStat(procs.master); err != nil {
@@ -46,20 +51,21 @@ func (b *Balancer) attach(ctx context.Context) error {
 	}
 	b.cfg.removeRelays(b.st.Current.Fronts)
 	b.log.InfoContext(ctx, "haproxy: found again", "pid", procs.master, "configuration", found.number)
-	return b.adopt(ctx)
+	b.adopt(servers)
+	return b.cfg.saveState(b.st)
+}
+
+func (c Config) allServers(ctx context.Context) (map[string]map[string]running, error) {
+	s, err := c.openSession(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return readServers(ctx, s, "")
 }
 
 // adopt takes over the servers that HAProxy has.
-func (b *Balancer) adopt(ctx context.Context) error {
-	s, err := b.cfg.openSession(ctx)
-	if err != nil {
-		return fmt.Errorf("haproxy: %w", err)
-	}
-	defer s.close()
-	all, err := readServers(ctx, s, "")
-	if err != nil {
-		return err
-	}
+func (b *Balancer) adopt(all map[string]map[string]running) {
 	for name, fr := range b.fronts {
 		for srv, r := range all[name] {
 			a := server{
@@ -73,5 +79,4 @@ func (b *Balancer) adopt(ctx context.Context) error {
 			fr.servers[srv] = a
 		}
 	}
-	return b.cfg.saveState(b.st)
 }

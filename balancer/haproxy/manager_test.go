@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -165,6 +166,28 @@ func TestFoundAgainBeforeItAnswers(t *testing.T) {
 	assert.Equal(t, f.Listen, observe(t, b, "web").Listen)
 	assert.NoFileExists(t, half)
 	require.NoError(t, <-back)
+}
+
+// The manager was killed while HAProxy reloaded: its master does not answer for
+// a moment.
+func TestFoundAgainWhileItReloads(t *testing.T) {
+	dir := testDir(t)
+	b := reopenBalancer(t, dir)
+	a := newNode(t, "a")
+	f := balancer.Front{Name: "web", Listen: balancertest.FreeAddr(t)}
+	setFront(t, b, f)
+	apply(t, b, "web", a.server())
+	pid := b.PID()
+	for range 5 {
+		require.NoError(t, b.Close())
+		_, err := ask(ctxFor(t), b.cfg.socket(masterSocket), "reload")
+		require.True(t, err == nil || errors.Is(err, errNoAnswer), "%v", err)
+		b = reopenBalancer(t, dir)
+		assert.Equal(t, pid, b.PID())
+		assert.Equal(t, f.Listen, observe(t, b, "web").Listen)
+		apply(t, b, "web", a.server())
+		assert.Len(t, observe(t, b, "web").Servers, 1)
+	}
 }
 
 // A front that is removed leaves no socket, nor does one of which the manager
