@@ -12,7 +12,7 @@ PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:
 # time: they run one after another.
 REAL = ./pod/... ./balancer/... ./examples/... ./internal/openloop/... ./internal/dockertest/...
 
-.PHONY: run test e2e lint deps build gate clean help toolchain
+.PHONY: run test e2e chaos lint deps build gate clean help toolchain
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,12 @@ test: toolchain deps gate ## every test but the long ones, with the race detecto
 e2e: toolchain deps gate ## the end-to-end tests, on both stacks
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make e2e" >&2; exit 1; }
 	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -tags e2e -json -timeout 60m ./internal/e2e/ | $(GATE) -save $(OUT)/e2e.json
+
+chaos: toolchain deps gate ## every fault many times, for about an hour; prints what each did
+	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make chaos" >&2; exit 1; }
+	@PATH="$$PATH:/usr/sbin:/sbin" CHAOS=long $(GO) test -tags e2e -run 'TestFault' -timeout 80m -v ./internal/e2e/ >$(OUT)/chaos.log 2>&1; code=$$?; \
+	sed -n '/^fault  *|/,/^[^|]*$$/p' $(OUT)/chaos.log | grep '|'; grep -E '^ *--- (FAIL|SKIP)' $(OUT)/chaos.log; \
+	[ $$code = 0 ] || echo "failed; all that was said is in $(OUT)/chaos.log"; exit $$code
 
 clean: ## removes what was built
 	rm -rf bin $(OUT)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -56,6 +57,7 @@ type stack struct {
 	engine *dockertest.Engine // nil: processes and the in-process balancer
 	hosts  []wire.Host
 	path   string // goes before PATH
+	config string // further lines of the configuration
 }
 
 const workloadImage = "elastipod-e2e:1"
@@ -79,15 +81,26 @@ type server struct {
 	log   *bytes.Buffer
 	logMu sync.Mutex
 	ended chan struct{}
+
+	binary string   // default: serverBinary
+	env    []string // beside that of the test
 }
 
 // start starts a server with an empty store; all is gone with the test.
 func start(t *testing.T, s *stack, flags ...string) *server {
+	srv := prepare(t, s, flags...)
+	srv.run()
+	return srv
+}
+
+// prepare makes what a server needs, and does not start it.
+func prepare(t *testing.T, s *stack, flags ...string) *server {
 	dir, err := os.MkdirTemp("/tmp", "ep")
 	require.NoError(t, err)
 	listen := freeAddress(t)
 	config, err := yaml.Marshal(map[string]any{"stack": map[bool]string{true: "docker", false: "embedded"}[s.engine != nil]})
 	require.NoError(t, err)
+	config = append(config, s.config...)
 	if len(s.hosts) > 0 {
 		hosts, err := yaml.Marshal(map[string]any{"hosts": asMaps(t, s.hosts)})
 		require.NoError(t, err)
@@ -106,7 +119,6 @@ func start(t *testing.T, s *stack, flags ...string) *server {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	srv.run()
 	return srv
 }
 
@@ -135,9 +147,17 @@ func (s *server) logText() string {
 // run starts the process and waits until it is ready.
 func (s *server) run(flags ...string) {
 	s.t.Helper()
-	s.cmd = exec.Command(serverBinary, append(slices.Clone(s.args), flags...)...)
+	if !s.tryRun(flags...) {
+		require.FailNow(s.t, "the server ended", s.logText())
+	}
+}
+
+// tryRun starts the process and says whether it became ready before it ended.
+func (s *server) tryRun(flags ...string) bool {
+	s.t.Helper()
+	s.cmd = exec.Command(cmp.Or(s.binary, serverBinary), append(slices.Clone(s.args), flags...)...)
 	s.cmd.Stdout, s.cmd.Stderr = s, s
-	s.cmd.Env = append(os.Environ(), "PATH="+s.stack.path+":"+os.Getenv("PATH"))
+	s.cmd.Env = append(append(os.Environ(), "PATH="+s.stack.path+":"+os.Getenv("PATH")), s.env...)
 	require.NoError(s.t, s.cmd.Start())
 	ended := make(chan struct{})
 	s.ended = ended
@@ -145,10 +165,11 @@ func (s *server) run(flags ...string) {
 		_ = s.cmd.Wait()
 		close(ended)
 	}()
+	ready := false
 	s.eventually("the server is ready", 30*time.Second, func() bool {
 		select {
 		case <-ended:
-			require.FailNow(s.t, "the server ended", s.logText())
+			return true
 		default:
 		}
 		resp, err := http.Get(s.url + "/readyz")
@@ -156,8 +177,10 @@ func (s *server) run(flags ...string) {
 			return false
 		}
 		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		ready = resp.StatusCode == http.StatusOK
+		return ready
 	})
+	return ready
 }
 
 // signal ends the process and returns how long that took.
