@@ -122,6 +122,47 @@ func TestEnablingElasticityBringsInsideBounds(t *testing.T) {
 	})
 }
 
+// Nodes that were registered before the limit was lowered, or while a node that
+// failed was not replaced yet, are not launched above it.
+func TestLaunchKeepsToTheLimit(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		for range 2 {
+			_, err := w.RegisterNode(t.Context(), "web", "")
+			require.NoError(t, err)
+		}
+		lower := spec()
+		lower.MaxNodes = 2
+		_, err := w.UpdatePod(t.Context(), lower)
+		require.NoError(t, err)
+		_, err = w.Launch(t.Context(), "web")
+		require.NoError(t, err)
+		_, err = w.Launch(t.Context(), "web")
+		require.ErrorIs(t, err, cms.ErrConflict)
+		require.ErrorContains(t, err, "2 launched nodes, its limit")
+		assert.Equal(t, 2, w.converge().Want)
+	})
+}
+
+// Bounds that are set while a pod is paused hold from the moment on at which it
+// is resumed.
+func TestResumingBringsInsideBounds(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(0)
+		_, err := w.Pause(t.Context(), "web")
+		require.NoError(t, err)
+		w.elasticity(2, 4)
+		s, err := w.Pod("web")
+		require.NoError(t, err)
+		assert.Zero(t, s.Want, "the number of a paused pod stays")
+		s, err = w.Resume(t.Context(), "web")
+		require.NoError(t, err)
+		assert.Equal(t, 2, s.Want)
+		w.converge()
+		w.assertConsistent()
+	})
+}
+
 func TestElasticityLaunchesRegisteredNodesFirst(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		w.pod(0)

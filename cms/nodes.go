@@ -32,10 +32,17 @@ func (m *Manager) setPaused(ctx context.Context, name string, paused bool, event
 		if l.rec.Paused == paused {
 			return nil
 		}
-		if err := l.commit(func(r *PodRecord) error { r.Paused = paused; return nil }); err != nil {
+		before, want := l.rec.Want, l.rec.Want
+		if e := l.rec.Elasticity; !paused && e.Enabled && e.Mode == ModeAct {
+			want = min(max(before, e.Min), e.Max) // bounds that were set meanwhile
+		}
+		if err := l.commit(func(r *PodRecord) error { r.Paused, r.Want = paused, want; return nil }); err != nil {
 			return err
 		}
 		m.events.emit(Event{Type: event, Pod: name, Message: fmt.Sprintf("pod %s %s", name, text)})
+		if want != before {
+			l.broughtInside(before, want)
+		}
 		return nil
 	})
 }
@@ -153,8 +160,8 @@ func (l *loop) manual(what string) error {
 }
 
 // Launch starts the oldest node in state new, and returns it as starting. It
-// returns [ErrConflict] when there is none, no host has room, or elasticity is
-// on.
+// returns [ErrConflict] when there is none, no host has room, the pod has as
+// many launched nodes as it may have, or elasticity is on.
 func (m *Manager) Launch(ctx context.Context, podName string) (NodeStatus, error) {
 	var name string
 	s, err := m.command(ctx, podName, func(l *loop) error {
@@ -164,6 +171,11 @@ func (m *Manager) Launch(ctx context.Context, podName string) (NodeStatus, error
 		oldest := l.rec.oldestNew()
 		if oldest == nil {
 			return fmt.Errorf("%w: pod %s has no new node; register one first", ErrConflict, podName)
+		}
+		// It may be lower than when the node was registered, and a failed node
+		// that is about to be replaced counts.
+		if l.rec.Want >= l.rec.Spec.MaxNodes {
+			return fmt.Errorf("%w: pod %s has %d launched nodes, its limit; raise max_nodes or remove one", ErrConflict, podName, l.rec.Want)
 		}
 		hosts, held := l.hostsFor(l.m.clock.now())
 		if held && !usable(hosts) { // a person may know better

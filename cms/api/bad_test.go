@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -254,4 +255,40 @@ func FuzzCreatePod(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A body with a fault in every field of very many is answered with the first of
+// them, in no more time and words than that takes.
+func TestManyFaultsAreAnsweredWithTheFirst(t *testing.T) {
+	a := newAPI(t, newFake())
+	many := func(each string) string {
+		var b strings.Builder
+		for i := range 50000 {
+			fmt.Fprintf(&b, each, i)
+		}
+		return strings.TrimSuffix(b.String(), ",")
+	}
+	for name, c := range map[string]struct {
+		body string
+		says string
+	}{
+		"unknown fields": {`{"name":"bad",` + many(`"nam%d":1,`) + `}`, "is unknown"},
+		"unknown hosts":  {podWith(image, `"hosts":[`+many(`"h%d.",`)+`]`), "and 49900 more"},
+		"wrong items":    {podWith(`{"command":[` + many(`%d,`) + `]}`), "use a string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now()
+			r := call(t, a, "POST", "/v1/pods", c.body)
+			took := time.Since(begun)
+			body, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			assert.Equal(t, 422, r.StatusCode)
+			var p wire.Problem
+			require.NoError(t, json.Unmarshal(body, &p))
+			assert.Contains(t, p.Detail, c.says)
+			assert.Len(t, p.Errors, 100)
+			assert.Less(t, len(body), 128<<10)
+			t.Logf("%d bytes in, %d out, %s", len(c.body), len(body), took)
+		})
+	}
 }

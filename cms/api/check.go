@@ -27,12 +27,18 @@ type checker struct {
 }
 
 func (c *checker) add(path, allowed, text string, args ...any) {
-	if len(c.faults) < maxFaults {
+	if !c.full() {
 		c.faults.Add(path, allowed, text, args...)
 	}
 }
 
+// full says that enough was found: looking on would only take time.
+func (c *checker) full() bool { return len(c.faults) >= maxFaults }
+
 func (c *checker) value(s *huma.Schema, path string, v any) {
+	if c.full() {
+		return
+	}
 	for s.Ref != "" {
 		s = c.schemas.SchemaFromRef(s.Ref)
 	}
@@ -109,6 +115,9 @@ func bounds(s *huma.Schema) string {
 // encoding/json, but not for a value in a map.
 func (c *checker) object(s *huma.Schema, path string, object map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if c.full() {
+			return
+		}
 		at := below(path, name)
 		if field, ok := s.Properties[name]; ok {
 			if object[name] != nil {

@@ -85,10 +85,15 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 // invalid is the answer to what cannot be accepted as it is.
 func invalid(faults cms.Faults) *problem {
 	p := &problem{status: http.StatusUnprocessableEntity}
-	lines := make([]string, 0, len(faults))
+	more := len(faults) - maxFaults
+	faults = faults[:min(len(faults), maxFaults)] // an answer is not larger than what it answers
+	lines := make([]string, 0, len(faults)+1)
 	for _, f := range faults {
 		p.faults = append(p.faults, wire.Fault{Path: f.Path, Problem: f.Problem, Allowed: f.Allowed})
 		lines = append(lines, f.String())
+	}
+	if more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	p.detail = strings.Join(lines, " | ")
 	return p
