@@ -218,3 +218,46 @@ func TestEventTypesAreComplete(t *testing.T) {
 	require.NotEmpty(t, declared)
 	assert.Equal(t, declared, cms.EventTypes())
 }
+
+// A node that has nothing to do is gone at once, and not with the next tick.
+func TestIdleNodeIsGoneAtOnce(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		time.Sleep(10*time.Second + 100*time.Millisecond) // amid two ticks
+		begun := time.Now()
+		_, err := w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		w.converge()
+		assert.Less(t, time.Since(begun), 200*time.Millisecond)
+		w.assertConsistent()
+	})
+}
+
+// A manager that ends lets the actions end that it has begun, and begins none.
+func TestActionsEndWithTheManager(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		w.hosts["a"].SetStartDelay(800 * time.Millisecond)
+		w.hosts["a"].SetStopDelay(800 * time.Millisecond)
+		w.launch()
+		_, err := w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		time.Sleep(500 * time.Millisecond)
+		require.Equal(t, []string{"n2"}, w.servers(balancer.Ready))
+		begun := time.Now()
+		w.end()
+		assert.Less(t, time.Since(begun), time.Second)
+		var states []string
+		for _, n := range w.store.State().Pods[0].Nodes {
+			states = append(states, n.Name+" "+n.State.String())
+		}
+		assert.Equal(t, []string{"n2 online", "n3 online"}, states, "what came of them is known")
+		for _, c := range w.hosts["a"].Calls("stop") {
+			assert.NoError(t, c.Err)
+		}
+		assert.Equal(t, []string{"n2"}, w.servers(balancer.Ready), "nothing is begun any more")
+		w.start()
+		w.converge()
+		w.assertConsistent()
+	})
+}

@@ -194,10 +194,10 @@ func (l *loop) setPolicy() {
 // run is the loop. It returns when ctx ends or the pod is gone, after its
 // actions have ended.
 func (l *loop) run(ctx context.Context) {
-	actx, cancel := context.WithCancel(ctx)
+	// Actions may end in order where the manager does.
+	actx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
-		cancel()
-		l.endActions()
+		l.endActions(cancel)
 		l.setLeaving(0)
 		l.endSpans()
 	}()
@@ -253,9 +253,15 @@ func (l *loop) untilTick() time.Duration {
 	return l.m.clock.untilTick(l.m.epoch.Add(lag), l.m.cfg.Tick)
 }
 
+// endGrace is how long actions may go on when the manager ends; then they are
+// broken off, and the next manager takes them up.
+const endGrace = time.Second
+
 // endActions waits for the actions to end, and lets them say so. Commands are
 // not taken any more: they would begin actions for which nobody waits.
-func (l *loop) endActions() {
+func (l *loop) endActions(breakOff context.CancelFunc) {
+	defer breakOff()
+	defer time.AfterFunc(endGrace, breakOff).Stop()
 	ended := make(chan struct{})
 	go func() {
 		l.actions.Wait()

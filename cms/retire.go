@@ -43,6 +43,9 @@ func (l *loop) retire(ctx context.Context, now time.Time) {
 		}
 		if !run.idle {
 			l.awaitIdle(&rec, run, now)
+			if run.idle {
+				l.wake() // its server goes in a next turn, which need not wait for a tick
+			}
 		}
 		if !run.idle {
 			leaving++

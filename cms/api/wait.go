@@ -60,6 +60,7 @@ func (a *API) await(ctx context.Context, s cms.PodStatus, wait waitFor, until fu
 	}
 	limited, cancel := context.WithTimeout(ctx, time.Duration(wait))
 	defer cancel()
+	defer context.AfterFunc(a.streams.ctx, cancel)() // a server that ends answers how far it got
 	last, err := a.m.WaitPod(limited, s.Spec.Name, func(now cms.PodStatus) bool {
 		s = now
 		return until(now)

@@ -46,6 +46,19 @@ func TestWait(t *testing.T) {
 	assert.Equal(t, "gone", read[wire.Pod](t, r).Status.State)
 }
 
+// A server that ends answers who waits, and not with an error.
+func TestWaitEndsWithTheServer(t *testing.T) {
+	f := newFake()
+	a := newAPI(t, f)
+	later(t, func() { assert.NoError(t, a.Close()) })
+	begun := time.Now()
+	r := call(t, a, "POST", "/v1/pods/web/launch?wait=10m", nil)
+	assert.Equal(t, 202, r.StatusCode)
+	assert.Less(t, time.Since(begun), time.Minute)
+	r = call(t, a, "POST", "/v1/pods/web/pause?wait=10m", nil)
+	assert.Equal(t, 202, r.StatusCode, "nor does it wait from then on")
+}
+
 func TestPages(t *testing.T) {
 	f := newFake()
 	for i := range 7 {

@@ -4,6 +4,7 @@
 //
 //	/                              the work of its kind: light none, medium 20 ms, heavy 80 ms of CPU time
 //	/work?cpu=20ms&sleep=100ms     as much CPU time and waiting as is asked for
+//	/ws                            a WebSocket: first the node's name, then whatever it is sent
 //	/healthz                       200 as long as it serves
 //	/seen?since=0                  the ids of requests that it saw, as JSON
 //	POST /fault?exit=3             a fault on demand, with FAULTS=on in its environment

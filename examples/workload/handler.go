@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"runtime"
 	"strconv"
 	"time"
+
+	"golang.org/x/net/websocket"
 )
 
 // handler answers requests and uses CPU time.
@@ -33,6 +36,7 @@ func newHandler(s settings, ids *seen) http.Handler {
 	mux.HandleFunc("/work", h.work)
 	mux.HandleFunc("/seen", h.seen)
 	mux.HandleFunc("/healthz", h.health)
+	mux.Handle("/ws", websocket.Server{Handler: h.echo}) // whatever its Origin
 	if s.faults {
 		mux.HandleFunc("POST /fault", h.begin)
 	}
@@ -43,6 +47,13 @@ func newHandler(s settings, ids *seen) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// echo sends the node's name, and then back what comes, until the client ends.
+func (h *handler) echo(ws *websocket.Conn) {
+	if websocket.Message.Send(ws, h.node) == nil {
+		_, _ = io.Copy(ws, ws)
+	}
 }
 
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {

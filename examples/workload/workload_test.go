@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/net/websocket"
 
 	"github.com/elastipod/elastipod/examples/workload"
 )
@@ -295,4 +296,19 @@ func TestEndsInSpiteOfSilentConnections(t *testing.T) {
 	cancel()
 	assert.Zero(t, <-done)
 	assert.Less(t, time.Since(began), 2*time.Second)
+}
+
+func TestWebSocket(t *testing.T) {
+	url := start(t, nil, "light")
+	ws, err := websocket.Dial("ws"+strings.TrimPrefix(url, "http")+"/ws", "", "http://elsewhere.example")
+	require.NoError(t, err)
+	defer ws.Close()
+	for _, want := range []string{"n-1", "hello", "again"} {
+		if want != "n-1" {
+			require.NoError(t, websocket.Message.Send(ws, want))
+		}
+		var got string
+		require.NoError(t, websocket.Message.Receive(ws, &got))
+		assert.Equal(t, want, got)
+	}
 }

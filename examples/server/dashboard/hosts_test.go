@@ -102,7 +102,7 @@ func TestSettings(t *testing.T) {
 	b.put("#pod-limits-memory", "32MiB")
 	b.text("dialog .preview", "max_nodes: 8 → 6")
 	b.text("dialog .preview", "limits.memory: 64MiB → 32MiB")
-	b.text("dialog .preview", "Its 1 node will be replaced one after another")
+	b.text("dialog .preview", "Its 1 node will be replaced, rolling")
 	b.shot("settings")
 	b.press("dialog button", "Apply")
 	p := holds(s, "/v1/pods/shop", func(p wire.Pod) bool { return p.MaxNodes == 6 && p.Status.Nodes.Online == 1 && p.Status.Converged })

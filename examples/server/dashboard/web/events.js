@@ -4,8 +4,8 @@ import { state } from './store.js';
 import { plural, stamp } from './format.js';
 
 const SHOWN = 300;
-const KINDS = { pod: 'Pods', node: 'Nodes', host: 'Hosts', image: 'Images' };
-const BAD = new Set(['node.failed', 'pod.problem', 'host.unreachable']);
+const KINDS = { pod: 'Pods', node: 'Nodes', rollout: 'Rollouts', host: 'Hosts', image: 'Images' };
+const BAD = new Set(['node.failed', 'node.hung', 'node.cut', 'pod.problem', 'host.unreachable', 'rollout.rolled-back']);
 
 /** eventRow shows an event. */
 export function eventRow(e) {

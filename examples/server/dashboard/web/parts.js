@@ -71,6 +71,8 @@ export function podState(p) {
   if (st.state === 'deleting') return ['deleting', 'draining'];
   if (st.state === 'paused') return ['paused', 'paused'];
   if (st.problems.length > 0) return ['problem', 'failed'];
+  if (st.rollout?.state === 'progressing') return ['rolling out', 'starting'];
+  if (st.rollout?.state === 'paused') return ['rollout paused', 'paused'];
   if (!st.converged) return ['changing', 'starting'];
   if (st.nodes.online === 0) return ['no nodes', 'free'];
   return ['active', 'online'];

@@ -19,7 +19,8 @@ export function changes(before, patch, path = '') {
   return Object.entries(patch).flatMap(([name, value]) => {
     const at = path ? `${path}.${name}` : name;
     const was = before?.[name];
-    return isObject(value) && isObject(was) ? changes(was, value, at) : [[at, was, value]];
+    const deeper = isObject(value) && (isObject(was) || (was === undefined && Object.keys(value).length > 0));
+    return deeper ? changes(was, value, at) : [[at, was, value]];
   });
 }
 

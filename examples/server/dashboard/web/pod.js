@@ -2,13 +2,14 @@
 import { h, set, show, toast } from './dom.js';
 import { get, mayChange, podPath, request } from './api.js';
 import { keepSamples, loadSamples, reread, state } from './store.js';
-import { ago, bytes, count, figure, percent, seconds } from './format.js';
+import { ago, bytes, clock, count, figure, percent, seconds } from './format.js';
 import { badge, nodeBar, podState, problems, stat } from './parts.js';
 import { Charts } from './charts.js';
 import { confirm } from './dialog.js';
 import { decisionLog } from './decisions.js';
 import { elasticityPanel } from './elasticity.js';
 import { logPanel } from './logs.js';
+import { over, rolloutPanel } from './rollout.js';
 import { changePod } from './podform.js';
 import { table, text } from './table.js';
 
@@ -50,7 +51,7 @@ function podView(name) {
   const wrong = problems();
   const nodes = nodeBar();
   const reason = h('p', { class: 'reason' });
-  const figures = { flight: stat('In flight'), rate: stat('Requests/s'), errors: stat('Errors/s'), cpu: stat('CPU'), memory: stat('Memory'), p50: stat('p50'), p95: stat('p95'), p99: stat('p99') };
+  const figures = { flight: stat('In flight'), rate: stat('Requests/s'), errors: stat('Errors/s'), cpu: stat('CPU'), memory: stat('Memory'), p50: stat('p50'), p95: stat('p95'), p99: stat('p99'), cut: stat('Cut by drains') };
   const fronts = h('p', { class: 'lead' });
 
   // Controls, as the API allows them.
@@ -110,6 +111,7 @@ function podView(name) {
   const elasticity = elasticityPanel(charts, pod, () => reread(name));
   const logs = logPanel();
   const log = decisionLog(name);
+  const rollout = rolloutPanel(name, pod, () => reread(name));
 
   // Nodes.
   const nodeTable = table(`Nodes of ${name}`, [
@@ -121,7 +123,7 @@ function podView(name) {
     { name: 'Requests', right: true, of: (x) => x.requests, cell: () => text((x) => count(x.requests)) },
     { name: 'CPU', right: true, of: (x) => x.cpu, cell: () => text((x) => percent(x.cpu)) },
     { name: 'Memory', right: true, of: (x) => x.memory, cell: () => text((x) => bytes(x.memory)) },
-    { name: 'Reason', of: (x) => x.reason, wide: true },
+    { name: 'Reason', of: (x) => (x.drain_by ? `${x.reason}; at most until ${clock(x.drain_by)}${x.cut ? `, ${x.cut} cut` : ''}` : x.reason), wide: true },
     { name: 'Actions', hidden: true, cell: nodeActions },
   ], (x) => x.name);
   const noNodes = h('p', { class: 'sub', hidden: true });
@@ -168,7 +170,11 @@ function podView(name) {
       setTimeout(readNodes, 200);
     }
   }
-  const timer = setInterval(() => !document.hidden && readNodes(), 2000);
+  const timer = setInterval(() => {
+    if (document.hidden) return;
+    readNodes();
+    if (!over(pod()?.status.rollout)) reread(name);
+  }, 2000);
 
   const settings = h('pre', { tabindex: 0, role: 'region', 'aria-label': 'Settings as JSON' });
   const el = h('div', {},
@@ -178,7 +184,7 @@ function podView(name) {
     h('div', { class: 'title' }, h('h2', {}, 'Over time'), h('div', { class: 'actions' }, zoomed, h('div', { class: 'segments', role: 'group', 'aria-label': 'Time range' }, ...ranges))),
     charts.el,
     h('p', { class: 'help' }, 'Drag across a chart to zoom, double-click to go back. ▲ and ▼ are decisions: point at one to read it; all are in the list below.'),
-    elasticity.el,
+    elasticity.el, rollout.el,
     h('section', { class: 'card panel', 'aria-label': 'Nodes' }, h('h2', {}, 'Nodes'), nodeTable.el, noNodes),
     logs.el, log.el,
     h('details', { class: 'card panel' }, h('summary', {}, 'Settings'), settings));
@@ -204,6 +210,8 @@ function podView(name) {
     figures.cpu.update(percent(x?.cpu), x?.cpu > 0.95);
     figures.memory.update(percent(x?.memory));
     for (const q of ['p50', 'p95', 'p99']) figures[q].update(seconds(x?.[q]));
+    show(figures.cut.el, st.cut > 0);
+    figures.cut.update(count(st.cut), true);
     set(reason, st.reason || 'No decision yet');
     const e = st.elasticity;
     show(controls, mayChange() && st.state !== 'deleting');
@@ -212,6 +220,7 @@ function podView(name) {
     show(buttons.register, !e.enabled);
     show(buttons.launch, !e.enabled && st.nodes.new > 0);
     elasticity.update();
+    rollout.update();
     if (all || Date.now() - drawn > 900 || changed.has(`events:${name}`)) {
       drawn = Date.now();
       charts.update(state.samples.get(name) ?? [], marks());

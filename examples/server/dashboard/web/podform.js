@@ -34,18 +34,36 @@ export function newPod() {
   });
 }
 
+const updateFields = [
+  { path: 'update.strategy', label: 'Strategy', options: ['rolling', 'blue-green', 'canary'] },
+  { path: 'update.max_surge', label: 'More nodes than wanted', number: true },
+  { path: 'update.max_unavailable', label: 'Fewer ready nodes than wanted', number: true },
+  { path: 'update.min_ready', label: 'Online before an old one goes' },
+  { path: 'update.failures', label: 'New nodes that may fail', number: true },
+  { path: 'update.max_errors', label: 'Requests that may fail, a fraction', number: true },
+  ...[0, 1, 2].flatMap((i) => [
+    { path: `update.steps.${i}.weight`, label: `Canary's step ${i + 1}, % of requests`, number: true },
+    { path: `update.steps.${i}.pause`, label: `Canary's step ${i + 1}, how long` },
+  ]),
+];
+
+/** changeUpdate asks how the nodes of a pod are to be replaced. */
+export const changeUpdate = (pod) => change(pod, `Strategy of ${pod.name}`, 'update', updateFields);
+
 /** changePod asks for other settings of a pod, says what they would do, and sends what differs. */
-export function changePod(pod) {
+export const changePod = (pod) => change(pod, `Settings of ${pod.name}`, 'pod',
+  fields.map((f) => (f.path === 'name' ? { ...f, fixed: true, help: 'Pods cannot be renamed.' } : f)));
+
+function change(pod, title, prefix, shown) {
   const { status, ...before } = pod;
   return settingsForm({
-    title: `Settings of ${pod.name}`, verb: 'Apply', prefix: 'pod', schema: 'Pod', value: before, keep: ['workload'],
-    fields: fields.map((f) => (f.path === 'name' ? { ...f, fixed: true, help: 'Pods cannot be renamed.' } : f)),
+    title, verb: 'Apply', prefix, schema: 'Pod', value: before, keep: ['workload'], fields: shown,
     about(body) {
       const patch = diff(before, body);
       const list = changes(before, patch).map(([path, was, now]) => `${path}: ${words(was)} → ${words(now)}`);
       if (list.length === 0) return ['Nothing differs from what the pod has.'];
       const nodes = status.nodes.online + status.nodes.starting;
-      if ((patch.workload || patch.limits || patch.security) && nodes > 0) list.push(`Its ${plural(nodes, 'node')} will be replaced one after another, each once a new one takes requests.`);
+      if ((patch.workload || patch.limits || patch.security) && nodes > 0) list.push(`Its ${plural(nodes, 'node')} will be replaced, ${before.update?.strategy ?? 'rolling'}: see Rollout on its page.`);
       if (patch.fronts) list.push('Requests in flight on a front that is taken away or moved are broken off.');
       return list;
     },
