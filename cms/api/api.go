@@ -177,6 +177,7 @@ type API struct {
 	doc        func() []byte // the OpenAPI document, made when it is first asked for
 	served     []string      // every pattern that has a handler
 	access     atomic.Pointer[access]
+	guesses    *guesses
 
 	subscribe func(after uint64, buffer int) subscription
 
@@ -190,7 +191,7 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	a := &API{cfg: c, m: c.Manager, log: c.Logger}
+	a := &API{cfg: c, m: c.Manager, log: c.Logger, guesses: newGuesses()}
 	access, err := newAccess(Access{c.Tokens, c.AllowedHosts, c.AllowedOrigins})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -44,3 +45,9 @@ type EventTexts struct{ t eventTexts }
 
 func (e *EventTexts) Of(x cms.Event, brief bool) []byte { return e.t.of(x, brief) }
 func (e *EventTexts) Len() int                          { return len(e.t.kept) }
+
+// Judge is told that a wrong token came from an address; Guessers returns how
+// many addresses are remembered.
+func (a *API) Judge(remote string) { a.guesses.judge(remote, time.Now(), tokenHash{}, false) }
+
+func (a *API) Guessers() int { return a.guesses.recent.Len() }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -139,7 +141,7 @@ func (a *API) authorize(role Role) func(huma.Context, func(huma.Context)) {
 			next(ctx)
 			return
 		}
-		token, p := access.authenticate(ctx.Header("Authorization"))
+		token, p := a.authenticate(ctx.Context(), access, ctx.RemoteAddr(), ctx.Header("Authorization"))
 		noteCaller(ctx.Context(), token)
 		a.traceCaller(ctx.Context(), token)
 		if p == nil && token.role.rank() < role.rank() {
@@ -154,26 +156,38 @@ func (a *API) authorize(role Role) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-func (s *access) authenticate(header string) (tokenHash, *problem) {
-	const challenge = `Bearer realm="elastipod"`
+const challenge = `Bearer realm="elastipod"`
+
+func (a *API) authenticate(ctx context.Context, s *access, remote, header string) (tokenHash, *problem) {
 	if header == "" {
 		return tokenHash{}, newProblem(http.StatusUnauthorized,
 			"this server asks for a token; send the header Authorization: Bearer TOKEN").header("WWW-Authenticate", challenge)
 	}
 	scheme, secret, _ := strings.Cut(header, " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	var found tokenHash
-	ok := false
+	found, ok := s.find(strings.TrimSpace(secret))
+	ok = ok && strings.EqualFold(scheme, "Bearer")
+	if v := a.guesses.judge(remote, time.Now(), found, ok); v.wait > 0 {
+		if v.first {
+			a.log.WarnContext(ctx, "an address sends many wrong tokens and is slowed down", "address", remote)
+		}
+		return tokenHash{}, tooManyGuesses(v.wait)
+	}
+	if !ok {
+		return tokenHash{}, newProblem(http.StatusUnauthorized,
+			"the token is not one of this server; send the header Authorization: Bearer TOKEN with one that is").header("WWW-Authenticate", challenge+`, error="invalid_token"`)
+	}
+	return found, nil
+}
+
+// find returns the token of a secret.
+func (s *access) find(secret string) (found tokenHash, ok bool) {
+	sum := sha256.Sum256([]byte(secret))
 	for _, t := range s.tokens { // all of them, whichever fits: the time says nothing
 		if subtle.ConstantTimeCompare(sum[:], t.secret[:]) == 1 {
 			found, ok = t, true
 		}
 	}
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return tokenHash{}, newProblem(http.StatusUnauthorized,
-			"the token is not one of this server; send the header Authorization: Bearer TOKEN with one that is").header("WWW-Authenticate", challenge+`, error="invalid_token"`)
-	}
-	return found, nil
+	return found, ok
 }
 
 // whenReady answers 503 until the manager knows what there is.

@@ -147,7 +147,7 @@ func (r route) allErrors() []int {
 	all := slices.Clone(r.errors)
 	all = append(all, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusInternalServerError)
 	if r.role != "" {
-		all = append(all, http.StatusUnauthorized, http.StatusServiceUnavailable)
+		all = append(all, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	}
 	if r.body != nil {
 		all = append(all, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
