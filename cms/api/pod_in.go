@@ -58,6 +58,7 @@ func workloadSpec(f *cms.Faults, w wire.Workload, security string) pod.Workload 
 		CapAdd:     list(w.CapAdd),
 		Security:   pod.Security(security),
 	}
+	checkHidden(f, w.Env)
 	for _, m := range w.Mounts {
 		out.Mounts = append(out.Mounts, pod.Mount{
 			Kind: pod.MountKind(m.Type), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Size: int64(m.Size),

@@ -16,8 +16,8 @@ type podParam struct {
 func (a *API) podRoutes() {
 	register(a, route{
 		method: http.MethodGet, path: "/v1/pods", id: "list-pods", tag: "pods", role: Viewer, summary: "All pods, by name",
-	}, func(_ context.Context, in *pageParams) (*output[wire.List[wire.Pod]], error) {
-		return answer(http.StatusOK, page(in.Limit, in.After, podList(a.m.Pods()).Items, func(p wire.Pod) string { return p.Name })), nil
+	}, func(ctx context.Context, in *pageParams) (*output[wire.List[wire.Pod]], error) {
+		return answer(http.StatusOK, page(in.Limit, in.After, shownPods(ctx, podList(a.m.Pods()).Items), func(p wire.Pod) string { return p.Name })), nil
 	})
 	register(a, route{
 		method: http.MethodPost, path: "/v1/pods", id: "create-pod", tag: "pods", role: Operator, summary: "Create a pod",
@@ -27,12 +27,12 @@ func (a *API) podRoutes() {
 	register(a, route{
 		method: http.MethodGet, path: "/v1/pods/{pod}", id: "get-pod", tag: "pods", role: Viewer, summary: "One pod",
 		errors: []int{http.StatusNotFound},
-	}, func(_ context.Context, in *podParam) (*output[wire.Pod], error) {
+	}, func(ctx context.Context, in *podParam) (*output[wire.Pod], error) {
 		s, err := a.pod(in.Pod)
 		if err != nil {
 			return nil, err
 		}
-		return answer(http.StatusOK, Pod(s)), nil
+		return answer(http.StatusOK, shownPod(ctx, Pod(s))), nil
 	})
 	changed := []int{http.StatusOK, http.StatusAccepted}
 	register(a, route{

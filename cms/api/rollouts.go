@@ -15,12 +15,12 @@ func (a *API) rolloutRoutes() {
 	register(a, route{
 		method: http.MethodGet, path: path, id: "get-rollout", tag: "rollouts", role: Viewer,
 		summary: "How far the last change of what a pod runs is, and what it ran so far", errors: []int{http.StatusNotFound},
-	}, func(_ context.Context, in *podParam) (*output[wire.Rollouts], error) {
+	}, func(ctx context.Context, in *podParam) (*output[wire.Rollouts], error) {
 		s, err := a.pod(in.Pod)
 		if err != nil {
 			return nil, err
 		}
-		return answer(http.StatusOK, Rollouts(s)), nil
+		return answer(http.StatusOK, shownRollouts(ctx, Rollouts(s))), nil
 	})
 	begun := []int{http.StatusAccepted, http.StatusOK}
 	register(a, route{

@@ -24,7 +24,7 @@ type Workload struct {
 	Pull       string            `json:"pull,omitempty" doc:"When the image is pulled: \"missing\" (the default), \"always\" or \"never\"."`
 	Entrypoint []string          `json:"entrypoint,omitempty" doc:"Replaces the image's entry point."`
 	Command    []string          `json:"command,omitempty" doc:"What a process host executes, or what replaces the image's command. No shell looks at it."`
-	Env        map[string]string `json:"env,omitempty" doc:"Environment variables. Put what is secret into secrets."`
+	Env        map[string]string `json:"env,omitempty" doc:"Environment variables, whose values only operators may read: others see [redacted]. Put what is secret into secrets."`
 	Ports      map[string]int    `json:"ports,omitempty" doc:"Names of the TCP ports on which the workload listens, such as {\"http\": 8080}."`
 	Probe      Probe             `json:"probe,omitzero" doc:"Tells when a node is ready. Default: its main port accepts a connection."`
 	Mounts     []Mount           `json:"mounts,omitempty" doc:"File systems that every node sees."`

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -115,4 +116,24 @@ func TestSecretsThatCannotBePlacedAreRefused(t *testing.T) {
 		q.Workload.Secrets = []pod.Secret{{Name: "key", FromEnv: "X", Target: "/run/secrets/key"}}
 	}), &facts{})
 	require.ErrorContains(t, err, "secret key: its content was not given")
+}
+
+// What inspect shows to everybody who may look: where a container belongs, and
+// nothing that somebody set and may be secret. Credentials and the content of
+// secrets are in no part of it.
+func TestLabelsHoldNoSecret(t *testing.T) {
+	r := newFakeEngine().open(t)
+	s, err := r.spec(startRequest(func(q *pod.StartRequest) {
+		q.Workload.Env = map[string]string{"PASSWORD": "canary"}
+		q.Workload.Command = []string{"/web", "--password=canary"}
+		q.Workload.Ports = map[string]int{"http": 80}
+		q.Workload.Secrets = []pod.Secret{{Name: "key", FromFile: "/etc/key", Target: "/run/secrets/key"}}
+		q.Secrets = map[string]pod.SecretValue{"key": pod.SecretValue("canary-content")}
+	}), &facts{cpus: 2})
+	require.NoError(t, err)
+	for name, value := range s.config.Labels {
+		assert.NotContains(t, value, "canary", name)
+	}
+	assert.Len(t, s.config.Labels, 7)
+	assert.NotContains(t, fmt.Sprintf("%+v %+v %+v", s.config, s.host, s.config.Env), "canary-content")
 }
