@@ -100,12 +100,13 @@ func newKilling(t *testing.T, st *stack, f *fault) *killing {
 	return k
 }
 
-// populate makes the pods: one under load, and one that does nothing.
-func (k *killing) populate() {
+// populate makes the pods: one under load, each of whose nodes may use so much
+// CPU, and one that does nothing.
+func (k *killing) populate(cpu wire.Cores) {
 	k.web = k.service("web", func(p *wire.Pod) {
 		once := 1
 		p.MaxNodes, p.Drain, p.Grace = 8, wire.Duration(10*time.Second), wire.Duration(2*time.Second)
-		p.Limits.CPU = 0.3
+		p.Limits.CPU = cpu
 		p.Update.Failures = &once
 		if k.stack.engine != nil {
 			p.Workload.Pull = "never"
@@ -364,7 +365,7 @@ func TestFaultManagerKilled(t *testing.T) {
 func killEverywhere(t *testing.T, st *stack, count func(*killing)) {
 	k := newKilling(t, st, newFault(t, "manager killed, "+st.name))
 	k.run()
-	k.populate()
+	k.populate(0.3)
 	ended := make(chan struct{})
 	wait := func() openloop.Result { return openloop.Result{} }
 	if st.engine != nil { // the built-in balancer dies with the manager

@@ -24,7 +24,7 @@ func TestFaultManagerKilledIsFoundOut(t *testing.T) {
 		t.Run(st.name, func(t *testing.T) {
 			k := newKilling(t, st, &fault{t: t, name: "clean-up at start left out"}) // no row of the table
 			k.run()
-			k.populate()
+			k.populate(0.3)
 			for _, c := range []struct {
 				cleanUp string
 				expect  string
