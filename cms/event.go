@@ -56,6 +56,9 @@ const (
 	EventHostRemoved       EventType = "host.removed"
 	EventHostUnreachable   EventType = "host.unreachable"
 	EventHostReachable     EventType = "host.reachable"
+	EventStoreFailed       EventType = "store.failed"    // nothing can be saved, so nothing is changed
+	EventStoreRecovered    EventType = "store.recovered" // it can again
+	EventStoreRestored     EventType = "store.restored"  // pods are again as in a backup
 	EventTick              EventType = "tick"
 	// EventReset tells a subscriber that events between what it had seen and
 	// what follows are not kept any more: it must read the state anew.
@@ -69,6 +72,7 @@ func EventTypes() []EventType {
 		EventElasticityChanged, EventScaled, EventProblem, EventNodeRegistered, EventNodeStarting, EventNodeOnline,
 		EventNodeDraining, EventNodeDrained, EventNodeCut, EventNodeHung, EventNodeFailed, EventNodeGone, EventRolloutStarted,
 		EventRolloutStep, EventRolloutPaused, EventRolloutResumed, EventRolloutDone, EventRolloutRolledBack, EventImagePulling, EventImageRemoved,
-		EventHostAdded, EventHostUpdated, EventHostRemoved, EventHostUnreachable, EventHostReachable, EventTick, EventReset,
+		EventHostAdded, EventHostUpdated, EventHostRemoved, EventHostUnreachable, EventHostReachable, EventStoreFailed,
+		EventStoreRecovered, EventStoreRestored, EventTick, EventReset,
 	}
 }

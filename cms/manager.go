@@ -35,8 +35,12 @@ type Manager struct {
 	events   *eventLog
 	balancer *balancerPoller
 	clock    clock
-	epoch    time.Time // ticks are multiples of the tick after it
-	begun    time.Time // the wall clock at the epoch
+	stored   storeHealth
+	ailing   chan struct{} // signalled when a change could not be saved
+	// restoring is a token: who holds it restores a backup.
+	restoring chan struct{}
+	epoch     time.Time // ticks are multiples of the tick after it
+	begun     time.Time // the wall clock at the epoch
 
 	ready chan struct{}
 	ended chan struct{}
@@ -78,6 +82,7 @@ func New(c Config) (*Manager, error) {
 		pods:     map[string]*loop{},
 		hosts:    map[string]*host{},
 		claims:   map[string]string{},
+		ailing:   make(chan struct{}, 1), restoring: make(chan struct{}, 1),
 	}
 	m.balancer = &balancerPoller{balancer: c.Balancer, clock: m.clock, tick: c.Tick, observed: m.balancerObserved, kicks: make(chan struct{}, 1)}
 	return m, nil
@@ -136,6 +141,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
 	m.running.Go(func() { m.collectImages(ctx) })
+	polling.Go(func() { m.tryStore(pollCtx) })
 
 	for _, rec := range state.Pods {
 		l := newLoop(m, rec, unset)
@@ -192,13 +198,6 @@ func (m *Manager) startLoop(l *loop) {
 			m.events.emit(Event{Type: EventPodDeleted, Pod: l.name, Message: fmt.Sprintf("pod %s is gone", l.name)})
 		}
 	})
-}
-
-// save writes a change, bounded in time, also while the manager is ending.
-func (m *Manager) save(c Change) error {
-	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
-	defer cancel()
-	return m.cfg.Store.Save(ctx, c)
 }
 
 // reserveEvents lets the store remember that event ids are in use.
@@ -290,6 +289,9 @@ func (m *Manager) Cluster() ClusterStatus {
 		if !h.Reachable {
 			s.Problems = append(s.Problems, h.Error)
 		}
+	}
+	if err := m.StoreError(); err != nil {
+		s.Problems = append(s.Problems, "store: nothing can be saved, so nothing is changed: "+err.Error())
 	}
 	if b := m.Balancer(); b.Err != "" {
 		s.Problems = append(s.Problems, "balancer: "+b.Err)

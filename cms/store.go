@@ -3,6 +3,7 @@ package cms
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
@@ -19,11 +20,28 @@ type Store interface {
 
 	// Save makes the change, all of it or nothing; when it returns nil the
 	// change is durable. It blocks for milliseconds. On an error the store is
-	// as it was.
+	// as it was, and later calls may succeed: [ErrStoreFull] says that its disk
+	// is full, and goes by itself once there is room.
 	Save(ctx context.Context, c Change) error
 
 	// Close releases the store. It is safe to call twice.
 	Close() error
+}
+
+// Archiver is what a [Store] may also be: one that can be copied while it is
+// used. Its methods may be called beside all others.
+type Archiver interface {
+	// Backup writes a consistent copy of everything, as of a moment during the
+	// call. On an error w may hold a part of it.
+	Backup(ctx context.Context, w io.Writer) error
+	// ReadBackup returns what is in a copy that Backup wrote, also of an earlier
+	// version, after checking all of it; the store itself stays as it is. It
+	// returns [ErrStoreCorrupt], [ErrStoreVersion] or [ErrStoreFull].
+	ReadBackup(ctx context.Context, r io.Reader) (State, error)
+	// Keep makes a copy that stays beside the store, and returns its name for a
+	// person. The label is made of letters, digits, dots and dashes; an earlier
+	// copy of that label is replaced.
+	Keep(ctx context.Context, label string) (string, error)
 }
 
 // Errors of a [Store].
@@ -32,6 +50,8 @@ var (
 	ErrStoreVersion = errors.New("cms: store written by a newer version")
 	// ErrStoreLocked says that another process uses the store.
 	ErrStoreLocked = errors.New("cms: store in use by another process")
+	// ErrStoreFull says that there is no room for a change. Nothing was changed.
+	ErrStoreFull = errors.New("cms: no room for the store")
 	// ErrStoreCorrupt says that the data cannot be read; they are left as they are.
 	ErrStoreCorrupt = errors.New("cms: store corrupt")
 )

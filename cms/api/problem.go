@@ -125,6 +125,8 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, cms.ErrNotRunning):
 		return newProblem(http.StatusServiceUnavailable, "%s; try again in a moment", err.Error()).header("Retry-After", retrySoon)
+	case errors.Is(err, cms.ErrStoreFull):
+		return newProblem(http.StatusInsufficientStorage, "%s, then try again", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, errRevoked):
 		return newProblem(http.StatusUnauthorized, "%s while the request came in; use another", err.Error())
 	case errors.Is(err, errClosing):

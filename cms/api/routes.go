@@ -149,6 +149,9 @@ func (r route) allErrors() []int {
 	if r.role != "" {
 		all = append(all, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	}
+	if isWrite(r.method) {
+		all = append(all, http.StatusInsufficientStorage)
+	}
 	if r.body != nil {
 		all = append(all, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
 			http.StatusUnsupportedMediaType)

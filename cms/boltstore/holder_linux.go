@@ -7,20 +7,20 @@ import (
 	"syscall"
 )
 
-// holder returns " (process 123, server)" for the process that holds the lock on the
-// file, or nothing where the system doesn't tell.
-func holder(path string) string {
+// locker returns the process that holds the lock on the file and its program's
+// name, or 0 where the system doesn't tell.
+func locker(path string) (pid int, program string) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return ""
+		return 0, ""
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return ""
+		return 0, ""
 	}
 	locks, err := os.ReadFile("/proc/locks")
 	if err != nil {
-		return ""
+		return 0, ""
 	}
 	// "1: FLOCK  ADVISORY  WRITE 123 fe:01:4711 0 EOF"; the device's number is
 	// that of the real file system, which need not be the one that stat names.
@@ -30,8 +30,9 @@ func holder(path string) string {
 			continue
 		}
 		if name, err := os.ReadFile("/proc/" + f[4] + "/comm"); err == nil {
-			return " (process " + f[4] + ", " + strings.TrimSpace(string(name)) + ")"
+			pid, _ = strconv.Atoi(f[4])
+			return pid, strings.TrimSpace(string(name))
 		}
 	}
-	return ""
+	return 0, ""
 }

@@ -2,5 +2,5 @@
 
 package boltstore
 
-// holder returns nothing: this system doesn't tell who holds a lock.
-func holder(string) string { return "" }
+// locker returns nothing: this system doesn't tell who holds a lock.
+func locker(string) (pid int, program string) { return 0, "" }

@@ -26,7 +26,7 @@ const schema = 2
 // them version 2 out of version 1. They are never changed once released: each
 // works on the records as text, not through types that go on changing.
 func migrations() []func(*bolt.Tx) error {
-	return []func(*bolt.Tx) error{addRevisions}
+	return []func(*bolt.Tx) error{addRevisionsAndSeals}
 }
 
 // versionOf returns the version of a store, or an error that wraps
@@ -104,52 +104,68 @@ func removeFile(path string) error {
 	return nil
 }
 
-// addRevisions makes version 2, which keeps what a pod ran. The id of what it
-// runs is the one that version 1 gave its nodes: with another, all of them would
-// be replaced.
-func addRevisions(tx *bolt.Tx) error {
-	pods := tx.Bucket(podsBucket)
-	if pods == nil {
-		return errors.New("a part of it is missing")
-	}
-	changed := map[string][]byte{}
-	err := each(pods, "pod", func(name string, data []byte) error {
-		var rec, spec map[string]json.RawMessage
-		if err := json.Unmarshal(data, &rec); err != nil {
-			return err
+// addRevisionsAndSeals makes version 2, which keeps what a pod ran, and
+// checksums.
+func addRevisionsAndSeals(tx *bolt.Tx) error {
+	for _, name := range [][]byte{metaBucket, hostsBucket, podsBucket} {
+		b := tx.Bucket(name)
+		if b == nil {
+			return errors.New("a part of it is missing")
 		}
-		if rec["Revisions"] != nil {
+		changed := map[string][]byte{}
+		err := each(b, string(name), func(key string, data []byte) (err error) {
+			if string(name) == string(podsBucket) {
+				if data, err = withRevisions(data); err != nil {
+					return err
+				}
+			}
+			if key != string(schemaKey) {
+				changed[key] = seal([]byte(key), data)
+			}
 			return nil
-		}
-		if err := json.Unmarshal(rec["Spec"], &spec); err != nil {
+		})
+		if err != nil {
 			return err
 		}
-		type revision struct {
-			ID               string
-			Number           int
-			At               json.RawMessage
-			Workload, Limits json.RawMessage
-			Reason           string
-		}
-		var err error
-		if rec["Revisions"], err = plainJSON([]revision{{
-			ID: revisionOfVersion1(spec["Workload"], spec["Limits"]), Number: 1, At: rec["CreatedAt"],
-			Workload: spec["Workload"], Limits: spec["Limits"], Reason: "created",
-		}}); err != nil {
-			return err
-		}
-		changed[name], err = plainJSON(rec)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for name, data := range changed {
-		if err := pods.Put([]byte(name), data); err != nil {
-			return err
+		for key, data := range changed {
+			if err := b.Put([]byte(key), data); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// withRevisions returns the record of a pod with what it runs as its only
+// revision. Its id is the one that version 1 gave the nodes: with another, all of
+// them would be replaced.
+func withRevisions(data []byte) ([]byte, error) {
+	var rec, spec map[string]json.RawMessage
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return nil, err
+	}
+	if rec["Revisions"] != nil {
+		return data, nil
+	}
+	if err := json.Unmarshal(rec["Spec"], &spec); err != nil {
+		return nil, err
+	}
+	type revision struct {
+		ID               string
+		Number           int
+		At               json.RawMessage
+		Workload, Limits json.RawMessage
+		Reason           string
+	}
+	revisions, err := plainJSON([]revision{{
+		ID: revisionOfVersion1(spec["Workload"], spec["Limits"]), Number: 1, At: rec["CreatedAt"],
+		Workload: spec["Workload"], Limits: spec["Limits"], Reason: "created",
+	}})
+	if err != nil {
+		return nil, err
+	}
+	rec["Revisions"] = revisions
+	return plainJSON(rec)
 }
 
 // revisionOfVersion1 is how version 1 named what a pod runs: by the JSON of its

@@ -36,11 +36,8 @@ func open(path string, o options) (*bolt.DB, error) {
 	}
 	// Reading first, without write access: a file that cannot be understood is
 	// not touched.
-	if err := verify(path, deadline); errors.Is(err, cms.ErrStoreCorrupt) {
-		return nil, fmt.Errorf("%w; it was left as it is: put a copy of it from before in its place, "+
-			"or move it away to begin with an empty one", err)
-	} else if err != nil {
-		return nil, err
+	if err := verify(path, deadline); err != nil {
+		return nil, advise(err)
 	}
 	var file *os.File
 	db, err := openFile(path, deadline, bolt.Options{}, &file)
@@ -48,9 +45,18 @@ func open(path string, o options) (*bolt.DB, error) {
 		return nil, err
 	}
 	if err := migrate(db, path); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, advise(errors.Join(err, db.Close()))
 	}
 	return db, nil
+}
+
+// advise says what to do with a store that cannot be read.
+func advise(err error) error {
+	if !errors.Is(err, cms.ErrStoreCorrupt) {
+		return err
+	}
+	return fmt.Errorf("%w; it was left as it is: put a copy of it from before in its place, "+
+		"or move it away to begin with an empty one", err)
 }
 
 // create makes an empty store at path in one step, so that a crash never leaves
@@ -89,7 +95,7 @@ func create(path string) error {
 		}
 		return errors.Join(
 			meta.Put(schemaKey, strconv.AppendInt(nil, schema, 10)),
-			meta.Put(clusterKey, []byte(rand.Text())),
+			meta.Put(clusterKey, seal(clusterKey, []byte(rand.Text()))),
 		)
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
@@ -205,7 +211,7 @@ func openFile(path string, deadline time.Time, o bolt.Options, file **os.File) (
 	case err == nil:
 		return db, nil
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w%s; stop it, or use another data directory", cms.ErrStoreLocked, holder(path))
+		return nil, fmt.Errorf("%w%s; use that one, stop it, or use another data directory", cms.ErrStoreLocked, describe(path))
 	case errors.As(err, &pathErr), errors.As(err, &errno):
 		return nil, err
 	}

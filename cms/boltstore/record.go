@@ -1,9 +1,11 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"strconv"
 	"strings"
 
@@ -13,7 +15,8 @@ import (
 )
 
 // The file: three buckets. The meta bucket holds decimal numbers and the
-// cluster's id, the others one JSON record per name.
+// cluster's id, the others one JSON record per name. All but the version are
+// sealed: a checksum goes before them, as the library has none for what it keeps.
 var (
 	metaBucket  = []byte("meta")
 	hostsBucket = []byte("hosts")
@@ -36,16 +39,20 @@ func read(tx *bolt.Tx) (cms.State, error) {
 	if hosts == nil || pods == nil {
 		return cms.State{}, fmt.Errorf("%w: a part of it is missing", cms.ErrStoreCorrupt)
 	}
-	state := cms.State{ClusterID: string(meta.Get(clusterKey))}
-	if state.ClusterID == "" {
-		return cms.State{}, fmt.Errorf("%w: the cluster's id is missing", cms.ErrStoreCorrupt)
+	id, err := unseal(clusterKey, meta.Get(clusterKey))
+	if err != nil {
+		return cms.State{}, fmt.Errorf("%w: the cluster's id: %w", cms.ErrStoreCorrupt, err)
 	}
-	var err error
+	state := cms.State{ClusterID: string(id)}
 	if state.EventID, err = eventID(meta); err != nil {
 		return cms.State{}, err
 	}
 	if err := each(hosts, "host", func(name string, data []byte) error {
 		var r cms.HostRecord
+		data, err := unseal([]byte(name), data)
+		if err != nil {
+			return err
+		}
 		if err := decode(data, &r); err != nil {
 			return err
 		}
@@ -56,6 +63,10 @@ func read(tx *bolt.Tx) (cms.State, error) {
 	}
 	if err := each(pods, "pod", func(name string, data []byte) error {
 		var r cms.PodRecord
+		data, err := unseal([]byte(name), data)
+		if err != nil {
+			return err
+		}
 		if err := decode(data, &r); err != nil {
 			return err
 		}
@@ -68,9 +79,13 @@ func read(tx *bolt.Tx) (cms.State, error) {
 }
 
 func eventID(meta *bolt.Bucket) (uint64, error) {
-	text := meta.Get(eventKey)
-	if text == nil {
+	sealed := meta.Get(eventKey)
+	if sealed == nil {
 		return 0, nil
+	}
+	text, err := unseal(eventKey, sealed)
+	if err != nil {
+		return 0, fmt.Errorf("%w: its event id: %w", cms.ErrStoreCorrupt, err)
 	}
 	id, err := strconv.ParseUint(string(text), 10, 64)
 	if err != nil {
@@ -131,7 +146,32 @@ func encode(name string, record, back any) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	return entry{name: name, data: data}, decode(data, back)
+	return entry{name: name, data: seal([]byte(name), data)}, decode(data, back)
+}
+
+// sealed is how many bytes go before what is sealed: eight hexadecimal digits
+// and a blank.
+const sealed = 9
+
+// seal puts a checksum of a key and its value before the value.
+func seal(key, value []byte) []byte {
+	return fmt.Appendf(make([]byte, 0, sealed+len(value)), "%08x %s", checksum(key, value), value)
+}
+
+// unseal returns what was sealed, or says that it is not what it was.
+func unseal(key, value []byte) ([]byte, error) {
+	if len(value) <= sealed {
+		return nil, errors.New("it is missing")
+	}
+	if want := seal(key, value[sealed:]); !bytes.Equal(want[:sealed], value[:sealed]) {
+		return nil, errors.New("its checksum is wrong")
+	}
+	return value[sealed:], nil
+}
+
+func checksum(key, value []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return crc32.Update(crc32.Checksum(append(bytes.Clone(key), 0), table), table, value)
 }
 
 // decode reads a record. A field that this program doesn't know makes the

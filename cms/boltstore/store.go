@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -19,6 +21,8 @@ import (
 type Store struct {
 	path string
 	db   *bolt.DB
+	// announced says that there is a file beside the store that tells who has it.
+	announced atomic.Bool
 
 	closing sync.Once
 	closed  error
@@ -40,7 +44,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 	}
 	db, err := open(path, o)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
+		return nil, fmt.Errorf("open store %s: %w", path, plain(err))
 	}
 	return &Store{path: path, db: db}, nil
 }
@@ -81,7 +85,7 @@ func (s *Store) Save(ctx context.Context, c cms.Change) error {
 			}
 			meta := tx.Bucket(metaBucket)
 			if c.ClusterID != "" {
-				if err := meta.Put(clusterKey, []byte(c.ClusterID)); err != nil {
+				if err := meta.Put(clusterKey, seal(clusterKey, []byte(c.ClusterID))); err != nil {
 					return err
 				}
 			}
@@ -100,6 +104,9 @@ func (s *Store) Save(ctx context.Context, c cms.Change) error {
 // Close implements [cms.Store]. It waits for calls that are under way.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		if s.announced.Load() {
+			_ = removeFile(s.path + holderSuffix) // it is not believed of one that is gone
+		}
 		if err := s.db.Close(); err != nil {
 			s.closed = fmt.Errorf("close store %s: %w", s.path, err)
 		}
@@ -129,11 +136,15 @@ func raiseEventID(meta *bolt.Bucket, id uint64) error {
 	if err != nil || id <= old {
 		return err
 	}
-	return meta.Put(eventKey, strconv.AppendUint(nil, id, 10))
+	return meta.Put(eventKey, seal(eventKey, strconv.AppendUint(nil, id, 10)))
 }
 
-// plain turns the library's word for a closed store into the standard one.
+// plain turns the library's word for a closed store into the standard one, and
+// tells a full disk.
 func plain(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w; nothing was changed: make room on its disk", cms.ErrStoreFull, err)
+	}
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return fs.ErrClosed
 	}

@@ -75,7 +75,7 @@ func TestStore(t *testing.T) {
 		},
 		Damage: func(t testing.TB, dir string) {
 			edit(t, file(dir), func(tx *bolt.Tx) error {
-				return tx.Bucket([]byte("pods")).Put([]byte("broken"), []byte(`{"Spec":{"Name":`))
+				return tx.Bucket([]byte("pods")).Put([]byte("broken"), boltstore.Seal("broken", `{"Spec":{"Name":`))
 			})
 		},
 		Content: content,
@@ -178,21 +178,27 @@ func otherDatabase(t *testing.T) []byte {
 func TestUnknownContentIsRefused(t *testing.T) {
 	for name, change := range map[string]func(tx *bolt.Tx) error{
 		"field of a later program": func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte("pods")).Put([]byte("web"), []byte(`{"Spec":{"Name":"web"},"Later":1}`))
+			return tx.Bucket([]byte("pods")).Put([]byte("web"), boltstore.Seal("web", `{"Spec":{"Name":"web"},"Later":1}`))
 		},
 		"record under another name": func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte("pods")).Put([]byte("web"), []byte(`{"Spec":{"Name":"api"}}`))
+			return tx.Bucket([]byte("pods")).Put([]byte("web"), boltstore.Seal("web", `{"Spec":{"Name":"api"}}`))
 		},
 		"unknown state": func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte("pods")).Put([]byte("web"), []byte(`{"Spec":{"Name":"web"},"Nodes":[{"Name":"a","State":"dreaming"}]}`))
+			return tx.Bucket([]byte("pods")).Put([]byte("web"), boltstore.Seal("web", `{"Spec":{"Name":"web"},"Nodes":[{"Name":"a","State":"dreaming"}]}`))
 		},
 		"two records in one": func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte("hosts")).Put([]byte("a"), []byte(`{"Host":{"Name":"a"}}{}`))
+			return tx.Bucket([]byte("hosts")).Put([]byte("a"), boltstore.Seal("a", `{"Host":{"Name":"a"}}{}`))
 		},
-		"no cluster id": func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("cluster_id")) },
-		"event id":      func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("event_id"), []byte("-1")) },
-		"no version":    func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("schema")) },
-		"no pods":       func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("pods")) },
+		"not what was sealed": func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte("pods")).Put([]byte("web"), boltstore.Seal("api", `{"Spec":{"Name":"web"}}`))
+		},
+		"too short to be sealed": func(tx *bolt.Tx) error { return tx.Bucket([]byte("hosts")).Put([]byte("a"), []byte("{}")) },
+		"no cluster id":          func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("cluster_id")) },
+		"event id": func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte("meta")).Put([]byte("event_id"), boltstore.Seal("event_id", "-1"))
+		},
+		"no version": func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("schema")) },
+		"no pods":    func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("pods")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -25,6 +25,8 @@ type Store struct {
 	saves  int
 	onSave func(context.Context, cms.Change) error
 	onLoad func(context.Context) error
+	onKeep func() error
+	kept   map[string]string // copies by their label
 }
 
 // disk is what outlives one Store.

@@ -91,7 +91,7 @@ func (sv *server) wire() (err error) {
 	if sv.api, err = api.New(api.Config{
 		Manager: sv.manager, Tokens: sv.tokens, Metrics: sv.exporter.Handler(sideMetrics{sv}), Version: version(), Logger: sv.log,
 		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins, Reload: sv.reloadFunc(), Webhooks: sv.hooks, Audit: sv.audit.tell,
-		TracerProvider: managing.TracerProvider,
+		TracerProvider: managing.TracerProvider, Ready: sv.manager.StoreError,
 	}); err != nil {
 		return err
 	}

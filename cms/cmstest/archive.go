@@ -1,0 +1,76 @@
+package cmstest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/elastipod/elastipod/cms"
+)
+
+var _ cms.Archiver = (*Store)(nil)
+
+// Backup implements [cms.Archiver].
+func (s *Store) Backup(ctx context.Context, w io.Writer) error {
+	if err := s.enter(ctx, func() error { return nil }); err != nil {
+		return fmt.Errorf("back up memory: %w", err)
+	}
+	return json.NewEncoder(w).Encode(s.State())
+}
+
+// ReadBackup implements [cms.Archiver].
+func (s *Store) ReadBackup(ctx context.Context, r io.Reader) (cms.State, error) {
+	if err := s.enter(ctx, func() error { return nil }); err != nil {
+		return cms.State{}, fmt.Errorf("read a backup: %w", err)
+	}
+	var state cms.State
+	if err := json.NewDecoder(r).Decode(&state); err != nil {
+		return cms.State{}, fmt.Errorf("read a backup: %w: %w", cms.ErrStoreCorrupt, err)
+	}
+	for i := range state.Pods {
+		if string(state.Pods[i].Elasticity.Policy) == "null" {
+			state.Pods[i].Elasticity.Policy = nil
+		}
+	}
+	return state, nil
+}
+
+// Keep implements [cms.Archiver]; see [Store.Kept].
+func (s *Store) Keep(ctx context.Context, label string) (string, error) {
+	s.mu.Lock()
+	hook := s.onKeep
+	s.mu.Unlock()
+	if hook == nil {
+		hook = func() error { return nil }
+	}
+	if err := s.enter(ctx, hook); err != nil {
+		return "", fmt.Errorf("keep a copy of memory: %w", err)
+	}
+	text, err := json.Marshal(s.State())
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil {
+		s.kept = map[string]string{}
+	}
+	s.kept["memory."+label] = string(text)
+	return "memory." + label, nil
+}
+
+// OnKeep makes every later Keep call f first, as [Store.OnSave] does for Save.
+func (s *Store) OnKeep(f func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onKeep = f
+}
+
+// Kept returns the copies that Keep made, by their names.
+func (s *Store) Kept() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.kept)
+}
