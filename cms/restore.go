@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Restored is what a restore did, or would do.
@@ -91,7 +90,7 @@ func (m *Manager) Restore(ctx context.Context, r io.Reader, o RestoreOptions) (R
 	if o.DryRun {
 		return *plan.Restored, nil
 	}
-	if plan.Kept, err = a.Keep(ctx, "before-restore-"+time.Now().UTC().Format("20060102T150405Z")); err != nil {
+	if plan.Kept, err = a.Keep(ctx, "before-restore-"+m.cfg.Wall().UTC().Format("20060102T150405Z")); err != nil {
 		return Restored{}, err
 	}
 	m.carryOut(ctx, plan)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,9 +261,10 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		w.pod(2)
 		servers := w.balancer.Servers("web")
-		full := true
+		var full atomic.Bool
+		full.Store(true)
 		w.store.OnSave(func(context.Context, cms.Change) error {
-			if full {
+			if full.Load() {
 				return cms.ErrStoreFull
 			}
 			return nil
@@ -278,7 +280,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		assert.Equal(t, servers, w.balancer.Servers("web"))
 		assert.Len(t, running(w.hosts["a"]), 2)
-		full = false
+		full.Store(false)
 		time.Sleep(5 * time.Second)
 		require.NoError(t, w.StoreError())
 		assert.Empty(t, w.Cluster().Problems)
@@ -299,9 +301,10 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 // A store that no pod writes to is tried by itself, too.
 func TestStoreIsTriedUntilItCanBeWritten(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
-		full := true
+		var full atomic.Bool
+		full.Store(true)
 		w.store.OnSave(func(context.Context, cms.Change) error {
-			if full {
+			if full.Load() {
 				return cms.ErrStoreFull
 			}
 			return nil
@@ -310,7 +313,7 @@ func TestStoreIsTriedUntilItCanBeWritten(t *testing.T) {
 		require.ErrorIs(t, err, cms.ErrStoreFull)
 		time.Sleep(time.Minute)
 		require.Error(t, w.StoreError())
-		full = false
+		full.Store(false)
 		time.Sleep(3 * time.Second)
 		require.NoError(t, w.StoreError())
 	})

@@ -34,7 +34,7 @@ func (m *Manager) noteSave(err error) {
 	before, since := h.err, h.since
 	h.err = err
 	if err != nil && before == nil {
-		h.since = time.Now()
+		h.since = m.clock.now()
 	}
 	h.mu.Unlock()
 	switch {
@@ -46,8 +46,8 @@ func (m *Manager) noteSave(err error) {
 		default:
 		}
 	case err == nil && before != nil:
-		m.cfg.Logger.Info("changes can be saved again", "took", time.Since(since))
-		m.events.emit(Event{Type: EventStoreRecovered, Message: fmt.Sprintf("changes can be saved again, after %s", time.Since(since).Round(100*time.Millisecond))})
+		m.cfg.Logger.Info("changes can be saved again", "took", m.clock.since(since))
+		m.events.emit(Event{Type: EventStoreRecovered, Message: fmt.Sprintf("changes can be saved again, after %s", m.clock.since(since).Round(100*time.Millisecond))})
 		m.wakeAll()
 	}
 }

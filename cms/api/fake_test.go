@@ -108,6 +108,29 @@ func (f *fake) begin(method string, args ...any) (func(), error) {
 	}, nil
 }
 
+func (f *fake) Backup(_ context.Context, w io.Writer) error {
+	done, err := f.begin("Backup")
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = io.WriteString(w, "the backup")
+	return err
+}
+
+func (f *fake) Restore(_ context.Context, r io.Reader, o cms.RestoreOptions) (cms.Restored, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return cms.Restored{}, fmt.Errorf("read a backup: %w", err)
+	}
+	done, err := f.begin("Restore", string(data), o.DryRun, o.AnyCluster)
+	if err != nil {
+		return cms.Restored{}, err
+	}
+	defer done()
+	return cms.Restored{Kept: "store.before", Created: []string{"api"}, Problems: []string{"host far: does not answer"}}, nil
+}
+
 // change does something to a pod from outside, as the loop would.
 func (f *fake) change(name string, do func(*cms.PodStatus)) {
 	f.mu.Lock()

@@ -18,6 +18,9 @@ type manager interface {
 	Init(ctx context.Context) ([]cms.PodStatus, error)
 	Policies() *elastic.Registry
 
+	Backup(ctx context.Context, w io.Writer) error
+	Restore(ctx context.Context, r io.Reader, o cms.RestoreOptions) (cms.Restored, error)
+
 	podManager
 	nodeManager
 	hostManager

@@ -55,7 +55,7 @@ func TestEveryRouteIsDocumentedAndViceVersa(t *testing.T) {
 		"GET /v1/pods/{pod}/nodes", "POST /v1/pods/{pod}/nodes", "GET /v1/pods/{pod}/nodes/{node}", "DELETE /v1/pods/{pod}/nodes/{node}",
 		"GET /v1/pods/{pod}/nodes/{node}/logs", "POST /v1/pods/{pod}/launch", "POST /v1/pods/{pod}/pause", "POST /v1/pods/{pod}/resume",
 		"GET /v1/pods/{pod}/elasticity", "PUT /v1/pods/{pod}/elasticity", "PATCH /v1/pods/{pod}/elasticity", "DELETE /v1/pods/{pod}/elasticity",
-		"GET /v1/pods/{pod}/decisions", "GET /v1/pods/{pod}/metrics", "GET /v1/balancer", "GET /v1/events", "POST /v1/reload",
+		"GET /v1/pods/{pod}/decisions", "GET /v1/pods/{pod}/metrics", "GET /v1/balancer", "GET /v1/events", "POST /v1/reload", "GET /v1/backup", "POST /v1/restore",
 		"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /docs",
 	} {
 		assert.Contains(t, served, must)
@@ -119,6 +119,8 @@ var success = []struct {
 	{"DELETE /v1/pods/{pod}", "/v1/pods/web", "", 202},
 	{"GET /v1/events", "/v1/events", "", 200},
 	{"POST /v1/reload", "/v1/reload?dry_run=true", "", 200},
+	{"GET /v1/backup", "/v1/backup", "", 200},
+	{"POST /v1/restore", "/v1/restore?dry_run=true&any_cluster=true", "the backup", 200},
 	{"GET /healthz", "/healthz", "", 200},
 	{"GET /readyz", "/readyz", "", 200},
 	{"GET /metrics", "/metrics", "", 200},
@@ -151,11 +153,15 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		t.Run(c.op, func(t *testing.T) {
 			method, path, _ := strings.Cut(c.op, " ")
 			var body any
-			if c.body != "" {
+			headers := []string{}
+			switch {
+			case c.op == "POST /v1/restore":
+				body, headers = c.body, []string{"Content-Type", wire.BackupType}
+			case c.body != "":
 				body = c.body
 				checkRequest(t, a, method, path, c.body)
 			}
-			r := call(t, a, method, c.path, body)
+			r := call(t, a, method, c.path, body, headers...)
 			data, err := io.ReadAll(r.Body)
 			require.NoError(t, err)
 			require.Equal(t, c.status, r.StatusCode, "%s", data)

@@ -27,6 +27,7 @@ type route struct {
 	errors               []int        // besides those that every operation may answer with
 	body                 *huma.Schema // of the request; nil: none is read
 	bodyOptional         bool
+	upload               string          // media type of a body that the operation reads by itself
 	stream               *huma.MediaType // of the answer, where it is no JSON
 	streamType           string
 }
@@ -64,6 +65,7 @@ func (a *API) routes() http.Handler {
 	a.eventRoutes()
 	a.serviceRoutes()
 	a.reloadRoute()
+	a.backupRoutes()
 	a.webhookRoutes()
 	a.docsRoutes()
 	a.served = mux.patterns
@@ -98,7 +100,7 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 		Responses:                    map[string]*huma.Response{},
 		Security:                     []map[string][]string{},
 	}
-	if isWrite(r.method) {
+	if isWrite(r.method) || r.path == backupPath {
 		op.Middlewares = append(op.Middlewares, auditRoute)
 	}
 	if a.cfg.TracerProvider != nil {
@@ -114,6 +116,9 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 	}
 	if r.body != nil {
 		op.Middlewares = append(op.Middlewares, a.readBody(r.bodyOptional))
+	}
+	if r.upload != "" {
+		op.Middlewares = append(op.Middlewares, a.openUpload(r.upload))
 	}
 	if r.stream != nil {
 		op.Responses[strconv.Itoa(r.statuses[0])] = &huma.Response{
@@ -133,7 +138,7 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 
 // logWrite leaves a line for each change that somebody asked for.
 func (a *API) logWrite(ctx context.Context, r route, err error) {
-	if r.method == http.MethodGet || a.cfg.Audit != nil {
+	if r.method == http.MethodGet && r.path != backupPath || a.cfg.Audit != nil {
 		return
 	}
 	if err != nil {
@@ -171,6 +176,9 @@ func (a *API) document(r route) {
 			content["application/merge-patch+json"] = &huma.MediaType{Schema: r.body}
 		}
 		op.RequestBody = &huma.RequestBody{Required: !r.bodyOptional, Content: content}
+	}
+	if r.upload != "" {
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{r.upload: {Schema: binary()}}}
 	}
 	for _, status := range r.statuses[1:] {
 		usual := *op.Responses[strconv.Itoa(r.statuses[0])]

@@ -122,7 +122,8 @@ type request struct {
 	method string
 	path   string // escaped
 	query  url.Values
-	body   any // nil: none
+	body   any       // nil: none
+	upload io.Reader // goes before body, as it is; nil: none
 	header http.Header
 }
 
@@ -147,6 +148,10 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		}
 		body = bytes.NewReader(data)
 	}
+	media := "application/json"
+	if r.upload != nil {
+		body, media = r.upload, wire.BackupType
+	}
 	target := c.base.String() + r.path
 	if q := r.query.Encode(); q != "" {
 		target += "?" + q
@@ -159,7 +164,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		req.Header[name] = values
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", media)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

@@ -61,6 +61,44 @@ func (c *Client) Reload(ctx context.Context, dryRun bool) (wire.Reload, error) {
 	return do[wire.Reload](ctx, c, request{method: http.MethodPost, path: "/v1/reload", query: q})
 }
 
+// Backup writes a backup of the server's store to w, and returns how many bytes
+// it has. On an error w may hold a part of it.
+func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	r := request{method: http.MethodGet, path: "/v1/backup"}
+	res, err := c.send(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	n, err := io.Copy(w, res.Body)
+	if err == nil && n != res.ContentLength && res.ContentLength >= 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return n, fmt.Errorf("%s %s: read the answer: %w", r.method, r.path, err)
+	}
+	return n, nil
+}
+
+// RestoreOptions are how a backup is restored.
+type RestoreOptions struct {
+	DryRun     bool // only tell what would be done
+	AnyCluster bool // the backup may be of another cluster
+}
+
+// Restore makes the server's pods and hosts be as in a backup, and returns what
+// was done. An error says that nothing was changed.
+func (c *Client) Restore(ctx context.Context, backup io.Reader, o RestoreOptions) (wire.Restore, error) {
+	q := url.Values{}
+	if o.DryRun {
+		q.Set("dry_run", "true")
+	}
+	if o.AnyCluster {
+		q.Set("any_cluster", "true")
+	}
+	return do[wire.Restore](ctx, c, request{method: http.MethodPost, path: "/v1/restore", query: q, upload: backup})
+}
+
 // Healthy returns nil when the server lives.
 func (c *Client) Healthy(ctx context.Context) error {
 	_, err := do[wire.Health](ctx, c, request{method: http.MethodGet, path: "/healthz"})

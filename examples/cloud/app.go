@@ -125,7 +125,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		a.rolloutCommand(),
 		a.elasticityCommand(), a.requestCommand(), a.whyCommand(), a.topCommand(), a.doctorCommand(),
 		a.eventsCommand(), a.logsCommand(), a.hostCommand(), a.balancerCommand(),
-		a.reloadCommand(), a.whoamiCommand(),
+		a.reloadCommand(), a.whoamiCommand(), a.backupCommand(), a.restoreCommand(),
 		a.contextCommand(), a.completionCommand(), a.versionCommand(), a.docsCommand(),
 	)
 	noFiles(root)

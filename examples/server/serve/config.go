@@ -48,6 +48,9 @@ type fileConfig struct {
 	History       wire.Count    `yaml:"history"`
 	StopNodes     bool          `yaml:"stop_nodes"`
 	StopTimeout   wire.Duration `yaml:"stop_timeout"`
+	// TakeOver makes a start after a lost store go on with the nodes that are
+	// there.
+	TakeOver bool `yaml:"take_over"`
 
 	// Hosts are there from the start. Default: this machine.
 	Hosts []wire.Host `yaml:"hosts"`

@@ -12,7 +12,7 @@ import (
 type flags struct {
 	config, listen, data, stack, tokenFile, tlsCert, tlsKey string
 	logFormat, logLevel, workloadBinary                     string
-	demo, check, stopNodes, insecure, version               bool
+	demo, check, stopNodes, takeOver, insecure, version     bool
 	given                                                   map[string]bool
 }
 
@@ -28,6 +28,7 @@ usage: server [flags]
   --demo                  create pods, send a wave of load, show the decisions
   --check                 check the configuration, and end
   --stop-nodes            end nodes and HAProxy when the server ends
+  --take-over             after a lost store: go on with the nodes that are there
   --token-file FILE       lines of "name role secret", mode 0600
   --tls-cert FILE         PEM certificate of the API
   --tls-key FILE          and its key
@@ -54,7 +55,7 @@ func parseFlags(args []string) (flags, error) {
 		set.StringVar(target, name, "", "")
 	}
 	for name, target := range map[string]*bool{
-		"demo": &f.demo, "check": &f.check, "stop-nodes": &f.stopNodes, "insecure": &f.insecure, "version": &f.version,
+		"demo": &f.demo, "check": &f.check, "stop-nodes": &f.stopNodes, "take-over": &f.takeOver, "insecure": &f.insecure, "version": &f.version,
 	} {
 		set.BoolVar(target, name, false, "")
 	}

@@ -27,7 +27,7 @@ const (
 // restart.
 func liveFields() []string {
 	return []string{
-		"log", "tls", "tokens", "allowed_hosts", "allowed_origins", "insecure", "stop_nodes", "stop_timeout", "default_pods", "webhooks", "audit",
+		"log", "tls", "tokens", "allowed_hosts", "allowed_origins", "insecure", "stop_nodes", "stop_timeout", "take_over", "default_pods", "webhooks", "audit",
 	}
 }
 

@@ -36,7 +36,7 @@ func fromFlag() map[string]string {
 	return map[string]string{
 		"listen": "listen", "data": "data", "stack": "stack", "token_file": "token-file", "tls.cert": "tls-cert",
 		"tls.key": "tls-key", "log.format": "log-format", "log.level": "log-level", "workload_binary": "workload-binary",
-		"insecure": "insecure", "stop_nodes": "stop-nodes",
+		"insecure": "insecure", "stop_nodes": "stop-nodes", "take_over": "take-over",
 	}
 }
 
@@ -91,6 +91,9 @@ func (r *resolver) override() {
 	if r.flags.given["stop-nodes"] {
 		r.cfg.StopNodes = r.flags.stopNodes
 	}
+	if r.flags.given["take-over"] {
+		r.cfg.TakeOver = r.flags.takeOver
+	}
 }
 
 // err returns the faults, each with where its field was set.
@@ -131,6 +134,7 @@ func (r *resolver) resolve() settings {
 		startParallel:  int(c.StartParallel),
 		history:        int(c.History),
 		stopNodes:      c.StopNodes,
+		takeOver:       c.TakeOver,
 		stopTimeout:    cmp.Or(c.StopTimeout.Std(), defaultStopTimeout),
 		workloadBinary: r.path("workload_binary", c.WorkloadBinary),
 		haproxy: haproxySettings{

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
+	"github.com/elastipod/elastipod/cms/boltstore"
 	"github.com/elastipod/elastipod/cms/webhook"
 	"github.com/elastipod/elastipod/examples/server/dashboard"
 	"github.com/elastipod/elastipod/metrics/prom"
@@ -59,12 +61,18 @@ func open(s settings, p Program, log *slog.Logger) (_ *server, err error) {
 		return nil, err
 	}
 	if sv.listener, err = listen(s); err != nil {
+		if who := boltstore.Holder(filepath.Join(s.data, storeFile)); who != "" {
+			return nil, fmt.Errorf("another server (%s) uses the data in %s; use that one, stop it, or choose another directory with --data: %w", who, s.data, err)
+		}
 		return nil, err
 	}
 	if sv.stack, err = newStack(s, log); err != nil {
 		return nil, errors.Join(err, sv.listener.Close())
 	}
 	sv.cluster = sv.stack.cluster
+	if err := sv.stack.store.Announce(sv.url()); err != nil {
+		log.Warn("tell others who has the store", "error", err)
+	}
 	if err := sv.wire(); err != nil {
 		sv.tracing.close()
 		return nil, errors.Join(err, sv.stack.close(context.Background(), false), sv.listener.Close())
@@ -193,6 +201,9 @@ func (sv *server) run(ctx context.Context, ready func(context.Context) error) er
 		case <-sv.manager.Ready():
 		case <-ctx.Done():
 			return
+		}
+		if err := sv.stack.keepIdentity(sv.manager.Cluster().ID); err != nil {
+			sv.log.Warn("keep the cluster's id", "error", err)
 		}
 		sv.createPods(ctx)
 		if err := ready(ctx); err != nil {

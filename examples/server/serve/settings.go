@@ -46,7 +46,7 @@ type settings struct {
 	hostTimeout            time.Duration
 	startParallel, history int
 	keepImages             int // 0: the manager's default
-	stopNodes              bool
+	stopNodes, takeOver    bool
 	stopTimeout            time.Duration
 
 	hosts       []pod.Host

@@ -26,6 +26,7 @@ const (
 	nodesDir   = "nodes"
 	haproxyDir = "haproxy"
 	nameFile   = "cluster"
+	idFile     = "cluster-id"
 	selfLink   = "bin/server"
 )
 
@@ -57,6 +58,9 @@ func newStack(s settings, log *slog.Logger) (_ *stack, err error) {
 		return nil, err
 	}
 	if err = st.name(); err == nil {
+		err = st.identity()
+	}
+	if err == nil {
 		err = st.open()
 	}
 	if err != nil {
@@ -84,6 +88,43 @@ func (st *stack) name() error {
 		return fmt.Errorf("the data in %s are those of cluster %q, not of %q; use that name, or another directory with --data", st.data, kept, st.cluster)
 	}
 	return nil
+}
+
+// identity refuses a store that is not the one of which the rest of the data
+// directory is: HAProxy's fronts and the nodes are those of the other one, and
+// would be taken away.
+func (st *stack) identity() error {
+	state, err := st.store.Load(context.Background())
+	if err != nil {
+		return err
+	}
+	kept, err := os.ReadFile(filepath.Join(st.data, idFile))
+	id := strings.TrimSpace(string(kept))
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case id == "", id == state.ClusterID:
+		return st.keepIdentity(state.ClusterID)
+	case len(state.Pods) > 0:
+		return fmt.Errorf("the store in %s is that of another cluster (id %s; the directory is of id %s): put the right one back, or use another directory with --data",
+			st.data, state.ClusterID, id)
+	case !st.takeOver:
+		return fmt.Errorf("the store of cluster %s (id %s) is lost: the one in %s is empty; put a backup in its place, "+
+			"or start once with --take-over, which goes on with the nodes that are there and rebuilds their pods", st.cluster, id, st.data)
+	}
+	return nil
+}
+
+// keepIdentity writes down of which store the data directory is.
+func (st *stack) keepIdentity(id string) error {
+	file := filepath.Join(st.data, idFile)
+	if kept, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(kept)) == id {
+		return nil
+	}
+	if err := os.WriteFile(file+".new", []byte(id+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 func (st *stack) open() (err error) {
@@ -159,7 +200,8 @@ func (st *stack) config(p Program) cms.Config {
 	return cms.Config{
 		Name: st.cluster, Store: st.store, Balancer: st.balancer, OpenRuntime: st.openRuntime,
 		Hosts: st.hosts, DefaultPods: st.defaults(st.settings), Policies: p.Policies,
-		Tick: st.tick, HostTimeout: st.hostTimeout, StartParallel: st.startParallel, KeepImages: st.keepImages, History: st.history, Logger: st.log,
+		Tick: st.tick, HostTimeout: st.hostTimeout, StartParallel: st.startParallel, KeepImages: st.keepImages, History: st.history,
+		Logger: st.log, TakeOver: st.takeOver,
 	}
 }
 
