@@ -126,6 +126,9 @@ func (l *loop) setAlarm(now time.Time) {
 	due(l.serveTry.next)
 	due(l.endTry.next)
 	due(l.frontTry.next)
+	for _, e := range l.emptying {
+		due(e.by)
+	}
 	for i := range l.rec.Nodes {
 		rec := &l.rec.Nodes[i]
 		due(l.nodes[rec.Name].stopTry.next)

@@ -261,3 +261,97 @@ func TestActionsEndWithTheManager(t *testing.T) {
 		w.assertConsistent()
 	})
 }
+
+// A front that an update removes finishes what it has, at most until the drain's
+// deadline; nobody has its address meanwhile.
+func TestRemovedFrontFinishesWhatItHas(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		two := spec()
+		two.Fronts[0].Name = "web"
+		second := two.Fronts[0]
+		second.Name, second.Listen = "second", "127.0.0.1:5101"
+		two.Fronts = append(two.Fronts, second)
+		_, err := w.CreatePod(t.Context(), two)
+		require.NoError(t, err)
+		w.launch()
+		w.launch()
+		w.converge()
+		one := two.Clone()
+		one.Fronts = one.Fronts[:1]
+		without := func() {
+			t.Helper()
+			s, err := w.UpdatePod(t.Context(), one)
+			require.NoError(t, err)
+			assert.Empty(t, s.Problems)
+			assert.False(t, s.Converged)
+			assert.Equal(t, []string{"second", "web"}, w.balancer.Fronts())
+			for _, s := range w.balancer.Servers("second") {
+				assert.Equal(t, balancer.Drain, s.State, "it gets nothing new")
+			}
+			_, err = w.CreatePod(t.Context(), other("127.0.0.1:5101"))
+			require.ErrorIs(t, err, cms.ErrConflict, "its address is not free yet")
+		}
+		w.balancer.SetInFlight("second", "n1", 1)
+		without()
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, []string{"second", "web"}, w.balancer.Fronts())
+		w.balancer.SetInFlight("second", "n1", 0)
+		w.converge()
+		assert.Equal(t, []string{"web"}, w.balancer.Fronts())
+		assert.Zero(t, w.balancer.Cut())
+
+		// Wanted again meanwhile.
+		_, err = w.UpdatePod(t.Context(), two)
+		require.NoError(t, err)
+		w.converge()
+		w.balancer.SetInFlight("second", "n1", 1)
+		without()
+		_, err = w.UpdatePod(t.Context(), two)
+		require.NoError(t, err)
+		w.converge()
+		assert.Equal(t, balancer.Ready, w.balancer.Servers("second")[0].State)
+		assert.Zero(t, w.balancer.Cut())
+
+		// A node leaves meanwhile, and one request outlasts the drain.
+		without()
+		_, err = w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		time.Sleep(pod.DefaultDrain / 2)
+		assert.Contains(t, running(w.hosts["a"]), "n1", "it still has a request")
+		s := w.converge()
+		assert.Equal(t, []string{"web"}, w.balancer.Fronts())
+		assert.EqualValues(t, 1, s.Cut)
+		assert.Equal(t, 1, w.balancer.Cut())
+		require.Len(t, w.told(cms.EventNodeCut), 1)
+		assert.Contains(t, w.told(cms.EventNodeCut)[0].Message, "front second, which was removed, still had 1 request")
+		_, err = w.CreatePod(t.Context(), other("127.0.0.1:5101"))
+		require.NoError(t, err)
+		w.assertConsistent()
+
+		// A pod that is deleted meanwhile waits for it, too.
+		third := two.Clone()
+		third.Fronts[1].Name, third.Fronts[1].Listen = "third", "127.0.0.1:5102"
+		_, err = w.UpdatePod(t.Context(), third)
+		require.NoError(t, err)
+		w.converge()
+		w.balancer.SetInFlight("third", "n2", 1)
+		_, err = w.UpdatePod(t.Context(), one)
+		require.NoError(t, err)
+		_, err = w.DeletePod(t.Context(), "web")
+		require.NoError(t, err)
+		time.Sleep(10 * time.Second)
+		assert.Contains(t, w.balancer.Fronts(), "third")
+		w.balancer.SetInFlight("third", "n2", 0)
+		time.Sleep(5 * time.Second)
+		_, err = w.Pod("web")
+		require.ErrorIs(t, err, cms.ErrNotFound)
+		assert.Equal(t, 1, w.balancer.Cut())
+	})
+}
+
+// other is a pod with a front on an address.
+func other(listen string) cms.PodSpec {
+	s := spec()
+	s.Name, s.Fronts[0].Name, s.Fronts[0].Listen = "other", "other", listen
+	return s
+}

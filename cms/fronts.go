@@ -208,10 +208,16 @@ func (l *loop) clearFronts(ctx context.Context, now time.Time) {
 		delete(l.problems, "fronts") // another update may want the last of them again
 		return
 	}
-	if l.rec.Deleting || !l.frontTry.ready(now) || !l.tryEdit() {
+	l.followEmptying(now)
+	if len(l.surplus) == len(l.emptying) || !l.frontTry.ready(now) || !l.tryEdit() {
 		return
 	}
-	fronts := slices.Collect(maps.Values(l.surplus))
+	var fronts []Front
+	for name, f := range l.surplus {
+		if _, busy := l.emptying[name]; !busy {
+			fronts = append(fronts, f)
+		}
+	}
 	ctx = below(ctx, l.cause)
 	l.action(func() func() {
 		rctx, cancel := context.WithTimeout(ctx, applyTimeout)
@@ -228,12 +234,12 @@ func (l *loop) clearFronts(ctx context.Context, now time.Time) {
 // there. Nobody else may have their names and addresses meanwhile.
 func (l *loop) frontsRemoved(left []Front) {
 	for name := range l.surplus {
-		if !named(left, name) {
+		if _, busy := l.emptying[name]; !busy && !named(left, name) {
 			delete(l.surplus, name)
 			delete(l.applied, name)
 		}
 	}
-	l.m.reclaim(l.name, slices.Concat(l.rec.Spec.Fronts, left))
+	l.m.reclaim(l.name, slices.AppendSeq(slices.Clone(l.rec.Spec.Fronts), maps.Values(l.surplus)))
 	if len(left) == 0 {
 		l.frontTry.reset()
 		delete(l.problems, "fronts")

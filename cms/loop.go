@@ -60,10 +60,11 @@ type loop struct {
 	crowded   time.Time // until when no host is asked for room again
 	applied   map[string][]balancer.Server
 	applying  bool
-	unset     map[string]bool  // fronts that the balancer may not have as they are here
-	surplus   map[string]Front // fronts that should be gone from the balancer
-	frontTry  retry            // of removing these
-	servedAt  time.Time        // when the balancer answered last
+	unset     map[string]bool     // fronts that the balancer may not have as they are here
+	surplus   map[string]Front    // fronts that should be gone from the balancer
+	emptying  map[string]emptying // of these, the ones that finish what they have
+	frontTry  retry               // of removing these
+	servedAt  time.Time           // when the balancer answered last
 	serveTry  retry
 	endTry    retry             // of removing the last of the pod
 	problems  map[string]string // kind → sentence
@@ -137,6 +138,7 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		tries:    map[string]*retry{},
 		unset:    map[string]bool{},
 		surplus:  map[string]Front{},
+		emptying: map[string]emptying{},
 		starts:   make(chan struct{}, m.cfg.StartParallel),
 	}
 	l.rec.Nodes = slices.Clone(rec.Nodes)

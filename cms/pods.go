@@ -156,12 +156,17 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	}
 	if len(gone) > 0 {
 		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
-		left := m.removeFronts(rctx, gone)
+		busy := m.emptyFronts(rctx, gone)
+		left := m.removeFronts(rctx, removed(gone, busy))
 		cancel()
 		crashpoint.Here("pod-update/removed")
 		// An error says that the loop has ended, and all fronts are set anew
 		// when it begins again.
-		_ = l.do(context.WithoutCancel(ctx), func() error { l.frontsRemoved(left); return nil })
+		_ = l.do(context.WithoutCancel(ctx), func() error {
+			l.keepUntilEmpty(busy)
+			l.frontsRemoved(left)
+			return nil
+		})
 	} else {
 		m.reclaim(l.name, spec.Fronts)
 	}
@@ -188,6 +193,7 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 	for _, f := range changed {
 		delete(l.unset, f.Name)
 		delete(l.surplus, f.Name)
+		delete(l.emptying, f.Name)
 		l.distrust(f.Name)
 	}
 	for _, f := range gone {

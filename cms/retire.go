@@ -59,7 +59,7 @@ func (l *loop) retire(ctx context.Context, now time.Time) {
 		crashpoint.Here("scale-in/idle")
 		l.stop(ctx, rec, l.rec.Spec.Grace)
 	}
-	l.setLeaving(leaving)
+	l.setLeaving(leaving + len(l.emptying))
 }
 
 // awaitIdle notes whether a draining node has nothing left to do.

@@ -143,7 +143,7 @@ func (l *loop) stopOrphan(ctx context.Context, host string, id pod.NodeID, now t
 
 // finish ends the pod once it is being deleted and nothing is left of it.
 func (l *loop) finish(ctx context.Context, now time.Time) {
-	if !l.rec.Deleting || len(l.orphans) > 0 || l.applying || l.finished {
+	if !l.rec.Deleting || len(l.orphans) > 0 || len(l.emptying) > 0 || l.applying || l.finished {
 		return
 	}
 	for _, rec := range slices.Clone(l.rec.Nodes) {

@@ -64,7 +64,7 @@ function change(pod, title, prefix, shown) {
       if (list.length === 0) return ['Nothing differs from what the pod has.'];
       const nodes = status.nodes.online + status.nodes.starting;
       if ((patch.workload || patch.limits || patch.security) && nodes > 0) list.push(`Its ${plural(nodes, 'node')} will be replaced, ${before.update?.strategy ?? 'rolling'}: see Rollout on its page.`);
-      if (patch.fronts) list.push('Requests in flight on a front that is taken away or moved are broken off.');
+      if (patch.fronts) list.push('A front that is taken away gets nothing new, and has the drain to finish what it has.');
       return list;
     },
     async send(body) {
