@@ -23,6 +23,7 @@ func (l *loop) act(ctx context.Context) {
 	l.replaceHung(now)
 	l.resumeStarts(ctx)
 	l.scale(ctx, now)
+	l.endLinger(now)
 	l.serve(ctx, now)
 	l.clearFronts(ctx, now)
 	l.retire(ctx, now)
@@ -43,7 +44,8 @@ func (l *loop) noticeEnded(now time.Time) {
 			continue
 		}
 		if rec.State == pod.StateDraining {
-			run.idle = true // nothing to wait for any more
+			l.beginLinger(rec.Name, now)
+			run.idle = !run.lingers // nothing else to wait for
 			continue
 		}
 		if rec.State == pod.StateStarting {
@@ -52,6 +54,7 @@ func (l *loop) noticeEnded(now time.Time) {
 		if !l.fail(rec.Name, reason) {
 			continue
 		}
+		l.beginLinger(rec.Name, now)
 		l.vacate(&rec, now, reason)
 		l.nodeFailed(rec, reason, false)
 	}
@@ -133,6 +136,7 @@ func (l *loop) setAlarm(now time.Time) {
 		rec := &l.rec.Nodes[i]
 		due(l.nodes[rec.Name].stopTry.next)
 		due(l.nodes[rec.Name].startTry.next)
+		due(l.nodes[rec.Name].lingerBy)
 		if rec.State == pod.StateDraining {
 			due(l.nodes[rec.Name].drainBy)
 		}

@@ -96,8 +96,10 @@ type nodeRun struct {
 	cleaned  bool               // nothing is left of a failed node
 	startTry retry              // after a start whose outcome could not be saved
 	stopTry  retry
-	stopErr  error // why it could not be stopped
-	away     bool  // its host did not answer when it should have been stopped
+	stopErr  error     // why it could not be stopped
+	lingers  bool      // it has ended, and the balancer still tries its requests on others
+	lingerBy time.Time // until when, at most
+	away     bool      // its host did not answer when it should have been stopped
 	memory   metrics.Value
 	live     liveness
 	hung     bool // and it was told

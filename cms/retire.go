@@ -38,7 +38,10 @@ func (l *loop) retire(ctx context.Context, now time.Time) {
 	leaving := 0
 	for _, rec := range slices.Clone(l.rec.Nodes) {
 		run := l.nodes[rec.Name]
-		if rec.State != pod.StateDraining || run.busy {
+		if run.lingers {
+			leaving++
+		}
+		if rec.State != pod.StateDraining || run.busy || run.lingers {
 			continue
 		}
 		if !run.idle {

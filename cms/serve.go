@@ -36,7 +36,7 @@ func (l *loop) servers(f Front) []balancer.Server {
 		case rec.State == pod.StateOnline && l.rec.Paused:
 			s.State = balancer.Drain
 		case rec.State == pod.StateOnline:
-		case rec.State == pod.StateDraining && !l.nodes[rec.Name].idle:
+		case rec.State == pod.StateDraining && !l.nodes[rec.Name].idle, l.nodes[rec.Name].lingers:
 			s.State = balancer.Drain
 		default:
 			continue
