@@ -101,11 +101,8 @@ func (h *host) run(ctx context.Context, epoch time.Time, first chan<- struct{}) 
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watched := false
-	misses := 0 // observations that failed in a row
 	for {
-		if misses++; h.observe(ctx) {
-			misses = 0
-		}
+		h.observe(ctx)
 		if first != nil {
 			close(first)
 			first = nil
@@ -117,7 +114,7 @@ func (h *host) run(ctx context.Context, epoch time.Time, first chan<- struct{}) 
 			}
 		}
 		h.observed(h)
-		timer := time.NewTimer(h.pause(epoch, misses))
+		timer := time.NewTimer(h.pause(epoch))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -147,17 +144,22 @@ func (h *host) close() {
 const maxPause = 10 * time.Second
 
 // pause returns the time until the next observation: until the tick, and longer
-// and at random where it was in vain several times.
-func (h *host) pause(epoch time.Time, misses int) time.Duration {
-	if misses < 2 {
+// and at random the longer the host has been away, so that it is noticed within
+// a quarter of that time when it is back.
+func (h *host) pause(epoch time.Time) time.Duration {
+	v := h.view.Load()
+	if v == nil || v.err == nil {
 		return h.clock.untilTick(epoch, h.tick)
 	}
-	pause := min(h.tick<<min(misses-1, 10), max(maxPause, h.tick))
+	pause := min(h.clock.since(v.since)/4, maxPause)
+	if pause <= h.tick {
+		return h.clock.untilTick(epoch, h.tick)
+	}
 	return pause/2 + rand.N(pause/2)
 }
 
-// observe makes a new view, and says whether the host answered.
-func (h *host) observe(ctx context.Context) bool {
+// observe makes a new view.
+func (h *host) observe(ctx context.Context) {
 	before := h.view.Load()
 	v := hostView{begun: h.clock.now()}
 	if before != nil {
@@ -165,7 +167,7 @@ func (h *host) observe(ctx context.Context) bool {
 	}
 	snap, err := h.snapshot(ctx)
 	if ctx.Err() != nil && before != nil {
-		return false
+		return
 	}
 	if err != nil {
 		v.err = fmt.Errorf("observe host %s: %w", h.name, err)
@@ -187,7 +189,6 @@ func (h *host) observe(ctx context.Context) bool {
 		default:
 		}
 	}
-	return err == nil
 }
 
 func (h *host) snapshot(ctx context.Context) (pod.Snapshot, error) {
