@@ -109,7 +109,9 @@ func (m *Manager) restore(l *loop, old PodSpec, changed []Front) {
 			_ = l.do(context.WithoutCancel(ctx), func() error { l.unset[f.Name] = true; return nil }) // or the next manager sets it
 		}
 	}
-	m.abandon(l.name, old.Fronts, left)
+	var pending []Front // of an earlier update; an error says that the next manager removes them
+	_ = l.do(context.WithoutCancel(ctx), func() error { pending = slices.Collect(maps.Values(l.surplus)); return nil })
+	m.abandon(l.name, slices.Concat(old.Fronts, pending), left)
 }
 
 // reclaim makes the claims of a pod be those of these fronts.
@@ -224,29 +226,37 @@ func (l *loop) clearFronts(ctx context.Context, now time.Time) {
 		defer cancel()
 		left := l.m.removeFronts(rctx, fronts)
 		return func() {
-			l.frontsRemoved(left)
+			l.frontsRemoved(fronts, left)
 			l.edited()
 		}
 	})
 }
 
-// frontsRemoved records which of the fronts that should be gone are still
-// there. Nobody else may have their names and addresses meanwhile.
-func (l *loop) frontsRemoved(left []Front) {
-	for name := range l.surplus {
-		if _, busy := l.emptying[name]; !busy && !named(left, name) {
-			delete(l.surplus, name)
-			delete(l.applied, name)
+// frontsRemoved records that fronts which should be gone are, but for those that
+// are left. Nobody else may have the names and addresses of any that may still
+// be there.
+func (l *loop) frontsRemoved(tried, left []Front) {
+	for _, f := range tried {
+		if !named(left, f.Name) {
+			delete(l.surplus, f.Name)
+			delete(l.applied, f.Name)
 		}
 	}
 	l.m.reclaim(l.name, slices.AppendSeq(slices.Clone(l.rec.Spec.Fronts), maps.Values(l.surplus)))
-	if len(left) == 0 {
+	waiting := 0 // to be tried, not to be empty
+	for name := range l.surplus {
+		if _, busy := l.emptying[name]; !busy {
+			waiting++
+		}
+	}
+	switch {
+	case waiting == 0:
 		l.frontTry.reset()
 		delete(l.problems, "fronts")
-		return
+	case len(left) > 0:
+		l.frontTry.failed(l.m.clock.now())
+		l.problems["fronts"] = fmt.Sprintf("front %s could not be removed from the balancer", left[0].Name)
 	}
-	l.frontTry.failed(l.m.clock.now())
-	l.problems["fronts"] = fmt.Sprintf("front %s could not be removed from the balancer", left[0].Name)
 }
 
 // restoreFronts makes the fronts of all pods be there, and no others. It

@@ -3,6 +3,7 @@ package cms_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -295,5 +296,50 @@ func TestFrontThatIsRemovedWhileItIsSetIsGone(t *testing.T) {
 		w.converge()
 		time.Sleep(5 * time.Second)
 		assert.Equal(t, []string{"first"}, w.balancer.Fronts())
+	})
+}
+
+// Fronts that two updates leave behind are removed in the end, both of them, and
+// until then nobody else may have their names or addresses, whatever else is
+// updated meanwhile.
+func TestFrontsThatSeveralUpdatesLeaveAreRemovedInTheEnd(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		s := spec()
+		for i := range 3 {
+			f := s.Fronts[0]
+			f.Name, f.Listen = fmt.Sprintf("web-%d", i), fmt.Sprintf("127.0.0.1:520%d", i)
+			s.Fronts = append(s.Fronts, f)
+		}
+		s.Fronts = s.Fronts[1:]
+		_, err := w.CreatePod(t.Context(), s)
+		require.NoError(t, err)
+		w.balancer.Fail(balancertest.RemoveFront, balancer.ErrUnavailable)
+		for len(s.Fronts) > 1 {
+			s.Fronts = s.Fronts[:len(s.Fronts)-1]
+			_, err := w.UpdatePod(t.Context(), s)
+			require.NoError(t, err)
+		}
+		s.MaxNodes = 5
+		_, err = w.UpdatePod(t.Context(), s)
+		require.NoError(t, err)
+		w.balancer.Fail(balancertest.SetFront, balancer.ErrUnavailable)
+		refused := s.Clone()
+		refused.Fronts[0].Algorithm = balancer.RoundRobin
+		_, err = w.UpdatePod(t.Context(), refused)
+		require.Error(t, err)
+		w.balancer.Fail(balancertest.SetFront, nil)
+		for _, taken := range []string{"web-1", "web-2"} {
+			other := spec()
+			other.Name, other.Fronts[0].Name = "other", taken
+			_, err := w.CreatePod(t.Context(), other)
+			require.ErrorIs(t, err, cms.ErrConflict, "front %s is still there", taken)
+		}
+		w.balancer.Fail(balancertest.RemoveFront, nil)
+		w.wait("at rest", func(s cms.PodStatus) bool { return s.Converged && len(s.Problems) == 0 })
+		assert.Equal(t, []string{"web-0"}, w.balancer.Fronts())
+		other := spec()
+		other.Name, other.Fronts[0].Name, other.Fronts[0].Listen = "other", "web-1", "127.0.0.1:5202"
+		_, err = w.CreatePod(t.Context(), other)
+		require.NoError(t, err, "names and addresses are free again")
 	})
 }

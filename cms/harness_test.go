@@ -33,6 +33,8 @@ type world struct {
 	store    *cmstest.Store
 	config   cms.Config
 	end      func()
+	// before, when set, has the last word on the configuration of each manager.
+	before func(*cms.Config)
 }
 
 // inWorld runs f in a bubble with a running manager over the named hosts.
@@ -60,7 +62,11 @@ func inWorld(t *testing.T, hosts []string, f func(t *testing.T, w *world)) {
 // start runs a manager and waits until it is ready.
 func (w *world) start() {
 	w.config.Store, w.config.Balancer = w.store, w.balancer
-	m, err := cms.New(w.config)
+	config := w.config
+	if w.before != nil {
+		w.before(&config)
+	}
+	m, err := cms.New(config)
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)

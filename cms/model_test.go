@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,13 +30,22 @@ import (
 // that what is stored, shown, placed, running and served is one and the same.
 // A failure prints its seed: repeat it with -rapid.seed.
 func TestModel(t *testing.T) {
+	begun, histories := time.Now(), 0
+	var simulated time.Duration
+	defer func() {
+		took := time.Since(begun)
+		t.Logf("%d histories of %.1f hours together in %s: %.1f hours a second", histories, simulated.Hours(), took.Round(time.Millisecond), simulated.Hours()/took.Seconds())
+	}()
 	rapid.Check(t, func(r *rapid.T) {
 		seen := &model{r: r}
 		steps := rapid.SliceOfN(rapid.Custom(drawStep), 1, 60).Draw(r, "steps")
 		synctest.Test(t, func(t *testing.T) {
 			seen.t = t
+			start := time.Now()
 			seen.run(steps)
+			simulated += time.Since(start)
 		})
+		histories++
 		if seen.fault != "" {
 			r.Fatalf("%s\n%s", seen.fault, strings.Join(seen.log, "\n"))
 		}
@@ -55,6 +66,7 @@ var modelOps = []string{
 	"elastic", "elastic", "manual", "addhost", "cordon", "removehost",
 	"exit", "vanish", "failstarts", "unreachable", "slow", "balancer", "slowbalancer", "store", "slowstore", "restart", "restart",
 	"load", "load", "inflight", "idle", "lostfront", "occupied", "mend",
+	"away", "hang", "unhang", "badstart", "badobserve", "badprepare", "watch", "hangbalancer", "flakystore", "clock", "policy", "image", "image", "crash", "crash",
 }
 
 func drawStep(r *rapid.T) step {
@@ -79,6 +91,11 @@ type model struct {
 	// mayCut says that a node may have ended with requests: it died, or its
 	// deadline passed.
 	mayCut bool
+	gate   *gate        // of the manager that runs now
+	jump   atomic.Int64 // of the wall clock, a time.Duration
+	// there holds the pods whose creation was acknowledged and whose deletion
+	// was not asked for.
+	there map[string]bool
 }
 
 func (m *model) failf(format string, args ...any) {
@@ -97,11 +114,22 @@ func (m *model) run(steps []step) {
 		w.hosts[name] = h
 	}
 	w.config.Hosts = []pod.Host{{Name: "a", Runtime: "fake"}}
-	w.config.OpenRuntime = func(_ context.Context, h pod.Host, c pod.Cluster) (pod.Runtime, error) {
-		return w.hosts[h.Name].Open(c), nil
+	m.there = map[string]bool{}
+	w.config.Wall = func() time.Time { return time.Now().Add(time.Duration(m.jump.Load())) }
+	end, ended := context.WithCancel(context.Background())
+	w.before = func(c *cms.Config) {
+		g := newGate(end)
+		m.gate = g
+		c.Balancer = gatedBalancer{w.balancer, g}
+		c.OpenRuntime = func(_ context.Context, h pod.Host, cl pod.Cluster) (pod.Runtime, error) {
+			return gatedRuntime{w.hosts[h.Name].Open(cl), g, h.Name}, nil
+		}
 	}
 	w.start()
-	defer func() { w.end() }()
+	defer func() {
+		w.end()
+		ended()
+	}()
 	for _, s := range steps {
 		err := m.do(s)
 		m.log = append(m.log, fmt.Sprintf("%v: %v", s, err))
@@ -110,6 +138,7 @@ func (m *model) run(steps []step) {
 	m.mend()
 	m.settle()
 	m.check()
+	m.checkImages()
 	m.checkIdle()
 }
 
@@ -157,7 +186,9 @@ func (m *model) do(s step) error {
 	var err error
 	switch s.op {
 	case "create":
-		_, err = w.CreatePod(cctx, modelSpec(name, s.b, s.c, s.b+s.c))
+		if _, err = w.CreatePod(cctx, modelSpec(name, s.b, s.c, s.b+s.c)); err == nil {
+			m.there[name] = true
+		}
 	case "update":
 		_, err = w.UpdatePod(cctx, modelSpec(name, s.b, s.c, s.b+s.c))
 	case "revise":
@@ -182,6 +213,7 @@ func (m *model) do(s step) error {
 		m.well(h)
 	case "delete":
 		if s.b < 4 {
+			delete(m.there, name)
 			_, err = w.DeletePod(cctx, name)
 		}
 	case "register":
@@ -262,8 +294,78 @@ func (m *model) do(s step) error {
 		w.balancer.Occupy("127.0.0.1:6900", s.b%2 == 0)
 	case "mend":
 		m.mend()
+	default:
+		err = m.harm(cctx, s, name, hostName)
 	}
 	return err
+}
+
+// harm does the steps that break more than one thing.
+func (m *model) harm(ctx context.Context, s step, name, hostName string) (err error) {
+	w, h := m.w, m.w.hosts[hostName]
+	switch s.op {
+	case "away": // for longer than the host's timeout
+		h.SetUnreachable(true)
+		time.Sleep(cms.DefaultHostTimeout + time.Duration(s.b)*5*time.Second)
+		h.SetUnreachable(s.c%4 == 0)
+	case "hang", "unhang":
+		m.gate.hang(hostName, s.op == "hang")
+	case "badstart":
+		h.FailStarts(s.b, []error{errors.New("input/output error"), pod.ErrExited, pod.ErrUnreachable}[s.c%3])
+	case "badobserve":
+		h.FailObserve([]error{errors.New("input/output error"), nil}[s.b%2])
+	case "badprepare":
+		h.FailPrepare([]error{errors.New("registry away"), nil}[s.b%2])
+	case "watch":
+		h.BreakWatch()
+	case "hangbalancer":
+		w.balancer.Delay([]balancertest.Method{balancertest.Apply, balancertest.Observe, balancertest.RemoveFront}[s.b%3], 10*time.Minute)
+	case "flakystore":
+		var n atomic.Int64
+		w.store.OnSave(func(context.Context, cms.Change) error {
+			if n.Add(1)%int64(2+s.b%3) == 0 {
+				return errors.New("disk full")
+			}
+			return nil
+		})
+	case "clock":
+		m.jump.Store(int64(s.b-4) * int64(time.Hour))
+	case "policy":
+		_, err = w.SetElasticity(ctx, name, cms.Elasticity{
+			Enabled: true, Min: 1, Max: 1 + s.c%3, Mode: []cms.Mode{cms.ModeAct, cms.ModeDryRun, cms.ModeAct}[s.b%3],
+			Policy: json.RawMessage(`{"kind":"cooldown","down":"60s","policy":{"kind":"threshold","lower":0.2,"upper":0.6}}`),
+		})
+	case "image":
+		var p cms.PodStatus
+		if p, err = w.Pod(name); err == nil {
+			next := p.Spec.Clone()
+			next.Workload.Image, next.Workload.Command = fmt.Sprintf("image-%d", s.b), nil
+			_, err = w.UpdatePod(ctx, next)
+		}
+	case "crash":
+		m.crash(s)
+	}
+	return err
+}
+
+// crash kills the manager while a command is under way, and starts another.
+func (m *model) crash(s step) {
+	w := m.w
+	var command sync.WaitGroup
+	if ops := []string{"create", "update", "revise", "delete", "launch", "remove", "undo"}; s.c < len(ops) {
+		command.Go(func() { _ = m.do(step{op: ops[s.c], a: s.a, b: s.b, c: s.a}) })
+	}
+	time.Sleep(time.Duration(s.b*s.b) * 10 * time.Millisecond)
+	close(m.gate.dead)
+	w.store.OnSave(func(context.Context, cms.Change) error { return errDead })
+	w.end()
+	command.Wait()
+	w.restartMayFail()
+	for name := range m.there {
+		if _, err := w.Pod(name); err != nil {
+			m.failf("pod %s was made and is not there after a crash", name)
+		}
+	}
 }
 
 // restartMayFail starts a manager, which a broken store may refuse.
@@ -303,8 +405,11 @@ func (m *model) mend() {
 	for _, p := range m.w.Pods() {
 		_, _ = m.w.ResumeRollout(m.t.Context(), p.Spec.Name) // where there is one
 	}
-	for _, h := range m.w.hosts {
+	for name, h := range m.w.hosts {
 		m.well(h)
+		m.gate.hang(name, false)
+		h.FailObserve(nil)
+		h.FailPrepare(nil)
 		h.SetUnreachable(false)
 		h.FailStarts(0, nil)
 		h.SetStartDelay(100 * time.Millisecond)
@@ -350,12 +455,32 @@ func (m *model) cutWasTold() bool {
 	return false
 }
 
+// checkImages: every node's image is on its host.
+func (m *model) checkImages() {
+	for _, p := range m.w.Pods() {
+		for _, n := range p.Nodes {
+			revision, _, _ := strings.Cut(n.Revision, "-")
+			for _, r := range p.Revisions {
+				if image := r.Workload.Image; r.ID == revision && n.State == pod.StateOnline && image != "" && !slices.Contains(m.w.hosts[n.Host].Images(), image) {
+					m.failf("node %s/%s runs image %s, which is not on host %s", p.Spec.Name, n.Name, image, n.Host)
+				}
+			}
+		}
+	}
+}
+
 // checkIdle: a world in which nothing happens is left alone.
 func (m *model) checkIdle() {
 	w := m.w
 	for _, p := range w.Pods() {
 		if len(p.Problems) > 0 {
 			return // it goes on trying
+		}
+	}
+	checkpoints := 0 // of policies with a memory, every 30 ticks
+	for _, p := range w.Pods() {
+		if strings.Contains(string(p.Elasticity.Policy), "cooldown") {
+			checkpoints++
 		}
 	}
 	saves, applies := w.store.Saves(), w.balancer.Count(balancertest.Apply)
@@ -367,7 +492,7 @@ func (m *model) checkIdle() {
 		w.load(0.5)
 		time.Sleep(time.Second)
 	}
-	if n := w.store.Saves() - saves; n > 0 {
+	if n := w.store.Saves() - saves; n > checkpoints {
 		m.failf("%d saves while nothing happened", n)
 	}
 	if n := w.balancer.Count(balancertest.Apply) - applies; n > 0 {

@@ -154,22 +154,22 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		m.restore(l, old, changed)
 		return PodStatus{}, fmt.Errorf("update pod %s: %w", spec.Name, err)
 	}
+	var busy, left []Front
 	if len(gone) > 0 {
 		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
-		busy := m.emptyFronts(rctx, gone)
-		left := m.removeFronts(rctx, removed(gone, busy))
+		busy = m.emptyFronts(rctx, gone)
+		gone = removed(gone, busy)
+		left = m.removeFronts(rctx, gone)
 		cancel()
 		crashpoint.Here("pod-update/removed")
-		// An error says that the loop has ended, and all fronts are set anew
-		// when it begins again.
-		_ = l.do(context.WithoutCancel(ctx), func() error {
-			l.keepUntilEmpty(busy)
-			l.frontsRemoved(left)
-			return nil
-		})
-	} else {
-		m.reclaim(l.name, spec.Fronts)
 	}
+	// An error says that the loop has ended, and all fronts are set anew when it
+	// begins again.
+	_ = l.do(context.WithoutCancel(ctx), func() error {
+		l.keepUntilEmpty(busy)
+		l.frontsRemoved(gone, left)
+		return nil
+	})
 	m.events.emit(Event{Type: EventPodUpdated, Pod: l.name, Message: fmt.Sprintf("pod %s was changed", l.name)})
 	return *l.status.Load(), nil
 }
