@@ -167,8 +167,6 @@ func TestStatesAreNotTrustedBeforeHostsAreSeen(t *testing.T) {
 		assert.NotContains(t, names(s, pod.StateOnline), "n1", "once the manager is ready it is known to be dead")
 		w.converge()
 
-		s, err = w.Pod("web")
-		require.NoError(t, err)
 		w.end()
 		for _, h := range w.hosts {
 			h.SetUnreachable(true)
