@@ -4,7 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,13 +15,16 @@ import (
 // The clock is the only file that reads a clock.
 func TestTimeComesFromTheClock(t *testing.T) {
 	files := token.NewFileSet()
-	packages, err := parser.ParseDir(files, ".", func(i fs.FileInfo) bool {
-		return !strings.HasSuffix(i.Name(), "_test.go") && i.Name() != "clock.go"
-	}, parser.SkipObjectResolution)
+	names, err := filepath.Glob("*.go")
 	require.NoError(t, err)
 	seen := 0
-	for _, p := range packages {
-		seen += len(p.Files)
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") || name == "clock.go" {
+			continue
+		}
+		p, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		seen++
 		ast.Inspect(p, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
 			if !ok {
