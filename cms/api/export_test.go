@@ -51,3 +51,6 @@ func (e *EventTexts) Len() int                          { return len(e.t.kept) }
 func (a *API) Judge(remote string) { a.guesses.judge(remote, time.Now(), tokenHash{}, false) }
 
 func (a *API) Guessers() int { return a.guesses.recent.Len() }
+
+// ForgetGuesses lets every address off.
+func (a *API) ForgetGuesses() { a.guesses = newGuesses() }
