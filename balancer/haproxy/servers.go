@@ -91,23 +91,28 @@ type member struct {
 	have  map[string]running
 }
 
-// change adds before it removes, so that there is no moment without a server
-// unless one is to be replaced under its own name.
+// change adds before it lets drain, and that before it removes, so that there is
+// no moment without a server unless one is to be replaced under its own name.
 func (m *member) change(ctx context.Context, want map[string]balancer.Server) error {
 	var replaced, gone []string
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		w := want[name]
-		have, ok := m.have[name]
-		switch {
-		case ok && have.addr != canonical(w.Addr):
-			replaced = append(replaced, name)
-		case ok:
-			if err := m.adjust(ctx, have, w); err != nil {
-				return err
+	for _, state := range []balancer.ServerState{balancer.Ready, balancer.Drain} {
+		for _, name := range slices.Sorted(maps.Keys(want)) {
+			w := want[name]
+			if w.State != state {
+				continue
 			}
-		default:
-			if err := m.add(ctx, w); err != nil {
-				return err
+			have, ok := m.have[name]
+			switch {
+			case ok && have.addr != canonical(w.Addr):
+				replaced = append(replaced, name)
+			case ok:
+				if err := m.adjust(ctx, have, w); err != nil {
+					return err
+				}
+			default:
+				if err := m.add(ctx, w); err != nil {
+					return err
+				}
 			}
 		}
 	}
