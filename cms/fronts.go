@@ -161,6 +161,32 @@ func (m *Manager) discard(ctx context.Context, f Front) {
 	m.releaseClaims("front " + f.Name)
 }
 
+// discardStrays removes the fronts that no pod has, where the balancer did not
+// tell of them at the start. It is called after each of its observations.
+func (m *Manager) discardStrays() {
+	select {
+	case <-m.ready: // every pod has claimed its own
+	default:
+		return
+	}
+	v := m.balancer.view.Load()
+	if v == nil || v.err != nil || crashpoint.Without(crashpoint.CleanFronts) || !m.strays.Swap(false) {
+		return
+	}
+	for _, f := range v.stats.Fronts {
+		m.mu.Lock()
+		free := m.claims["name "+f.Name] == ""
+		if free {
+			m.claims["name "+f.Name] = "front " + f.Name // no pod has such a name
+		}
+		m.mu.Unlock()
+		if free {
+			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
+			m.spawn(func(ctx context.Context) { m.discard(ctx, Front{Front: balancer.Front{Name: f.Name, Listen: f.Listen}}) })
+		}
+	}
+}
+
 // without returns the fronts in a that are not, just so, in b.
 func without(a, b []Front) []Front {
 	return slices.DeleteFunc(slices.Clone(a), func(f Front) bool { return slices.Contains(b, f) })
@@ -282,6 +308,7 @@ func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) map[strin
 	defer cancel()
 	stats, err := m.cfg.Balancer.Observe(octx)
 	if err != nil {
+		m.strays.Store(true) // looked for when the balancer answers
 		return unset
 	}
 	stray := false

@@ -343,3 +343,22 @@ func TestFrontsThatSeveralUpdatesLeaveAreRemovedInTheEnd(t *testing.T) {
 		require.NoError(t, err, "names and addresses are free again")
 	})
 }
+
+func TestFrontThatNoPodHasIsRemovedOnceTheBalancerTellsOfIt(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		require.NoError(t, w.balancer.SetFront(t.Context(), balancer.Front{Name: "stray", Listen: "127.0.0.1:5999"}))
+		w.balancer.Fail(balancertest.Observe, balancer.ErrUnavailable)
+		w.restart()
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"stray", "web"}, w.balancer.Fronts())
+		w.balancer.Fail(balancertest.Observe, nil)
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"web"}, w.balancer.Fronts())
+		next := spec()
+		next.Name, next.Fronts[0].Name, next.Fronts[0].Listen = "other", "stray", "127.0.0.1:5999"
+		_, err := w.CreatePod(t.Context(), next)
+		require.NoError(t, err, "its name is free")
+		w.assertConsistent()
+	})
+}

@@ -46,6 +46,7 @@ type Manager struct {
 	ended chan struct{}
 	// unneeded is told when images may have become so.
 	unneeded chan struct{}
+	strays   atomic.Bool // fronts that no pod has may be there, and were not looked for
 	halting  atomic.Bool // nodes are being stopped, whatever is wanted
 
 	mu      sync.RWMutex
@@ -225,6 +226,7 @@ func (m *Manager) keepEventIDs(ctx context.Context) {
 
 // balancerObserved wakes the loops that wait for requests to end.
 func (m *Manager) balancerObserved() {
+	m.discardStrays()
 	if m.balancer.draining.Load() == 0 {
 		return
 	}

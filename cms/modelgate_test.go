@@ -84,6 +84,9 @@ func through[T any](ctx context.Context, g *gate, host string, f func(context.Co
 		return r.value, r.err
 	case <-g.dead:
 		stop()
+		if host == "" {
+			cancel() // an engine goes on by itself, a balancer is changed by the manager's own hands
+		}
 		return none, errDead
 	}
 }
