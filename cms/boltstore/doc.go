@@ -4,6 +4,7 @@
 //
 // The file is never overwritten when it cannot be understood: a file of a newer
 // version and a damaged one are refused and left as they are, for a newer
-// program or a person to look at. Copying the file while no manager uses it is a
-// backup.
+// program or a person to look at. One of an earlier version is migrated, and the
+// file as it was stays beside it. [Store.Backup] copies the store while it is in
+// use; copying the file while no manager uses it does the same.
 package boltstore
