@@ -182,7 +182,9 @@ func (m *Manager) discardStrays() {
 		m.mu.Unlock()
 		if free {
 			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
-			m.spawn(func(ctx context.Context) { m.discard(ctx, Front{Front: balancer.Front{Name: f.Name, Listen: f.Listen}}) })
+			m.spawn(func(ctx context.Context) {
+				m.discard(ctx, Front{Front: balancer.Front{Name: f.Name, Listen: f.Listen}})
+			})
 		}
 	}
 }
