@@ -12,7 +12,7 @@ PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:
 # time: they run one after another.
 REAL = ./pod/... ./balancer/... ./examples/... ./internal/openloop/... ./internal/dockertest/...
 
-.PHONY: run test e2e chaos lint deps build gate clean help toolchain
+.PHONY: run mutants test e2e chaos lint deps build gate clean help toolchain
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ chaos: toolchain deps gate ## every fault many times, for about an hour; prints 
 	@PATH="$$PATH:/usr/sbin:/sbin" CHAOS=long $(GO) test -tags e2e -run 'TestFault' -timeout 80m -v ./internal/e2e/ >$(OUT)/chaos.log 2>&1; code=$$?; \
 	sed -n '/^fault  *|/,/^[^|]*$$/p' $(OUT)/chaos.log | grep '|'; grep -E '^ *--- (FAIL|SKIP)' $(OUT)/chaos.log; \
 	[ $$code = 0 ] || echo "failed; all that was said is in $(OUT)/chaos.log"; exit $$code
+
+mutants: toolchain ## small bugs, planted into the loop one at a time, that the tests must notice; takes long
+	$(GO) run ./internal/mutants -skip 'TestModel|TestMain' ./cms retry.go retire.go sweep.go scale.go rolloutsteps.go liveness.go
 
 clean: ## removes what was built
 	rm -rf bin $(OUT)
