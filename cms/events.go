@@ -21,7 +21,7 @@ const (
 type eventLog struct {
 	wall     func() time.Time
 	mu       sync.Mutex
-	kept     []Event // oldest first
+	kept     []*Event // oldest first; never changed once here
 	nextID   uint64
 	reserved uint64 // ids up to this one may be used
 	subs     map[*Subscription]struct{}
@@ -62,6 +62,7 @@ func (l *eventLog) emit(e Event) {
 	if e.At.IsZero() {
 		e.At = l.wall()
 	}
+	shared := &e // by all subscribers: what waits for one of them is small
 	if e.Type != EventTick {
 		e.ID = l.nextID
 		l.nextID++
@@ -74,11 +75,11 @@ func (l *eventLog) emit(e Event) {
 		if len(l.kept) == keptEvents {
 			l.kept = append(l.kept[:0], l.kept[keptEvents/4:]...)
 		}
-		l.kept = append(l.kept, e)
+		l.kept = append(l.kept, shared)
 	}
 	for s := range l.subs {
 		select {
-		case s.events <- e:
+		case s.events <- shared:
 		default:
 			delete(l.subs, s)
 			s.end = ErrLagged
@@ -93,17 +94,21 @@ func (l *eventLog) emit(e Event) {
 func (l *eventLog) after(id uint64) ([]Event, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.pastLocked(id), l.nextID
+	var out []Event
+	for _, e := range l.pastLocked(id) {
+		out = append(out, *e)
+	}
+	return out, l.nextID
 }
 
-func (l *eventLog) pastLocked(id uint64) []Event {
-	var out []Event
+func (l *eventLog) pastLocked(id uint64) []*Event {
+	var out []*Event
 	oldest := l.nextID
 	if len(l.kept) > 0 {
 		oldest = l.kept[0].ID
 	}
 	if id != 0 && id+1 < oldest || id >= l.nextID {
-		out = append(out, Event{ID: oldest - 1, At: l.wall(), Type: EventReset, Message: "earlier events are not kept any more; read the state anew"})
+		out = append(out, &Event{ID: oldest - 1, At: l.wall(), Type: EventReset, Message: "earlier events are not kept any more; read the state anew"})
 		id = 0
 	}
 	for _, e := range l.kept {
@@ -117,8 +122,8 @@ func (l *eventLog) pastLocked(id uint64) []Event {
 // Subscription is a stream of events.
 type Subscription struct {
 	log    *eventLog
-	past   []Event
-	events chan Event
+	past   []*Event
+	events chan *Event
 	end    error // set before events is closed
 }
 
@@ -126,7 +131,7 @@ type Subscription struct {
 func (l *eventLog) subscribe(after uint64, buffer int) *Subscription {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &Subscription{log: l, past: l.pastLocked(after), events: make(chan Event, max(buffer, 1))}
+	s := &Subscription{log: l, past: l.pastLocked(after), events: make(chan *Event, max(buffer, 1))}
 	if l.closed {
 		s.end = ErrNotRunning
 		close(s.events)
@@ -143,14 +148,14 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	if len(s.past) > 0 {
 		e := s.past[0]
 		s.past = s.past[1:]
-		return e, nil
+		return *e, nil
 	}
 	select {
 	case e, ok := <-s.events:
 		if !ok {
 			return Event{}, s.end
 		}
-		return e, nil
+		return *e, nil
 	case <-ctx.Done():
 		return Event{}, ctx.Err()
 	}
