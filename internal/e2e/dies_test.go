@@ -122,7 +122,7 @@ func TestFaultNodeDies(t *testing.T) {
 	const nodes = 5
 	web := srv.service("web", func(p *wire.Pod) {
 		p.MaxNodes = nodes
-		p.Limits.Memory = wire.Bytes(48 << 20)
+		p.Limits.CPU, p.Limits.Memory = 0.5, wire.Bytes(48<<20)
 		p.Workload.Env["FAULTS"] = "on"
 	})
 	web.launch(nodes)
