@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -137,7 +138,7 @@ func TestFaultNodeDies(t *testing.T) {
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			f := newFault(t, "node dies, "+way.name)
-			n := rounds(2, 25)
+			n := rounds(1, 25)
 			answers := &firstAnswers{at: map[string]time.Time{}}
 			stop := make(chan struct{})
 			wait := f.load(web, openloop.Config{URL: "/work?sleep=20ms", Method: http.MethodGet, Rate: 100, Duration: 10 * time.Minute, Stop: stop, Observe: answers.observe})
@@ -176,4 +177,54 @@ func TestFaultNodeDies(t *testing.T) {
 			srv.eventually("nothing else is left", 20*time.Second, func() bool { return len(containers(t, cli, "web")) == nodes })
 		})
 	}
+}
+
+// A place in which every node dies waits ever longer, which the API and the
+// command say with the reason; the pod's other node and another pod are left
+// alone, and a bad image kills no good node.
+func TestFaultNodeKeepsDying(t *testing.T) {
+	srv := start(t, onDocker(t))
+	cli := engineClient(t, srv.stack.engine)
+	web := srv.service("web", nil)
+	web.launch(2)
+	good := srv.nodes("web", "online")[0]
+	f := newFault(t, "node dies again and again")
+	stop := make(chan struct{})
+	wait := f.load(web, openloop.Config{URL: "/work?sleep=20ms", Method: http.MethodGet, Rate: 40, Duration: time.Hour, Stop: stop})
+	killed := 0
+	for end := time.Now().Add(time.Duration(rounds(8, 120)) * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for _, n := range srv.nodes("web", "online") {
+			if n.Name != good.Name && cli.ContainerKill(t.Context(), n.Handle, "KILL") == nil {
+				f.inject(func() { killed++ })
+				srv.eventually("noticed", 10*time.Second, func() bool { return !slices.Contains(srv.online("web"), n.Name) })
+			}
+		}
+	}
+	assert.LessOrEqual(t, killed, rounds(7, 16))
+	const says = "ever more seldom; the next try is in"
+	srv.eventually("the API says so", 10*time.Second, func() bool {
+		for _, n := range srv.nodes("web", "online") {
+			if n.Name != good.Name {
+				_ = cli.ContainerKill(t.Context(), n.Handle, "KILL")
+			}
+		}
+		return strings.Contains(strings.Join(srv.pod("web").Status.Problems, "\n"), says)
+	})
+	assert.Contains(t, strings.Join(srv.pod("web").Status.Problems, "\n"), "killed by signal 9")
+	assert.Contains(t, srv.cloud("pod", "show", "web"), says)
+	begun := time.Now()
+	srv.eventually("all is well once it lives", 90*time.Second, func() bool { return srv.pod("web").Status.Converged })
+	f.recovered(time.Since(begun))
+
+	missing := `{"workload":{"image":"elastipod-missing:1"}}`
+	srv.patch("/v1/pods/web", missing)
+	srv.eventually("gone back", 30*time.Second, func() bool {
+		p := srv.pod("web")
+		return p.Status.Rollout != nil && p.Status.Rollout.State == "rolled-back" && p.Status.Converged
+	})
+	close(stop)
+	r := wait()
+	assert.Zero(t, r.Failed, "%v %v %v", r.Codes, r.Errors, firstOf(r.Failures, 5))
+	assert.Contains(t, srv.online("web"), good.Name)
+	srv.checkInvariants()
 }
