@@ -129,8 +129,16 @@ func open(t *testing.T, address string) *browser {
 }
 
 // expect takes messages of the console that hold a text off the list of what is
-// wrong, and returns how many there were.
-func (b *browser) expect(text string) int {
+// wrong, and returns how many there were. It waits a while for the first: the
+// console may tell of something after the page does.
+func (b *browser) expect(text string) (n int) {
+	for deadline := time.Now().Add(10 * time.Second); n == 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		n = b.take(text)
+	}
+	return n
+}
+
+func (b *browser) take(text string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var rest []string

@@ -129,12 +129,12 @@ func TestControls(t *testing.T) {
 	b.sees("h1", "There is no pod shop")
 	code, _ = s.ask("GET", "/v1/pods/shop", "")
 	assert.Equal(t, 404, code)
-	b.expect("/v1/pods/shop") // what was asked while it went
+	b.take("/v1/pods/shop") // what was asked while it went
 
 	b.press("button", "Sign out")
 	b.sees("h1", "Sign in to harbour")
 	assert.Equal(t, float64(0), eval[float64](b, `sessionStorage.length`))
-	b.expect("/v1/pods/shop")
+	b.take("/v1/pods/shop")
 }
 
 // elasticity is switched on and changed: by fields, by keys and by the mouse, on
@@ -213,6 +213,6 @@ func TestViewerSeesNoControls(t *testing.T) {
 	b.sees("#connection-text", "Live, view only")
 	assert.Equal(t, float64(0), eval[float64](b, `Object.keys(localStorage).length`))
 	assert.Equal(t, "", eval[string](b, `document.cookie`))
-	b.expect("401")
-	b.expect("403")
+	b.take("401")
+	b.take("403")
 }
