@@ -124,9 +124,26 @@ const (
 	Drain ServerState = "drain"
 )
 
-// Stats is one observation of a balancer, sorted by name.
+// Stats is one observation of a balancer.
 type Stats struct {
 	Fronts []FrontStats // all of them, sorted by name
+	// Problems are sentences for a person: what is wrong with the balancer itself
+	// now, although it answers.
+	Problems []string
+	// Incidents are the last things that happened to the balancer itself, at most
+	// [MaxIncidents], oldest first. An observer tells of those that it has not
+	// seen; their times only grow while the Balancer value lives.
+	Incidents []Incident
+}
+
+// MaxIncidents is the most incidents that a balancer keeps.
+const MaxIncidents = 32
+
+// Incident is something that happened to a balancer itself, such as that it died
+// and was started again.
+type Incident struct {
+	At      time.Time // when it happened
+	Message string    // a sentence for a person
 }
 
 // Front returns the statistics of the front of that name.

@@ -59,7 +59,10 @@ const (
 	EventStoreFailed       EventType = "store.failed"    // nothing can be saved, so nothing is changed
 	EventStoreRecovered    EventType = "store.recovered" // it can again
 	EventStoreRestored     EventType = "store.restored"  // pods are again as in a backup
-	EventTick              EventType = "tick"
+	// EventBalancerIncident is something that happened to the balancer itself: it
+	// died and was started again, it does not answer, others changed its files.
+	EventBalancerIncident EventType = "balancer.incident"
+	EventTick             EventType = "tick"
 	// EventReset tells a subscriber that events between what it had seen and
 	// what follows are not kept any more: it must read the state anew.
 	EventReset EventType = "reset"
@@ -73,6 +76,6 @@ func EventTypes() []EventType {
 		EventNodeDraining, EventNodeDrained, EventNodeCut, EventNodeHung, EventNodeFailed, EventNodeGone, EventRolloutStarted,
 		EventRolloutStep, EventRolloutPaused, EventRolloutResumed, EventRolloutDone, EventRolloutRolledBack, EventImagePulling, EventImageRemoved,
 		EventHostAdded, EventHostUpdated, EventHostRemoved, EventHostUnreachable, EventHostReachable, EventStoreFailed,
-		EventStoreRecovered, EventStoreRestored, EventTick, EventReset,
+		EventStoreRecovered, EventStoreRestored, EventBalancerIncident, EventTick, EventReset,
 	}
 }

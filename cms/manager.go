@@ -85,7 +85,7 @@ func New(c Config) (*Manager, error) {
 		claims:   map[string]string{},
 		ailing:   make(chan struct{}, 1), restoring: make(chan struct{}, 1),
 	}
-	m.balancer = &balancerPoller{balancer: c.Balancer, clock: m.clock, tick: c.Tick, observed: m.balancerObserved, kicks: make(chan struct{}, 1)}
+	m.balancer = &balancerPoller{balancer: c.Balancer, clock: m.clock, tick: c.Tick, observed: m.balancerObserved, tell: m.balancerIncident, kicks: make(chan struct{}, 1)}
 	return m, nil
 }
 
@@ -235,6 +235,12 @@ func (m *Manager) balancerObserved() {
 	}
 }
 
+// balancerIncident tells of what happened to the balancer itself.
+func (m *Manager) balancerIncident(message string) {
+	m.cfg.Logger.Warn(message)
+	m.events.emit(Event{Type: EventBalancerIncident, Message: message})
+}
+
 // loops returns all loops, sorted by name.
 func (m *Manager) loops() []*loop {
 	m.mu.RLock()
@@ -295,8 +301,12 @@ func (m *Manager) Cluster() ClusterStatus {
 	if err := m.StoreError(); err != nil {
 		s.Problems = append(s.Problems, "store: nothing can be saved, so nothing is changed: "+err.Error())
 	}
-	if b := m.Balancer(); b.Err != "" {
+	b := m.Balancer()
+	if b.Err != "" {
 		s.Problems = append(s.Problems, "balancer: "+b.Err)
+	}
+	for _, problem := range b.Stats.Problems {
+		s.Problems = append(s.Problems, "balancer: "+problem)
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,8 @@ type balancerPoller struct {
 	clock    clock
 	tick     time.Duration
 	observed func() // called after each observation
+	tell     func(message string)
+	told     time.Time // when the last incident happened that was told
 	view     atomic.Pointer[balancerView]
 	kicks    chan struct{}
 	// draining counts the nodes whose requests are being waited for.
@@ -61,16 +64,38 @@ func (p *balancerPoller) run(ctx context.Context, epoch time.Time) {
 
 func (p *balancerPoller) observe(ctx context.Context) {
 	v := balancerView{begun: p.clock.now()}
-	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	octx, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()
-	stats, err := p.balancer.Observe(ctx)
+	stats, err := p.balancer.Observe(octx)
+	before := p.view.Load()
+	if ctx.Err() == nil {
+		p.report(before, stats, err)
+	}
 	if err != nil {
 		v.err = err
-		if before := p.view.Load(); before != nil {
+		if before != nil {
 			v.stats, v.at = before.stats, before.at
 		}
 	} else {
 		v.stats, v.at = stats, p.clock.now()
 	}
 	p.view.Store(&v)
+}
+
+// report tells of what happened to the balancer itself since the observation
+// before.
+func (p *balancerPoller) report(before *balancerView, now balancer.Stats, err error) {
+	away := before != nil && before.err != nil
+	switch {
+	case err != nil && !away:
+		p.tell(fmt.Sprintf("the balancer does not answer: %v", err))
+	case err == nil && away:
+		p.tell("the balancer answers again")
+	}
+	for _, i := range now.Incidents {
+		if i.At.After(p.told) {
+			p.told = i.At
+			p.tell("balancer: " + i.Message)
+		}
+	}
 }

@@ -45,6 +45,9 @@ func (l *loop) publish() {
 	for _, kind := range slices.Sorted(maps.Keys(l.problems)) {
 		s.Problems = append(s.Problems, l.problems[kind])
 	}
+	if v := l.m.balancer.view.Load(); v != nil && v.err != nil && len(l.rec.Spec.Fronts) > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("the balancer does not answer: %v", v.err))
+	}
 	s.Converged = l.converged()
 	l.status.Store(s)
 	l.mu.Lock()

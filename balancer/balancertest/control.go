@@ -84,6 +84,23 @@ func (f *Fake) SetLatency(front string, l balancer.Latency) {
 	f.mustFront(front).latency = l
 }
 
+// SetProblems sets what is wrong with the balancer itself.
+func (f *Fake) SetProblems(sentences ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.problems = sentences
+}
+
+// Happen makes an incident of the balancer itself.
+func (f *Fake) Happen(message string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.incidents = append(f.incidents, balancer.Incident{At: time.Now(), Message: message})
+	if over := len(f.incidents) - balancer.MaxIncidents; over > 0 {
+		f.incidents = f.incidents[over:]
+	}
+}
+
 // SetLatencies sets the front's quantiles from a count and one duration that
 // all requests took.
 func (f *Fake) SetLatencies(front string, count uint64, each time.Duration) {

@@ -45,6 +45,9 @@ type Fake struct {
 	next   map[Method][]error
 	delay  map[Method]time.Duration
 	closed bool
+
+	problems  []string
+	incidents []balancer.Incident
 }
 
 // world is what outlives a Fake that was closed.
@@ -180,6 +183,7 @@ func (f *Fake) Observe(ctx context.Context) (balancer.Stats, error) {
 			out.Fronts = append(out.Fronts, fr.stats())
 		}
 		slices.SortFunc(out.Fronts, func(a, b balancer.FrontStats) int { return cmp.Compare(a.Name, b.Name) })
+		out.Problems, out.Incidents = slices.Clone(f.problems), slices.Clone(f.incidents)
 		return nil
 	})
 	return out, err

@@ -22,7 +22,7 @@ func (b *Balancer) attach(ctx context.Context) error {
 	var found info
 	var procs processes
 	var servers map[string]map[string]running
-	patient, cancel := context.WithTimeout(ctx, awaitWorker)
+	patient, cancel := context.WithTimeout(ctx, b.cfg.timing.await)
 	defer cancel()
 	err := poll(patient, func() (bool, error) {
 		var err error
@@ -37,10 +37,12 @@ func (b *Balancer) attach(ctx context.Context) error {
 	if err != nil || found.pid == 0 || found.id != b.st.ID {
 		return nil // none, or one that does not answer: the next change deals with it
 	}
-	b.st.Master.PID = procs.master
-	if b.st.Master.Start, _, err = procStat(procs.master); err != nil {
-		return fmt.Errorf("haproxy: master process %d: %w", procs.master, err)
+	b.st.Master = processOf(procs.master)
+	if b.st.Master.PID == 0 {
+		return fmt.Errorf("haproxy: the master process %d has just ended", procs.master)
 	}
+	b.workers[found.pid] = processOf(found.pid)
+	b.wanted = true
 	b.st.Sockets = b.cfg.SocketDir
 	if b.st.Next != nil && b.st.Next.Number == found.number {
 		b.st.Current = *b.st.Next
@@ -52,6 +54,7 @@ func (b *Balancer) attach(ctx context.Context) error {
 	b.cfg.removeRelays(b.st.Current.Fronts)
 	b.log.InfoContext(ctx, "haproxy: found again", "pid", procs.master, "configuration", found.number)
 	b.adopt(servers)
+	b.keepListeners(ctx)
 	return b.cfg.saveState(b.st)
 }
 

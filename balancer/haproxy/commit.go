@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/haproxytech/client-native/v5/configuration"
@@ -28,8 +29,9 @@ var library sync.Mutex
 
 func newCommitter(ctx context.Context, c Config) (*committer, error) {
 	path, tx := c.path(configFile), c.path("tx")
+	k := &committer{path: path, tx: tx}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(path, []byte("# _version=1\n"), 0o600); err != nil {
+		if err := k.begin(); err != nil {
 			return nil, fmt.Errorf("haproxy: configuration: %w", err)
 		}
 	}
@@ -50,8 +52,12 @@ func newCommitter(ctx context.Context, c Config) (*committer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("haproxy: configuration %s: %w", path, err)
 	}
-	return &committer{conf: conf, path: path, tx: tx}, nil
+	k.conf = conf
+	return k, nil
 }
+
+// begin writes an empty configuration, on which others can follow.
+func (c *committer) begin() error { return os.WriteFile(c.path, []byte("# _version=1\n"), 0o600) }
 
 // commit checks the text and makes it the configuration. On an error the
 // configuration is the one that it was.
@@ -66,7 +72,25 @@ func (c *committer) commit(text string) error {
 		c.cleanUp()
 		return fmt.Errorf("configuration refused: %w", err)
 	}
+	// The library does not look whether what it wrote came to the disk.
+	saved, err := c.text()
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if want, got := countLines(text), countLines(saved); got != want {
+		return fmt.Errorf("configuration: %d lines of %d were written to %s; is its disk full?", got, want, c.path)
+	}
 	return nil
+}
+
+// countLines counts the lines of a configuration that mean something.
+func countLines(text string) (n int) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			n++
+		}
+	}
+	return n
 }
 
 // cleanUp removes what a transaction that failed leaves behind.

@@ -47,6 +47,24 @@ type Config struct {
 	StartTimeout time.Duration
 	// Logger gets what happens to HAProxy's process. Default: nothing is logged.
 	Logger *slog.Logger
+
+	timing timing
+}
+
+// timing is how long things may take; tests are less patient.
+type timing struct {
+	// await bounds for how long HAProxy is asked that does not answer before
+	// something is done about it, and how long it may need to end.
+	await time.Duration
+	// ask is how long master and worker may take to answer before they are taken
+	// for mute; old, how long an old worker may.
+	ask, old time.Duration
+	// keep is how often the keeper looks where nothing calls it.
+	keep time.Duration
+}
+
+func defaultTiming() timing {
+	return timing{await: 2 * time.Second, ask: 4 * time.Second, old: 3 * time.Second, keep: time.Second}
 }
 
 // maxSocketDir leaves room for the longest socket name and for the suffix that
@@ -100,6 +118,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.SampleEvery = min(cmp.Or(c.SampleEvery, 5), 1000)
 	c.HardStopAfter = cmp.Or(c.HardStopAfter, 30*time.Minute)
 	c.StartTimeout = cmp.Or(c.StartTimeout, 10*time.Second)
+	if c.timing == (timing{}) {
+		c.timing = defaultTiming()
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

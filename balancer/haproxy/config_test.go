@@ -60,7 +60,7 @@ func TestLongDirectoryGetsShortSockets(t *testing.T) {
 func TestRender(t *testing.T) {
 	c := Config{Dir: "/d", SocketDir: "/s", MaxConn: 100, SampleEvery: 5, HardStopAfter: time.Minute}
 	f := balancer.Front{Name: "web", Listen: "[::ffff:127.0.0.1]:80", CheckPath: "/healthz", MaxConn: 9}.WithDefaults()
-	text := c.render("id", 4, map[string]*front{"web": {Front: f, servers: map[string]server{
+	text := c.render("id", revision{Number: 4}, map[string]*front{"web": {Front: f, servers: map[string]server{
 		"a": {Server: balancer.Server{Name: "a", Addr: "[::1]:80", Weight: 5, State: balancer.Ready}, id: 7},
 		"b": {Server: balancer.Server{Name: "b", Addr: "10.0.0.1:80", Weight: 5, State: balancer.Drain}, id: 8},
 	}}})
@@ -81,14 +81,14 @@ func TestRender(t *testing.T) {
 	assert.NotContains(t, text, "hash-type")
 
 	c.SampleEvery = 1
-	assert.NotContains(t, c.render("id", 4, map[string]*front{"web": {Front: f}}), "busy", "1 measures all")
+	assert.NotContains(t, c.render("id", revision{Number: 4}, map[string]*front{"web": {Front: f}}), "busy", "1 measures all")
 	f.Retries, f.Algorithm = -1, balancer.Source
-	text = c.render("id", 4, map[string]*front{"web": {Front: f}})
+	text = c.render("id", revision{Number: 4}, map[string]*front{"web": {Front: f}})
 	assert.Contains(t, text, "  retries 0\n")
 	assert.NotContains(t, text, "retry-on")
 	assert.Contains(t, text, "  hash-type consistent\n")
 	f.Retries, f.RetryNonIdempotent = 2, true
-	text = c.render("id", 4, map[string]*front{"web": {Front: f}})
+	text = c.render("id", revision{Number: 4}, map[string]*front{"web": {Front: f}})
 	assert.NotContains(t, text, "disable-l7-retry")
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/elastipod/elastipod/balancer"
 )
@@ -44,6 +45,29 @@ type Balancer struct {
 	// held are connections to old workers, which keep them there until their
 	// last figures were read.
 	held map[int]*session
+	// workers are the processes that are known to be workers, by pid.
+	workers map[int]process
+	// last is what workers said last, by pid; retired, since when they are old;
+	// silent, until when those are not asked that did not answer.
+	last    map[int]lastSaid
+	retired map[int]time.Time
+	silent  map[int]time.Time
+	// wanted says that HAProxy ran for this value and was not shut down.
+	wanted bool
+	// unsaved says that the state in the directory is older than st.
+	unsaved bool
+	// suspected says that HAProxy did not answer when it was asked last.
+	suspected bool
+	problems  map[string]string // what → sentence
+	incidents []balancer.Incident
+
+	// keeper looks after HAProxy; pokes make it look now.
+	keeper sync.WaitGroup
+	pokes  chan struct{}
+	// What follows belongs to whoever holds writing.
+	file     fileMark
+	launched int64 // where HAProxy's output began when it was started last
+	kept     listeners
 }
 
 // front is a front and its servers as they were last brought to HAProxy. It is
@@ -68,8 +92,9 @@ type incarnation struct {
 
 // New opens the directory and finds the HAProxy that was started for it, if it
 // still runs, with its fronts and servers. It starts none: the first front does.
-// It starts one goroutine, which reads response times and ends with
-// [Balancer.Close].
+// It starts two goroutines, which end with [Balancer.Close]: one reads response
+// times; the other starts HAProxy again when it ends without having been shut
+// down, and looks whether its configuration file was changed by others.
 //
 // It is an error if another Balancer uses the directory, or if the program is
 // missing or older than 2.6.
@@ -95,13 +120,17 @@ func New(c Config) (*Balancer, error) {
 		version: version, lock: lock, log: cfg.Logger,
 		writing: make(chan struct{}, 1), reading: make(chan struct{}, 1),
 		totals: newTotals(), fronts: map[string]*front{}, began: map[int]int{}, held: map[int]*session{},
+		last: map[int]lastSaid{}, retired: map[int]time.Time{}, silent: map[int]time.Time{},
+		workers: map[int]process{}, problems: map[string]string{}, pokes: make(chan struct{}, 1),
 	}
 	b.ended, b.end = context.WithCancel(context.Background())
 	if err := b.open(ctx, cfg); err != nil {
 		b.end()
+		b.dropListeners()
 		_ = lock.Close()
 		return nil, err
 	}
+	b.keeper.Go(b.keep)
 	return b, nil
 }
 
@@ -114,6 +143,9 @@ func (b *Balancer) open(ctx context.Context, cfg Config) error {
 		cfg.SocketDir = st.Sockets // where the one that runs has its own
 	}
 	b.cfg, b.st = cfg, st
+	if err := b.acceptFile(); err != nil {
+		return err
+	}
 	if b.conf, err = newCommitter(ctx, cfg); err != nil {
 		return err
 	}
@@ -269,11 +301,13 @@ func (b *Balancer) Close() error {
 	b.closed = true
 	b.mu.Unlock()
 	b.end()
+	b.keeper.Wait()
 	b.writing <- struct{}{} // kept: what runs has ended, and nothing begins
 	b.reading <- struct{}{}
 	for _, s := range b.held {
 		s.close()
 	}
+	b.dropListeners()
 	return errors.Join(b.lat.close(), unlockDir(b.lock))
 }
 

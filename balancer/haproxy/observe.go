@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/elastipod/elastipod/balancer"
 )
@@ -24,21 +25,29 @@ func (b *Balancer) Observe(ctx context.Context) (balancer.Stats, error) {
 	// Fronts first, and then what HAProxy says: a front or server that comes in
 	// between is left out, and none gets the figures of another.
 	fronts := b.snapshot()
+	var out balancer.Stats
 	if len(fronts) == 0 {
-		return balancer.Stats{}, nil
+		b.tell(&out)
+		return out, nil
 	}
 	workers, err := b.collect(ctx)
 	if err != nil {
 		if errors.Is(err, errStats) {
 			err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
 		}
+		if ctx.Err() == nil {
+			b.suspect()
+		}
+		if p := b.problem(problemProcess); p != "" {
+			err = fmt.Errorf("%s: %w", p, err)
+		}
 		return balancer.Stats{}, fail(ctx, "observe", "", err)
 	}
 	b.totals.keepOnly(fronts)
-	var out balancer.Stats
 	for _, name := range slices.Sorted(maps.Keys(fronts)) {
 		out.Fronts = append(out.Fronts, b.frontStats(fronts[name], workers))
 	}
+	b.tell(&out)
 	return out, nil
 }
 
@@ -86,7 +95,24 @@ func (b *Balancer) collect(ctx context.Context) ([]worker, error) {
 		w.old = slices.Contains(procs.old, pid)
 		workers = append(workers, w)
 	}
+	fronts, cut := b.notice(procs.master, workers)
+	b.totals.add(fronts, workers)
+	for _, w := range cut {
+		b.totals.cut(fronts, w)
+	}
+	for _, w := range workers[1:] {
+		b.release(w)
+	}
+	return workers, nil
+}
+
+// notice notes what there is of workers, and when each began. It returns the
+// fronts, and what those workers said last that are gone and did not end by
+// themselves: they died, or their time was over.
+func (b *Balancer) notice(master int, workers []worker) (fronts map[string]*front, cut []worker) {
+	now := time.Now()
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	for i, w := range workers {
 		began, ok := b.began[w.pid]
 		if !ok {
@@ -94,23 +120,60 @@ func (b *Balancer) collect(ctx context.Context) ([]worker, error) {
 		}
 		workers[i].began = began
 	}
-	maps.DeleteFunc(b.began, func(pid, _ int) bool {
+	gone := func(pid int) bool {
 		return !slices.ContainsFunc(workers, func(w worker) bool { return w.pid == pid })
-	})
-	fronts := maps.Clone(b.fronts)
-	b.mu.Unlock()
-	b.totals.add(fronts, workers)
-	for _, w := range workers[1:] {
-		b.release(w)
 	}
-	return workers, nil
+	for pid, last := range b.last {
+		if !gone(pid) {
+			continue
+		}
+		retired, old := b.retired[pid]
+		// It was old for a moment when that was noticed.
+		late := min(time.Second, b.cfg.HardStopAfter/4)
+		if over := old && now.Sub(retired) >= b.cfg.HardStopAfter-late; over || last.master != master {
+			cut = append(cut, last.worker)
+		}
+		delete(b.last, pid)
+		delete(b.retired, pid)
+	}
+	for _, w := range workers {
+		b.last[w.pid] = lastSaid{w, master}
+		if _, known := b.retired[w.pid]; w.old && !known {
+			b.retired[w.pid] = now
+		}
+	}
+	maps.DeleteFunc(b.began, func(pid, _ int) bool { return gone(pid) })
+	maps.DeleteFunc(b.silent, func(pid int, _ time.Time) bool { return gone(pid) })
+	maps.DeleteFunc(b.workers, func(_ int, p process) bool { return !p.alive() })
+	for _, w := range cut {
+		if n := w.requests(b.fronts); n > 0 {
+			b.happen("HAProxy's worker %d ended with about %d requests, which were cut", w.pid, n)
+		}
+	}
+	return maps.Clone(b.fronts), cut
+}
+
+// lastSaid is what a worker said last, and whose worker it was.
+type lastSaid struct {
+	worker
+	master int
+}
+
+// requests returns how many requests the worker has.
+func (w worker) requests(fronts map[string]*front) (n int) {
+	for name := range fronts {
+		n += w.backend(name).scur
+	}
+	return n
 }
 
 // askWorker asks an old worker, on the connection that holds it or else
-// through the master. One that has just ended says nothing.
+// through the master. One that has just ended says nothing. One whose sockets
+// are taken is seldom asked; what it said last stands for it, so that no drain
+// ends too early.
 func (b *Balancer) askWorker(ctx context.Context, pid int) (worker, error) {
 	b.mu.Lock()
-	held := b.held[pid]
+	held, silent, last := b.held[pid], b.silent[pid], b.last[pid]
 	b.mu.Unlock()
 	if held != nil {
 		if out, err := held.run(ctx, "show stat"); err == nil {
@@ -118,18 +181,41 @@ func (b *Balancer) askWorker(ctx context.Context, pid int) (worker, error) {
 		}
 		b.drop(pid)
 	}
-	out, err := b.cfg.worker(ctx, pid, "show stat")
-	if err != nil {
-		return worker{}, err
+	if time.Now().Before(silent) {
+		return last.worker, nil
 	}
-	w, err := parseWorker(pid, out)
-	if err != nil {
-		if procs, perr := b.cfg.showProc(ctx); perr == nil && !slices.Contains(append(procs.workers, procs.old...), pid) {
-			return worker{pid: pid}, nil
-		}
+	asked, cancel := context.WithTimeout(ctx, b.cfg.timing.old)
+	defer cancel()
+	out, err := b.cfg.worker(asked, pid, "show stat")
+	var w worker
+	if err == nil {
+		w, err = parseWorker(pid, out)
 	}
-	return w, err
+	if err == nil || ctx.Err() != nil {
+		b.mu.Lock()
+		delete(b.silent, pid)
+		b.mu.Unlock()
+		return w, err
+	}
+	procs, perr := b.cfg.showProc(ctx)
+	switch {
+	case perr != nil:
+		return w, err
+	case !slices.Contains(append(procs.workers, procs.old...), pid):
+		return worker{pid: pid}, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last, known := b.last[pid]
+	if !known {
+		return w, err
+	}
+	b.silent[pid] = time.Now().Add(silence)
+	return last.worker, nil
 }
+
+// silence is for how long an old worker that did not answer is not asked again.
+const silence = 10 * time.Second
 
 // release lets an old worker end when no client is connected to it any more.
 func (b *Balancer) release(w worker) {
@@ -271,6 +357,21 @@ func (t *totals) add(fronts map[string]*front, workers []worker) {
 				if ok && w.knows(s.incarnation) && canonical(r.addr) == canonical(s.Addr) {
 					t.note(w.pid, s.inc, counts{requests: r.stot, errors: r.hrsp5xx + r.eresp + r.srvAbrt})
 				}
+			}
+		}
+	}
+}
+
+// cut counts what a worker had that is gone: nobody answers it.
+func (t *totals) cut(fronts map[string]*front, w worker) {
+	for _, fr := range fronts {
+		if !w.knows(fr.incarnation) {
+			continue
+		}
+		t.gone[fr.inc] = t.gone[fr.inc].plus(counts{errors: uint64(w.backend(fr.Name).scur)})
+		for name, s := range fr.servers {
+			if r, ok := w.rows[rowKey{kindServer, fr.Name, name}]; ok && w.knows(s.incarnation) && canonical(r.addr) == canonical(s.Addr) {
+				t.gone[s.inc] = t.gone[s.inc].plus(counts{errors: uint64(r.scur)})
 			}
 		}
 	}

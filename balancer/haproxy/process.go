@@ -30,11 +30,11 @@ func (p process) alive() bool {
 	if p.PID <= 0 {
 		return false
 	}
-	start, zombie, err := procStat(p.PID)
-	if err != nil || (p.Start != 0 && start != p.Start) {
+	st, err := procStat(p.PID)
+	if err != nil || (p.Start != 0 && st.start != p.Start) {
 		return false
 	}
-	if zombie {
+	if st.ended() {
 		_, _ = unix.Wait4(p.PID, nil, unix.WNOHANG, nil)
 		return false
 	}
@@ -52,20 +52,18 @@ func (p process) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// procStat reads when a process started and whether it is a zombie.
-func procStat(pid int) (start uint64, zombie bool, err error) {
-	s, err := readStat(pid)
-	return s.start, s.zombie, err
-}
-
-// procStatus is a part of what /proc says of a process.
+// procStatus is what the system says of a process.
 type procStatus struct {
+	state  string // one letter, as in /proc/PID/stat
 	parent int
-	start  uint64
-	zombie bool
+	start  uint64 // in clock ticks since the system started
 }
 
-func readStat(pid int) (procStatus, error) {
+// ended says that the process waits to be reaped, and does nothing any more.
+func (s procStatus) ended() bool { return s.state == "Z" || s.state == "X" }
+
+// procStat reads the status of a process.
+func procStat(pid int) (procStatus, error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return procStatus{}, err
@@ -76,11 +74,73 @@ func readStat(pid int) (procStatus, error) {
 	if !ok || len(fields) < 20 {
 		return procStatus{}, fmt.Errorf("haproxy: /proc/%d/stat is not understood", pid)
 	}
-	s := procStatus{zombie: fields[0] == "Z" || fields[0] == "X"}
-	var errs [2]error
-	s.parent, errs[0] = strconv.Atoi(fields[1])
-	s.start, errs[1] = strconv.ParseUint(fields[19], 10, 64)
-	return s, errors.Join(errs[:]...)
+	s := procStatus{state: fields[0]}
+	s.parent, _ = strconv.Atoi(fields[1])
+	s.start, err = strconv.ParseUint(fields[19], 10, 64)
+	return s, err
+}
+
+// processOf returns the process that has the pid now.
+func processOf(pid int) process {
+	s, err := procStat(pid)
+	if err != nil {
+		return process{}
+	}
+	return process{PID: pid, Start: s.start}
+}
+
+// children returns the processes whose parent the process is and which have not
+// ended.
+func (p process) children() []process {
+	if !p.alive() {
+		return nil
+	}
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var out []process
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue
+		}
+		if s, err := procStat(pid); err == nil && s.parent == p.PID && !s.ended() {
+			out = append(out, process{PID: pid, Start: s.start})
+		}
+	}
+	return out
+}
+
+// stopped says whether the process was stopped by a signal and so does nothing
+// until another one lets it go on.
+func (p process) stopped() bool {
+	s, err := procStat(p.PID)
+	return err == nil && s.start == p.Start && s.state == "T"
+}
+
+// watch returns a channel that is closed as soon as the process ends; on systems
+// that cannot tell, never. Call stop when it is not needed any more.
+func (p process) watch() (ended <-chan struct{}, stop func()) {
+	fd, err := unix.PidfdOpen(p.PID, 0)
+	if err != nil {
+		return nil, func() {}
+	}
+	_ = unix.SetNonblock(fd, true) // so that waiting for it takes no thread
+	f := os.NewFile(uintptr(fd), "pidfd")
+	gone, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := f.SyscallConn()
+		if err != nil {
+			return
+		}
+		// A pidfd becomes readable when its process ends.
+		if conn.Read(func(uintptr) bool { return !p.alive() }) == nil {
+			close(gone)
+		}
+	}()
+	return gone, func() { _ = f.Close(); <-done }
 }
 
 // poll calls f until it says that it is done, fails, or the context ends; first
@@ -127,7 +187,12 @@ func (c Config) checkVersion(ctx context.Context) (string, error) {
 // launch starts HAProxy in a session of its own, so that nothing that happens
 // to us or our terminal reaches it. Its output goes to a file: a pipe would
 // break with us.
-func (c Config) launch() (process, error) {
+// With kept it asks for its listening sockets first.
+func (c Config) launch(kept bool) (process, error) {
+	args := append([]string{c.Binary}, c.arguments()...)
+	if kept {
+		args = append(args, "-x", c.socket(keptSocket))
+	}
 	out, err := c.openOutput()
 	if err != nil {
 		return process{}, err
@@ -138,19 +203,16 @@ func (c Config) launch() (process, error) {
 		return process{}, fmt.Errorf("haproxy: start: %w", err)
 	}
 	defer func() { _ = null.Close() }()
-	p, err := os.StartProcess(c.Binary,
-		append([]string{c.Binary}, c.arguments()...),
-		&os.ProcAttr{
-			Dir:   "/",
-			Env:   []string{"PATH=" + os.Getenv("PATH"), "TZ=" + os.Getenv("TZ")}, // no secret of ours
-			Files: []*os.File{null, out, out},
-			Sys:   &syscall.SysProcAttr{Setsid: true},
-		})
+	p, err := os.StartProcess(c.Binary, args, &os.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"PATH=" + os.Getenv("PATH"), "TZ=" + os.Getenv("TZ")}, // no secret of ours
+		Files: []*os.File{null, out, out},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
 	if err != nil {
 		return process{}, fmt.Errorf("haproxy: start %s: %w", c.Binary, err)
 	}
-	started := process{PID: p.Pid}
-	started.Start, _, _ = procStat(p.Pid)
+	started := processOf(p.Pid)
 	if err := p.Release(); err != nil {
 		return started, fmt.Errorf("haproxy: start %s: %w", c.Binary, err)
 	}
@@ -183,8 +245,8 @@ func (c Config) findMaster() process {
 		if err != nil || !bytes.Contains(line, []byte(ours)) {
 			continue
 		}
-		status, err := readStat(pid)
-		if err != nil || status.zombie {
+		status, err := procStat(pid)
+		if err != nil || status.ended() {
 			continue
 		}
 		found[pid], parents[pid] = process{PID: pid, Start: status.start}, status.parent

@@ -7,73 +7,129 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
-// awaitWorker bounds how long a worker that does not answer may need to end or
-// to come back.
-const awaitWorker = 2 * time.Second
-
 // condition is how HAProxy is.
 type condition int
 
 const (
-	dead    condition = iota // no process
+	dead    condition = iota // no process that does anything
+	mute                     // it runs, and its sockets are gone, or taken by others
 	stale                    // it runs another configuration than the current
 	current                  // it runs the current configuration
 )
 
-// check finds out how HAProxy is. One whose master lives without a worker that
-// answers is ended.
+// check finds out how HAProxy is. What is left of one that does nothing any more
+// is ended; one that only cannot be asked goes on.
 func (b *Balancer) check(ctx context.Context) (condition, error) {
 	b.mu.Lock()
 	st := b.st
 	b.mu.Unlock()
 	if !st.Master.alive() {
+		b.endOrphans(ctx)
 		return dead, ctx.Err()
 	}
 	var info info
-	patient, cancel := context.WithTimeout(ctx, awaitWorker)
-	defer cancel()
-	err := poll(patient, func() (bool, error) {
+	var procs processes
+	var last error
+	until := time.Now().Add(b.cfg.timing.await)
+	err := poll(ctx, func() (bool, error) {
 		// The master too must answer: when it was killed just now, its worker
 		// still does for a moment.
-		_, err := ask(patient, b.cfg.socket(masterSocket), "show proc;quit")
-		if err == nil {
-			info, err = b.cfg.showInfo(patient)
+		var out string
+		asked, cancel := context.WithTimeout(ctx, b.cfg.timing.ask)
+		defer cancel()
+		if out, last = ask(asked, b.cfg.socket(masterSocket), "show proc;quit"); last == nil {
+			procs = parseProc(out)
+			info, last = b.cfg.showInfo(asked)
 		}
-		return err == nil || !st.Master.alive(), nil
+		if last != nil && asked.Err() != nil {
+			last = fmt.Errorf("%w within %s", errNoAnswer, b.cfg.timing.ask)
+		}
+		return last == nil || !st.Master.alive() || time.Now().After(until), nil
 	})
 	switch {
-	case ctx.Err() != nil:
-		return dead, ctx.Err()
 	case err != nil:
-		b.log.WarnContext(ctx, "haproxy: no worker answers; ending the master", "pid", st.Master.PID)
-		return dead, b.terminate(ctx, st.Master)
+		return dead, err
 	case !st.Master.alive():
+		b.endOrphans(ctx)
 		return dead, nil
-	case info.id != st.ID:
-		return dead, fmt.Errorf("the HAProxy on %s is not ours: %.100q", b.cfg.socket(statsSocket), info.description)
-	case info.number != st.Current.Number:
+	case last != nil && b.atHalt(st.Master):
+		b.log.WarnContext(ctx, "haproxy: no worker runs; ending the master", "pid", st.Master.PID, "error", last)
+		return dead, b.terminate(ctx, st.Master)
+	case last != nil:
+		b.log.WarnContext(ctx, "haproxy: it runs, but cannot be asked", "pid", st.Master.PID, "error", last)
+		return mute, nil
+	case procs.master != st.Master.PID:
+		return dead, fmt.Errorf("the HAProxy on %s is not ours, but that of process %d: %.100q", b.cfg.socket(masterSocket), procs.master, info.description)
+	case info.number != st.Current.Number || info.id != st.ID:
 		return stale, nil
 	}
 	return current, nil
+}
+
+// atHalt says whether the newest worker is gone, or was stopped by a signal.
+func (b *Balancer) atHalt(master process) bool {
+	var newest process
+	for _, p := range master.children() {
+		if p.Start >= newest.Start {
+			newest = p
+		}
+	}
+	return newest.PID == 0 || newest.stopped()
+}
+
+// endOrphans ends workers whose master is gone. They end by themselves, unless
+// they were stopped.
+func (b *Balancer) endOrphans(ctx context.Context) {
+	b.mu.Lock()
+	workers := slices.Collect(maps.Values(b.workers))
+	clear(b.workers)
+	b.mu.Unlock()
+	for _, w := range workers {
+		if err := w.signal(syscall.SIGKILL); err != nil {
+			b.log.WarnContext(ctx, "haproxy: end a worker without a master", "error", err)
+		}
+	}
 }
 
 // ensureRunning starts HAProxy, or makes it take up the current configuration,
 // where need be.
 func (b *Balancer) ensureRunning(ctx context.Context) error {
 	cond, err := b.check(ctx)
-	if err != nil || cond == current {
-		return err
+	if err == nil && cond != current {
+		b.log.WarnContext(ctx, "haproxy: "+map[condition]string{
+			dead: "not running; starting it again", mute: "cannot be asked; making it listen again", stale: "it runs another configuration",
+		}[cond])
+		if err = b.bring(ctx, cond, b.snapshot()); err != nil && cond == dead && b.asItIs(ctx, err) {
+			err = nil
+		}
 	}
-	if cond == dead {
-		b.log.WarnContext(ctx, "haproxy: not running; starting it again")
+	if err != nil && cond == dead {
+		b.dropListeners() // nobody takes what comes on them
 	}
-	return b.deploy(ctx, b.snapshot())
+	switch {
+	case err == nil:
+		b.setProblem(problemProcess, "")
+	case ctx.Err() != nil: // nobody waits for the answer
+	case b.setProblem(problemProcess, troubles[cond]+": "+err.Error()):
+		b.log.ErrorContext(ctx, "haproxy: "+troubles[cond], "error", err)
+		b.happened("%s: %v", troubles[cond], err)
+	}
+	return err
+}
+
+// troubles say what is wrong when HAProxy in that condition cannot be helped.
+var troubles = map[condition]string{
+	dead:    "HAProxy does not run and cannot be started",
+	mute:    "HAProxy runs, but cannot be asked",
+	stale:   "HAProxy runs another configuration than it should",
+	current: "HAProxy does not take its servers",
 }
 
 // deploy brings a configuration with these fronts to run and makes them those
@@ -84,77 +140,151 @@ func (b *Balancer) deploy(ctx context.Context, fronts map[string]*front) error {
 	if err != nil {
 		return err
 	}
+	return b.bring(ctx, cond, fronts)
+}
+
+// bring is deploy for an HAProxy that is known to be in that condition.
+func (b *Balancer) bring(ctx context.Context, cond condition, fronts map[string]*front) error {
 	for name, fr := range fronts {
 		numbered := *fr
 		numbered.servers = number(fr.Algorithm, fr.servers)
 		fronts[name] = &numbered
 	}
 	b.mu.Lock()
-	st := b.st
+	st, wanted := b.st, b.wanted
 	b.mu.Unlock()
-	next := revision{Number: st.Current.Number + 1, Fronts: frontList(fronts)}
+	next := revision{Number: st.Current.Number + 1, Fronts: frontList(fronts), Respelled: st.Current.Respelled != (cond == mute)}
 	if st.Next != nil {
 		next.Number = max(next.Number, st.Next.Number+1)
 	}
 	st.Next = &next
 	if cond == dead && len(fronts) == 0 {
-		return b.arrived(st, fronts) // nothing to run
+		b.arrived(st, fronts) // nothing to run
+		return nil
 	}
 	if err := b.setState(st); err != nil {
 		return err
 	}
 	crashpoint.Here("reload/noted")
-	before, err := b.conf.text()
+	before, err := b.yieldFile()
 	if err == nil {
-		err = b.conf.commit(b.cfg.render(st.ID, next.Number, fronts))
+		err = b.conf.commit(b.cfg.render(st.ID, next, fronts))
 	}
 	if err != nil {
 		return errors.Join(err, b.abandon(st))
 	}
 	crashpoint.Here("reload/written")
+	st.Written = b.wroteFile()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.StartTimeout)
 	defer cancel()
 	var downs []string
 	if cond == dead {
-		st.Master, err = b.start(ctx, next)
+		st.Master, err = b.revived(ctx, st.Master, next, fronts, wanted)
 		st.Sockets = b.cfg.SocketDir
 	} else {
-		downs, err = b.reload(ctx, next)
+		downs, err = b.reload(ctx, next, cond == mute)
 	}
 	if err != nil {
-		return errors.Join(err, b.conf.commit(before), b.abandon(st))
+		err = errors.Join(err, b.conf.commit(before))
+		st.Written = b.wroteFile()
+		return errors.Join(err, b.abandon(st))
 	}
-	err = b.arrived(st, fronts)
+	if cond == mute {
+		b.happened("HAProxy ran, but could not be asked; it was reloaded and listens again")
+	}
+	b.arrived(st, fronts)
 	crashpoint.Here("reload/kept")
 	b.cfg.removeRelays(next.Fronts)
+	b.keepListeners(ctx)
 	b.settle(ctx, fronts, downs)
-	return err
+	return nil
+}
+
+// revived starts HAProxy and tells of it where that is not the first time.
+func (b *Balancer) revived(ctx context.Context, before process, next revision, fronts map[string]*front, wanted bool) (process, error) {
+	begun, why := time.Now(), b.whyEnded()
+	p, err := b.start(ctx, next)
+	if err == nil && before.PID != 0 && wanted {
+		servers := 0
+		for _, fr := range fronts {
+			servers += len(fr.servers)
+		}
+		b.happened("HAProxy (process %d) had ended: %s; it was started again in %d ms with %d fronts and %d servers, and the connections that it had were cut",
+			before.PID, why, time.Since(begun).Milliseconds(), len(fronts), servers)
+	}
+	return p, err
+}
+
+// asItIs starts HAProxy with the configuration that is there, because another
+// one cannot be written, and brings its servers to it.
+func (b *Balancer) asItIs(ctx context.Context, why error) bool {
+	text, err := b.conf.text()
+	b.mu.Lock()
+	st, wanted := b.st, b.wanted
+	b.mu.Unlock()
+	if err != nil || b.isForeign([]byte(text)) || !strings.Contains(text, `"`+description(st.ID, st.Current.Number)+`"`) {
+		return false
+	}
+	fronts := b.snapshot()
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.StartTimeout)
+	defer cancel()
+	b.log.WarnContext(ctx, "haproxy: starting it with the configuration that it had", "error", why)
+	if st.Master, err = b.revived(sctx, st.Master, st.Current, fronts, wanted); err != nil {
+		return false
+	}
+	next := st.Current
+	st.Next = &next
+	b.arrived(st, fronts)
+	b.keepListeners(sctx)
+	for name, fr := range fronts {
+		want := make(map[string]balancer.Server, len(fr.servers))
+		for _, s := range fr.servers {
+			want[s.Name] = s.Server
+		}
+		if err := b.member(sctx, name, want); err != nil {
+			b.log.WarnContext(ctx, "haproxy: bring the servers back", "front", name, "error", err)
+		}
+	}
+	return true
 }
 
 func (b *Balancer) setState(st state) error {
 	b.mu.Lock()
 	b.st = st
 	b.mu.Unlock()
-	return b.cfg.saveState(st)
+	err := b.cfg.saveState(st)
+	b.mu.Lock()
+	b.unsaved = err != nil
+	b.mu.Unlock()
+	if err == nil {
+		b.setProblem(problemState, "")
+	} else if b.setProblem(problemState, err.Error()) {
+		b.log.Warn("haproxy: the state cannot be saved", "error", err)
+	}
+	return err
 }
 
 // abandon notes that a configuration did not come to run. Its number stays
 // used.
 func (b *Balancer) abandon(st state) error {
 	b.mu.Lock()
-	st.Current = b.st.Current
+	st.Current, st.Written = b.st.Current, b.st.Written
 	st.Master = b.st.Master
 	b.mu.Unlock()
 	return b.setState(st)
 }
 
-// arrived notes that the next configuration runs.
-func (b *Balancer) arrived(st state, fronts map[string]*front) error {
+// arrived notes that the next configuration runs. That it does is in no doubt
+// where this cannot be saved: what was saved before names both, HAProxy says
+// which it runs, and the keeper saves it later.
+func (b *Balancer) arrived(st state, fronts map[string]*front) {
 	st.Current, st.Next = *st.Next, nil
 	b.mu.Lock()
 	b.fronts = fronts
+	b.wanted = st.Master.PID != 0
 	b.mu.Unlock()
-	return b.setState(st)
+	_ = b.setState(st) // it is told as a problem
+	b.poke()
 }
 
 // start starts HAProxy and waits until it takes connections.
@@ -163,8 +293,15 @@ func (b *Balancer) start(ctx context.Context, next revision) (process, error) {
 		return process{}, err
 	}
 	mark := b.cfg.outputMark()
-	p, err := b.cfg.launch()
+	b.launched = mark
+	stop, err := b.cfg.give(b.kept)
 	if err != nil {
+		return process{}, err
+	}
+	defer stop()
+	p, err := b.cfg.launch(len(b.kept) > 0)
+	if err != nil {
+		b.dropListeners()
 		return process{}, err
 	}
 	crashpoint.Here("haproxy-start/launched")
@@ -180,6 +317,7 @@ func (b *Balancer) start(ctx context.Context, next revision) (process, error) {
 		return false, nil
 	})
 	if err != nil {
+		b.dropListeners() // nobody would take what comes on them
 		return process{}, errors.Join(fmt.Errorf("start HAProxy: %w", err), b.terminate(ctx, p))
 	}
 	crashpoint.Here("haproxy-start/answered")
@@ -193,9 +331,12 @@ func (b *Balancer) awaitAddresses(ctx context.Context, fronts []balancer.Front) 
 	b.mu.Lock()
 	hadOne := b.st.Master.PID != 0
 	b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, awaitWorker)
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.timing.await)
 	defer cancel()
 	for _, f := range fronts {
+		if b.kept[canonical(f.Listen)] != 0 {
+			continue
+		}
 		var last error
 		err := poll(ctx, func() (bool, error) {
 			last = probe(f.Listen, false)
@@ -213,24 +354,29 @@ func (b *Balancer) awaitAddresses(ctx context.Context, fronts []balancer.Front) 
 
 // reload makes a new worker take up the configuration and waits until it
 // answers. It returns the servers that the old worker found down.
-func (b *Balancer) reload(ctx context.Context, next revision) (downs []string, err error) {
-	before, err := b.cfg.showProc(ctx)
-	if err != nil {
-		return nil, err
-	}
-	downs, err = b.holdWorker(ctx)
-	if err != nil {
-		return nil, err
-	}
-	crashpoint.Here("reload/held")
+func (b *Balancer) reload(ctx context.Context, next revision, bySignal bool) (downs []string, err error) {
+	var before processes
 	mark := b.cfg.outputMark()
-	said, err := ask(ctx, b.cfg.socket(masterSocket), "reload")
-	if err != nil && !errors.Is(err, errNoAnswer) {
-		return nil, err // 2.6 breaks off without an answer
-	}
-	crashpoint.Here("reload/asked")
-	if strings.Contains(said, "Success=0") {
-		return nil, fmt.Errorf("reload failed, the old configuration still runs: %s", b.cfg.outputSince(mark))
+	if bySignal {
+		if err := b.master().signal(syscall.SIGUSR2); err != nil {
+			return nil, err
+		}
+	} else {
+		if before, err = b.cfg.showProc(ctx); err != nil {
+			return nil, err
+		}
+		if downs, err = b.holdWorker(ctx); err != nil {
+			return nil, err
+		}
+		crashpoint.Here("reload/held")
+		said, err := ask(ctx, b.cfg.socket(masterSocket), "reload")
+		if err != nil && !errors.Is(err, errNoAnswer) {
+			return nil, err // 2.6 breaks off without an answer
+		}
+		crashpoint.Here("reload/asked")
+		if strings.Contains(said, "Success=0") {
+			return nil, fmt.Errorf("reload failed, the old configuration still runs: %s", b.cfg.outputSince(mark))
+		}
 	}
 	err = poll(ctx, func() (bool, error) {
 		if info, err := b.cfg.showInfo(ctx); err == nil && info.number == next.Number {
@@ -259,9 +405,11 @@ func (b *Balancer) reload(ctx context.Context, next revision) (downs []string, e
 }
 
 func (b *Balancer) noteWorker(i info) {
+	p := processOf(i.pid)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.began[i.pid] = i.number
+	b.workers[i.pid] = p
 }
 
 // holdWorker opens a connection to the worker that is about to become an old

@@ -22,11 +22,11 @@ const defaultsName = "elastipod"
 
 // render writes the whole configuration. Everything in it was validated or is
 // made here.
-func (c Config) render(id string, number int, fronts map[string]*front) string {
+func (c Config) render(id string, r revision, fronts map[string]*front) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("global")
-	line("  description %q", description(id, number))
+	line("  description %q", description(id, r.Number))
 	servers := 0
 	for _, fr := range fronts {
 		servers += len(fr.servers)
@@ -36,7 +36,8 @@ func (c Config) render(id string, number int, fronts map[string]*front) string {
 		line("  nbthread %d", c.Threads)
 	}
 	line("  hard-stop-after %s", millis(c.HardStopAfter))
-	line("  stats socket %s mode 600 level admin expose-fd listeners", c.socket(statsSocket))
+	line("  stats socket %s mode 600 level admin expose-fd listeners", c.spelled(statsSocket, r.Respelled))
+	line("  stats maxconn %d", statsConns)
 	line("  stats timeout 30s")
 	line("")
 	line("defaults %s", defaultsName)
@@ -171,6 +172,19 @@ func serverOptions(f balancer.Front, s server, noWeight bool) string {
 // 24 days.
 func millis(d time.Duration) string {
 	return fmt.Sprintf("%dms", min(max(d.Milliseconds(), 1), 1<<31-1))
+}
+
+// statsConns is how many connections to its sockets a worker takes at a time.
+// HAProxy's own default of 10 is used up by a monitor that forgets to close its
+// connections.
+const statsConns = 100
+
+// spelled is the path of a socket, written in one of two ways.
+func (c Config) spelled(name string, other bool) string {
+	if other {
+		return c.SocketDir + "/./" + name
+	}
+	return c.socket(name)
 }
 
 func description(id string, number int) string {

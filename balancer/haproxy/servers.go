@@ -63,6 +63,11 @@ func (b *Balancer) apply(ctx context.Context, name string, want map[string]balan
 	if err := b.ensureRunning(ctx); err != nil {
 		return err
 	}
+	return b.member(ctx, name, want)
+}
+
+// member makes the servers of a front be want in the HAProxy that runs.
+func (b *Balancer) member(ctx context.Context, name string, want map[string]balancer.Server) error {
 	s, err := b.cfg.openSession(ctx)
 	if err != nil {
 		return err

@@ -10,7 +10,9 @@ import (
 func (b *Balancer) shutdown(ctx context.Context) error {
 	b.mu.Lock()
 	st := b.st
+	b.wanted = false
 	b.mu.Unlock()
+	b.dropListeners() // or connections would wait for nobody
 	if st.Master.alive() {
 		b.log.InfoContext(ctx, "haproxy: shutting down", "pid", st.Master.PID)
 		_ = poll(ctx, func() (bool, error) {
@@ -61,15 +63,22 @@ func (b *Balancer) atWork(ctx context.Context) (open, idle bool) {
 	return open, idle
 }
 
-// terminate ends HAProxy at once.
+// terminate ends HAProxy at once, its workers too.
 func (b *Balancer) terminate(ctx context.Context, p process) error {
+	workers := p.children()
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		patient, cancel := context.WithTimeout(ctx, awaitWorker)
+		patient, cancel := context.WithTimeout(ctx, b.cfg.timing.await)
 		err := poll(patient, func() (bool, error) { return !p.alive(), p.signal(sig) })
 		cancel()
-		if err == nil {
-			return nil
+		if err != nil {
+			continue
 		}
+		for _, w := range workers { // one that was stopped does not see that its master is gone
+			if err := w.signal(syscall.SIGKILL); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return fmt.Errorf("process %d does not end", p.PID)
 }

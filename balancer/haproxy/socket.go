@@ -79,27 +79,24 @@ func ask(ctx context.Context, path, line string) (string, error) {
 }
 
 // masterPatience is how long the master may be away: it executes itself anew
-// in a reload, and does not listen for a moment.
+// in a reload, and does not listen for a moment. An answer may take longer.
 const masterPatience = time.Second
 
 // master asks the master process, which does not close by itself.
 func (c Config) master(ctx context.Context, command string) (string, error) {
 	var out string
 	var last error
-	patient, cancel := context.WithTimeout(ctx, masterPatience)
-	defer cancel()
-	err := poll(patient, func() (bool, error) {
+	until := time.Now().Add(masterPatience)
+	err := poll(ctx, func() (bool, error) {
 		out, last = ask(ctx, c.socket(masterSocket), command+";quit")
-		if errors.Is(last, syscall.ECONNREFUSED) || errors.Is(last, syscall.ENOENT) || (last == nil && out == "") {
-			return false, nil
-		}
-		return true, last
+		away := errors.Is(last, syscall.ECONNREFUSED) || errors.Is(last, syscall.ENOENT) || (last == nil && out == "")
+		return !away || time.Now().After(until), nil
 	})
-	if last == nil && out == "" {
-		last = fmt.Errorf("%w: the master said nothing", errNoAnswer)
+	if err == nil {
+		err = last
 	}
-	if err != nil && ctx.Err() == nil && last != nil {
-		return "", last
+	if err == nil && out == "" {
+		err = fmt.Errorf("%w: the master said nothing", errNoAnswer)
 	}
 	return out, err
 }

@@ -29,12 +29,18 @@ type state struct {
 	Sockets string `json:"sockets"`
 	// Master is HAProxy's master process, as last seen.
 	Master process `json:"master"`
+	// Written is the sum of the configuration file as it was written here last.
+	Written string `json:"written,omitempty"`
 }
 
 // revision is one configuration. The number grows with each.
 type revision struct {
 	Number int              `json:"number"`
 	Fronts []balancer.Front `json:"fronts"`
+	// Respelled says which of two spellings of its path the stats socket has. A
+	// worker that finds the other one makes the socket anew, instead of taking
+	// over that of the worker before it.
+	Respelled bool `json:"respelled,omitempty"`
 }
 
 func (c Config) path(name string) string   { return filepath.Join(c.Dir, name) }

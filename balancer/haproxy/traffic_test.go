@@ -137,7 +137,7 @@ func holdOne(t testing.TB, listen string, n *node) (wait func() (int, error)) {
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
 	go func() {
-		resp, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Get("http://" + listen + "/hold")
+		resp, err := (&http.Client{Transport: tr, Timeout: 60 * time.Second}).Get("http://" + listen + "/hold")
 		if err != nil {
 			done <- result{0, err}
 			return

@@ -53,7 +53,7 @@ func Sample(s metrics.Sample) wire.Sample {
 
 // Balancer returns the balancer's statistics as users see them.
 func Balancer(s cms.BalancerStatus) wire.Balancer {
-	out := wire.Balancer{At: s.At, Error: s.Err, Fronts: []wire.FrontStats{}}
+	out := wire.Balancer{At: s.At, Error: s.Err, Problems: s.Stats.Problems, Fronts: []wire.FrontStats{}}
 	for _, f := range s.Stats.Fronts {
 		out.Fronts = append(out.Fronts, frontStats(f, s.Pods[f.Name]))
 	}

@@ -135,7 +135,7 @@ type Target struct {
 func DefaultTypes() []string {
 	return []string{
 		string(cms.EventScaled), string(cms.EventProblem), string(cms.EventNodeFailed), string(cms.EventNodeCut),
-		string(cms.EventHostUnreachable), string(cms.EventHostReachable), string(cms.EventStoreFailed), string(cms.EventStoreRecovered), familyRollout,
+		string(cms.EventHostUnreachable), string(cms.EventHostReachable), string(cms.EventStoreFailed), string(cms.EventStoreRecovered), string(cms.EventBalancerIncident), familyRollout,
 	}
 }
 

@@ -112,7 +112,7 @@ func TestFilter(t *testing.T) {
 	byDefault := webhook.Target{}
 	for name, want := range map[cms.EventType]bool{
 		cms.EventScaled: true, cms.EventProblem: true, cms.EventNodeFailed: true, cms.EventNodeCut: true, cms.EventHostUnreachable: true, cms.EventHostReachable: true,
-		cms.EventStoreFailed: true, cms.EventStoreRecovered: true, "rollout.failed": true, cms.EventReset: true, cms.EventNodeOnline: false, cms.EventPodUpdated: false,
+		cms.EventStoreFailed: true, cms.EventStoreRecovered: true, cms.EventBalancerIncident: true, "rollout.failed": true, cms.EventReset: true, cms.EventNodeOnline: false, cms.EventPodUpdated: false,
 	} {
 		assert.Equal(t, want, byDefault.Wants(cms.Event{Type: name}), name)
 	}

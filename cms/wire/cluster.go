@@ -21,9 +21,10 @@ type Health struct {
 
 // Balancer is every front and server with statistics.
 type Balancer struct {
-	At     time.Time    `json:"at,omitzero" doc:"When the balancer was observed; absent before the first time."`
-	Error  string       `json:"error,omitempty" doc:"Why the statistics are old."`
-	Fronts []FrontStats `json:"fronts" doc:"Sorted by name."`
+	At       time.Time    `json:"at,omitzero" doc:"When the balancer was observed; absent before the first time."`
+	Error    string       `json:"error,omitempty" doc:"Why the statistics are old."`
+	Problems []string     `json:"problems,omitempty" doc:"What is wrong with the balancer itself, although it answers: somebody else changed its configuration, its directory cannot be written."`
+	Fronts   []FrontStats `json:"fronts" doc:"Sorted by name."`
 }
 
 // FrontStats are the figures of one front.

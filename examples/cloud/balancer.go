@@ -58,6 +58,9 @@ func (a *app) printBalancer(b wire.Balancer) error {
 	if b.Error != "" {
 		fmt.Fprintln(a.out, a.out.paint(red, printable("These figures are old: "+b.Error)))
 	}
+	for _, p := range b.Problems {
+		fmt.Fprintln(a.out, a.out.paint(red, printable("Problem: "+p)))
+	}
 	if len(b.Fronts) == 0 {
 		return a.line("No fronts: no pod takes requests.")
 	}

@@ -5,7 +5,7 @@ import { plural, stamp } from './format.js';
 
 const SHOWN = 300;
 const KINDS = { pod: 'Pods', node: 'Nodes', rollout: 'Rollouts', host: 'Hosts', image: 'Images' };
-const BAD = new Set(['node.failed', 'node.hung', 'node.cut', 'pod.problem', 'host.unreachable', 'rollout.rolled-back']);
+const BAD = new Set(['node.failed', 'node.hung', 'node.cut', 'pod.problem', 'host.unreachable', 'rollout.rolled-back', 'balancer.incident']);
 
 /** eventRow shows an event. */
 export function eventRow(e) {

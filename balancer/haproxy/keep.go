@@ -1,0 +1,253 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+)
+
+const (
+	// The pause after a start that failed, or was followed by an early end, grows
+	// from the first to the last.
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+	// earlyEnd is how soon after its start HAProxy is expected not to end again.
+	earlyEnd = 10 * time.Second
+)
+
+// keep looks after HAProxy until the value is closed: whatever ends it, it is
+// started again with the servers that it had, and one that cannot be asked any
+// more is made to listen again.
+func (b *Balancer) keep() {
+	tick := time.NewTicker(b.cfg.timing.keep)
+	defer tick.Stop()
+	var k keeper
+	defer k.stopWatching()
+	for {
+		k.watch(b.master())
+		select {
+		case <-b.ended.Done():
+			return
+		case <-k.ended:
+		case <-b.pokes:
+		case <-k.retry():
+		case <-tick.C:
+			b.tend()
+		}
+		k.look(b)
+	}
+}
+
+// keeper is what the goroutine that keeps HAProxy running remembers.
+type keeper struct {
+	watched process
+	ended   <-chan struct{} // closed when watched has ended
+	stop    func()
+	began   time.Time // when a start was tried last
+	pause   time.Duration
+	timer   *time.Timer
+}
+
+func (k *keeper) watch(p process) {
+	if p == k.watched {
+		return
+	}
+	k.stopWatching()
+	if p.PID != 0 {
+		k.watched = p
+		k.ended, k.stop = p.watch()
+	}
+}
+
+func (k *keeper) stopWatching() {
+	if k.stop != nil {
+		k.stop()
+	}
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.watched, k.ended, k.stop = process{}, nil, nil
+}
+
+// retry fires when a start may be tried again.
+func (k *keeper) retry() <-chan time.Time {
+	if k.timer == nil {
+		return nil
+	}
+	return k.timer.C
+}
+
+// look makes HAProxy run, and run what it should, if it does not.
+func (k *keeper) look(b *Balancer) {
+	master := b.master()
+	if !master.alive() {
+		k.ended = nil // it was told
+	}
+	if !b.isWanted() || master.alive() && !b.isSuspect() {
+		return
+	}
+	if left := k.pause - time.Since(k.began); k.pause > 0 && left > 0 {
+		k.again(left)
+		return
+	}
+	err := b.revive()
+	switch {
+	case errors.Is(err, balancer.ErrClosed):
+		return
+	case err != nil, time.Since(k.began) < earlyEnd && !k.began.IsZero():
+		k.pause = min(max(2*k.pause, firstPause), lastPause)
+	default:
+		k.pause = 0
+	}
+	k.began = time.Now()
+	if err != nil {
+		k.again(k.pause)
+	}
+}
+
+func (k *keeper) again(after time.Duration) {
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.timer = time.NewTimer(after)
+}
+
+func (b *Balancer) master() process {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.st.Master
+}
+
+func (b *Balancer) isWanted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.wanted && len(b.fronts) > 0
+}
+
+// suspect says that HAProxy did not answer, and makes the keeper look.
+func (b *Balancer) suspect() {
+	b.mu.Lock()
+	b.suspected = true
+	b.mu.Unlock()
+	b.poke()
+}
+
+func (b *Balancer) isSuspect() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.suspected
+}
+
+func (b *Balancer) poke() {
+	select {
+	case b.pokes <- struct{}{}:
+	default:
+	}
+}
+
+// revive makes HAProxy run what it should.
+func (b *Balancer) revive() error {
+	ctx, done, err := b.begin(context.Background(), b.writing)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !b.isWanted() {
+		return nil // it was shut down meanwhile
+	}
+	err = b.ensureRunning(ctx)
+	if err == nil {
+		b.mu.Lock()
+		b.suspected = false
+		b.mu.Unlock()
+	}
+	return err
+}
+
+// tend does what has time: it looks for changes by others of the configuration
+// file, and saves what could not be saved.
+func (b *Balancer) tend() {
+	select {
+	case b.writing <- struct{}{}:
+	default:
+		return // later
+	}
+	defer func() { <-b.writing }()
+	b.lookAtFile()
+	b.mu.Lock()
+	st, unsaved := b.st, b.unsaved
+	b.mu.Unlock()
+	if unsaved {
+		_ = b.setState(st) // or later
+	}
+}
+
+// The kinds of problems.
+const (
+	problemProcess = "process" // it does not run as it should
+	problemFile    = "file"    // somebody else changed the configuration file
+	problemState   = "state"   // what must be kept cannot be saved
+)
+
+// setProblem notes what is wrong; nothing, where the sentence is empty. It says
+// whether that is new.
+func (b *Balancer) setProblem(kind, sentence string) (fresh bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fresh = b.problems[kind] != sentence
+	if sentence == "" {
+		delete(b.problems, kind)
+	} else {
+		b.problems[kind] = sentence
+	}
+	return fresh && sentence != ""
+}
+
+// problem returns what is wrong of a kind, or nothing.
+func (b *Balancer) problem(kind string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.problems[kind]
+}
+
+// happened notes an incident.
+func (b *Balancer) happened(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.happen(format, args...)
+}
+
+// happen is happened for those who hold mu.
+func (b *Balancer) happen(format string, args ...any) {
+	b.incidents = append(b.incidents, balancer.Incident{At: time.Now(), Message: fmt.Sprintf(format, args...)})
+	if over := len(b.incidents) - balancer.MaxIncidents; over > 0 {
+		b.incidents = slices.Delete(slices.Clone(b.incidents), 0, over)
+	}
+}
+
+// tell adds problems and incidents to an observation.
+func (b *Balancer) tell(s *balancer.Stats) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, kind := range []string{problemProcess, problemFile, problemState} {
+		if p := b.problems[kind]; p != "" {
+			s.Problems = append(s.Problems, p)
+		}
+	}
+	s.Incidents = slices.Clone(b.incidents)
+}
+
+// whyEnded returns what HAProxy's output says of the end of its processes.
+func (b *Balancer) whyEnded() string {
+	for alert := range strings.SplitSeq(b.cfg.outputSince(b.launched), "; ") {
+		if _, why, ok := strings.Cut(alert, ": "); ok && strings.Contains(why, "exited with code") {
+			return why
+		}
+	}
+	return "it was killed, or ended without a word"
+}
