@@ -68,6 +68,8 @@ type Balancer struct {
 	file     fileMark
 	launched int64 // where HAProxy's output began when it was started last
 	kept     listeners
+	reserve  *session // to the newest worker
+	pinged   time.Time
 }
 
 // front is a front and its servers as they were last brought to HAProxy. It is
@@ -127,6 +129,7 @@ func New(c Config) (*Balancer, error) {
 	if err := b.open(ctx, cfg); err != nil {
 		b.end()
 		b.dropListeners()
+		b.dropReserve()
 		_ = lock.Close()
 		return nil, err
 	}
@@ -308,6 +311,7 @@ func (b *Balancer) Close() error {
 		s.close()
 	}
 	b.dropListeners()
+	b.dropReserve()
 	return errors.Join(b.lat.close(), unlockDir(b.lock))
 }
 

@@ -179,6 +179,7 @@ func (b *Balancer) tend() {
 	}
 	defer func() { <-b.writing }()
 	b.lookAtFile()
+	b.pingReserve(b.ended)
 	b.mu.Lock()
 	st, unsaved := b.st, b.unsaved
 	b.mu.Unlock()

@@ -75,6 +75,9 @@ func (c Config) takeListeners(ctx context.Context) (listeners, error) {
 			return nil, socketError(ctx, err)
 		}
 		fds, err := parseRights(rights[:oobn])
+		if err == nil && len(fds) == 0 {
+			err = errors.New("none came with the message")
+		}
 		for _, fd := range fds {
 			out.add(fd)
 		}
@@ -193,6 +196,7 @@ func (b *Balancer) keepListeners(ctx context.Context) {
 	}
 	b.dropListeners()
 	b.kept = now
+	b.keepReserve(ctx)
 }
 
 func (b *Balancer) dropListeners() {

@@ -38,6 +38,7 @@ func (b *Balancer) check(ctx context.Context) (condition, error) {
 	var procs processes
 	var last error
 	until := time.Now().Add(b.cfg.timing.await)
+	evicted := false
 	err := poll(ctx, func() (bool, error) {
 		// The master too must answer: when it was killed just now, its worker
 		// still does for a moment.
@@ -50,6 +51,12 @@ func (b *Balancer) check(ctx context.Context) (condition, error) {
 		}
 		if last != nil && asked.Err() != nil {
 			last = fmt.Errorf("%w within %s", errNoAnswer, b.cfg.timing.ask)
+		}
+		if last != nil && !evicted && st.Master.alive() {
+			evicted = true
+			if b.evict(ctx) && procs.master != 0 {
+				info, last = b.cfg.showInfo(ctx)
+			}
 		}
 		return last == nil || !st.Master.alive() || time.Now().After(until), nil
 	})

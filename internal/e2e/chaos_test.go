@@ -42,6 +42,7 @@ type fault struct {
 	sent       int
 	idempotent int // failed requests of methods that may be sent again
 	other      int // failed requests of other methods
+	cut        int // failed requests that are a named exception, and not among these
 	recoveries []time.Duration
 	leaks      int
 }
@@ -82,6 +83,12 @@ func (f *fault) leaked(n int) {
 
 // load is that of the service, whose requests are counted here, too.
 func (f *fault) load(v *service, c openloop.Config) (wait func() openloop.Result) {
+	return f.loadWith(v, c, func(openloop.Outcome) bool { return false })
+}
+
+// loadWith is load where failures that are a named exception of the promise are
+// counted apart.
+func (f *fault) loadWith(v *service, c openloop.Config, excepted func(openloop.Outcome) bool) (wait func() openloop.Result) {
 	f.t.Helper()
 	end := v.load(f.t, c)
 	return func() openloop.Result {
@@ -91,6 +98,12 @@ func (f *fault) load(v *service, c openloop.Config) (wait func() openloop.Result
 		defer f.mu.Unlock()
 		f.sent += r.Sent
 		failed := r.Sent - r.OK
+		for _, o := range r.Failures {
+			if excepted(o) {
+				f.cut++
+				failed--
+			}
+		}
 		if mayBeSentAgain(c.Method) {
 			f.idempotent += failed
 		} else {
@@ -114,7 +127,7 @@ func writeFaults(w io.Writer) {
 		return
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', tabwriter.Debug)
-	fmt.Fprintln(tw, "fault\t injected\t requests\t failed, idempotent\t failed, other\t recovery, median\t recovery, worst\t leaked")
+	fmt.Fprintln(tw, "fault\t injected\t requests\t failed, idempotent\t failed, other\t cut, as excepted\t recovery, median\t recovery, worst\t leaked")
 	for _, f := range faults.rows {
 		f.mu.Lock()
 		median, worst := "-", "-"
@@ -122,7 +135,7 @@ func writeFaults(w io.Writer) {
 			slices.Sort(f.recoveries)
 			median, worst = seconds(f.recoveries[n/2]), seconds(f.recoveries[n-1])
 		}
-		fmt.Fprintf(tw, "%s\t %d\t %d\t %d\t %d\t %s\t %s\t %d\n", f.name, f.injected, f.sent, f.idempotent, f.other, median, worst, f.leaks)
+		fmt.Fprintf(tw, "%s\t %d\t %d\t %d\t %d\t %d\t %s\t %s\t %d\n", f.name, f.injected, f.sent, f.idempotent, f.other, f.cut, median, worst, f.leaks)
 		f.mu.Unlock()
 	}
 	_ = tw.Flush()

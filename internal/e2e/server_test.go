@@ -58,6 +58,8 @@ type stack struct {
 	hosts  []wire.Host
 	path   string // goes before PATH
 	config string // further lines of the configuration
+	// haproxy is before processes, too, and not only before containers.
+	haproxy bool
 }
 
 const workloadImage = "elastipod-e2e:1"
@@ -98,7 +100,7 @@ func prepare(t *testing.T, s *stack, flags ...string) *server {
 	dir, err := os.MkdirTemp("/tmp", "ep")
 	require.NoError(t, err)
 	listen := freeAddress(t)
-	config, err := yaml.Marshal(map[string]any{"stack": map[bool]string{true: "docker", false: "embedded"}[s.engine != nil]})
+	config, err := yaml.Marshal(map[string]any{"stack": map[bool]string{true: "docker", false: "embedded"}[s.engine != nil || s.haproxy]})
 	require.NoError(t, err)
 	config = append(config, s.config...)
 	if len(s.hosts) > 0 {
