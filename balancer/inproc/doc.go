@@ -7,6 +7,16 @@
 // rebuilt rather than passed on, and what follows an unclear one is never read.
 // Chunked bodies are decoded and framed anew. Bodies stream both ways.
 //
+// # What ends with the program
+//
+// Everything: it is one process with whoever imports it. Close, and so a server
+// that is told to end, stops listening at once and lets requests that run
+// finish for CloseGrace; what still runs then is cut, tunnels too. A program
+// that is killed or crashes takes all its connections with it, and until it is
+// started again connections are refused. Nothing of a Balancer is found again:
+// fronts and servers come from the manager, which keeps them, and counters begin
+// anew. Where requests must outlive the manager, use balancer/haproxy.
+//
 // # What servers see
 //
 // X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host hold the client's
