@@ -71,15 +71,7 @@ func (w worker) knows(i incarnation) bool { return w.began < 0 || w.began >= i.b
 // collect asks all workers, adds up what they counted and lets go of old
 // workers that are done. The caller holds reading.
 func (b *Balancer) collect(ctx context.Context) ([]worker, error) {
-	out, err := ask(ctx, b.cfg.socket(statsSocket), "show info; show stat")
-	if err != nil {
-		return nil, err
-	}
-	newest, err := parseWorker(parseInfo(out).pid, out)
-	if err != nil {
-		return nil, err
-	}
-	procs, err := b.cfg.showProc(ctx)
+	newest, procs, err := b.askNewest(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +96,28 @@ func (b *Balancer) collect(ctx context.Context) ([]worker, error) {
 		b.release(w)
 	}
 	return workers, nil
+}
+
+// askNewest asks the newest worker and its master. A worker may answer whose
+// master was killed, and then the master of the next HAProxy: they are asked
+// once more.
+func (b *Balancer) askNewest(ctx context.Context) (newest worker, procs processes, err error) {
+	for range 3 {
+		out, err := ask(ctx, b.cfg.socket(statsSocket), "show info; show stat")
+		if err != nil {
+			return newest, procs, err
+		}
+		if newest, err = parseWorker(parseInfo(out).pid, out); err != nil {
+			return newest, procs, err
+		}
+		if procs, err = b.cfg.showProc(ctx); err != nil {
+			return newest, procs, err
+		}
+		if slices.Contains(append(procs.workers, procs.old...), newest.pid) {
+			return newest, procs, nil
+		}
+	}
+	return newest, procs, fmt.Errorf("%w: worker %d is not one of master %d", errNoAnswer, newest.pid, procs.master)
 }
 
 // notice notes what there is of workers, and when each began. It returns the
@@ -137,7 +151,11 @@ func (b *Balancer) notice(master int, workers []worker) (fronts map[string]*fron
 		delete(b.retired, pid)
 	}
 	for _, w := range workers {
-		b.last[w.pid] = lastSaid{w, master}
+		// Once its time is over, a worker says that it has nothing: it is what it
+		// had before that is cut.
+		if retired, old := b.retired[w.pid]; !old || !w.old || now.Sub(retired) < b.cfg.HardStopAfter {
+			b.last[w.pid] = lastSaid{w, master}
+		}
 		if _, known := b.retired[w.pid]; w.old && !known {
 			b.retired[w.pid] = now
 		}

@@ -450,6 +450,7 @@ func (b *Balancer) holdWorker(ctx context.Context) (downs []string, err error) {
 		b.held[info.pid].close()
 	}
 	b.held[info.pid] = s
+	b.retired[info.pid] = time.Now()
 	b.mu.Unlock()
 	return downs, nil
 }
