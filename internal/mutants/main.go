@@ -36,7 +36,6 @@ type options struct {
 	jobs    int
 	dir     string
 	files   []string
-	args    []string // of the test binary
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -74,7 +73,6 @@ type suite struct {
 	tmp, binary string
 	out         io.Writer
 	mutants     []mutant
-	tests       []string
 	reach       map[int][]string // tests by the bug whose place they reach
 }
 
