@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,9 @@ func checkExample(t *testing.T, line string) {
 	for _, part := range strings.Split(line, " | ") {
 		part, _, _ = strings.Cut(part, " > ")
 		words := splitWords(part)
+		if slices.Contains([]string{"gzip", "gunzip"}, words[0]) {
+			continue // what others read and write
+		}
 		require.Equal(t, "cloud", words[0], line)
 		root := (&app{}).root() // flags keep their values
 		found, args, err := root.Find(words[1:])

@@ -68,7 +68,7 @@ func eventTypes() []cobra.Completion {
 	for _, t := range cms.EventTypes() {
 		all = append(all, string(t))
 	}
-	for _, family := range []string{"pod", "node", "rollout", "image", "host", "balancer"} {
+	for _, family := range []string{"pod", "node", "rollout", "image", "host", "store", "balancer"} {
 		all = append(all, cobra.CompletionWithDesc(family, "every "+family+".…"))
 	}
 	return all
