@@ -167,7 +167,7 @@ func (b *Balancer) setAside(text []byte) error {
 		if err != nil {
 			return fmt.Errorf("somebody else changed %s, and a copy of it cannot be kept, so that it is not overwritten: %w", path, err)
 		}
-		b.log.Warn("haproxy: a configuration that somebody else changed was put aside", "as", name)
+		b.log.Warn("haproxy: a configuration that somebody else changed was put aside", "file", name)
 		b.happened("somebody else had changed %s; what was in it is kept as %s", path, filepath.Base(name))
 		return nil
 	}
