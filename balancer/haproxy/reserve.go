@@ -16,9 +16,9 @@ import (
 // was idle for 30 s.
 const pingEvery = 5 * time.Second
 
-// evictions is how often the connections of others are ended before that is
-// given up: those that waited for theirs take the places.
-const evictions = 10
+// evictPause is the time that HAProxy has to end connections, and to take those
+// that waited for their places.
+const evictPause = 5 * time.Millisecond
 
 // keepReserve opens a connection to the newest worker in place of the one that
 // was kept.
@@ -54,30 +54,28 @@ func (b *Balancer) pingReserve(ctx context.Context) {
 }
 
 // evict ends the connections of others to the sockets of the worker, over the
-// one that was kept, until it answers. It says whether it does.
+// one that was kept, until none is left and it answers; there may be hundreds
+// that wait to be taken. It says whether it does.
 func (b *Balancer) evict(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.timing.ask)
 	defer cancel()
 	ended := 0
-	for i := 0; i < evictions && b.reserve != nil; i++ {
-		out, err := b.reserve.run(ctx, "show sess")
+	for b.reserve != nil {
+		idle, err := b.idlers(ctx)
 		if err != nil {
 			b.dropReserve()
 			return false
 		}
-		var others []string
-		for line := range strings.Lines(out) {
-			if id, fe, ok := parseCommander(line); ok && fe {
-				others = append(others, id)
-			}
-		}
-		// The oldest is most likely ours. Where it is not, ours ends amid the
-		// others, and is opened again.
-		slices.Reverse(others)
-		if len(others) < 2 {
+		switch {
+		case len(idle) == 0 && ended == 0:
 			return false // nobody is in the way
+		case len(idle) == 0 && b.answersSoon(ctx):
+			b.log.WarnContext(ctx, "haproxy: connections to its sockets were ended, which kept others out", "connections", ended)
+			b.happened("HAProxy ran, but could not be asked: %d connections to its sockets kept others out; they were ended", ended)
+			b.keepReserve(ctx)
+			return true
 		}
-		for _, id := range others[:len(others)-1] {
+		for _, id := range idle {
 			var no *refusal
 			if err := b.reserve.command(ctx, "shutdown session "+id); err == nil {
 				ended++
@@ -85,25 +83,48 @@ func (b *Balancer) evict(ctx context.Context) bool {
 				break
 			}
 		}
-		asked, stop := context.WithTimeout(ctx, b.cfg.timing.ask/8)
-		_, err = b.cfg.showInfo(asked)
-		stop()
-		if err == nil {
-			b.log.WarnContext(ctx, "haproxy: connections to its sockets were ended, which kept others out", "connections", ended)
-			b.happened("HAProxy ran, but could not be asked: %d connections to its sockets kept others out; they were ended", ended)
-			b.keepReserve(ctx)
-			return true
+		select {
+		case <-time.After(evictPause):
+		case <-ctx.Done():
+			return false
 		}
 	}
 	return false
 }
 
+// idlers returns the sessions of all who could give commands and give none. Ours
+// is not among them: it is answered at that moment.
+func (b *Balancer) idlers(ctx context.Context) (ids []string, err error) {
+	out, err := b.reserve.run(ctx, "show sess")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(out) {
+		if id, idle, ok := parseCommander(line); ok && idle {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+func (b *Balancer) answersSoon(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.timing.ask/8)
+	defer cancel()
+	_, err := b.cfg.showInfo(ctx)
+	return err == nil
+}
+
 // parseCommander reads a line of "show sess": the id of a session, and whether
-// it is one of somebody who gives commands.
-func parseCommander(line string) (id string, commands, ok bool) {
+// it is one of somebody who may give commands and is waited for to do so, as what
+// is left of a time-out tells.
+func parseCommander(line string) (id string, idle, ok bool) {
 	id, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
 	if !ok || !strings.HasPrefix(id, "0x") {
 		return "", false, false
 	}
-	return id, slices.Contains(strings.Fields(rest), "fe=GLOBAL"), true
+	fields := strings.Fields(rest)
+	return id, slices.Contains(fields, "fe=GLOBAL") && slices.ContainsFunc(fields, func(f string) bool {
+		left, ok := strings.CutPrefix(f, "exp=")
+		return ok && left != ""
+	}), true
 }
