@@ -65,11 +65,12 @@ type Balancer struct {
 	keeper sync.WaitGroup
 	pokes  chan struct{}
 	// What follows belongs to whoever holds writing.
-	file     fileMark
-	launched int64 // where HAProxy's output began when it was started last
-	kept     listeners
-	reserve  *session // to the newest worker
-	pinged   time.Time
+	file      fileMark
+	launched  int64 // where HAProxy's output began when it was started last
+	kept      listeners
+	reserve   *session // to the newest worker
+	reserveID string   // of that, as HAProxy calls it
+	pinged    time.Time
 }
 
 // front is a front and its servers as they were last brought to HAProxy. It is

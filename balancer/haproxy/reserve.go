@@ -16,6 +16,13 @@ import (
 // was idle for 30 s.
 const pingEvery = 5 * time.Second
 
+// evictFor bounds how long the connections of others are ended, answerFor how
+// long HAProxy has to answer once there are none.
+const (
+	evictFor  = 4 * time.Second
+	answerFor = 500 * time.Millisecond
+)
+
 // evictPause is the time that HAProxy has to end connections, and to take those
 // that waited for their places.
 const evictPause = 5 * time.Millisecond
@@ -24,12 +31,42 @@ const evictPause = 5 * time.Millisecond
 // was kept.
 func (b *Balancer) keepReserve(ctx context.Context) {
 	b.dropReserve()
-	s, err := b.cfg.openSession(ctx)
-	if err != nil {
-		b.log.DebugContext(ctx, "haproxy: no connection is kept to it", "error", err)
-		return
+	var err error
+	for range 5 {
+		if b.reserve, b.reserveID, err = b.cfg.openKnown(ctx); err == nil {
+			b.pinged = time.Now()
+			return
+		}
 	}
-	b.reserve, b.pinged = s, time.Now()
+	b.log.DebugContext(ctx, "haproxy: no connection is kept to it", "error", err)
+}
+
+// openKnown opens a connection of which it is known which session it is: the one
+// that another connection does not see before, and that is there afterwards.
+func (c Config) openKnown(ctx context.Context) (*session, string, error) {
+	witness, err := c.openSession(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer witness.close()
+	before, err := witness.commanders(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	s, err := c.openSession(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := s.commanders(ctx)
+	if err == nil {
+		after = slices.DeleteFunc(after, func(id string) bool { return slices.Contains(before, id) })
+		if len(after) == 1 {
+			return s, after[0], nil
+		}
+		err = errors.New("several connections were opened at a time")
+	}
+	s.close()
+	return nil, "", err
 }
 
 func (b *Balancer) dropReserve() {
@@ -57,25 +94,26 @@ func (b *Balancer) pingReserve(ctx context.Context) {
 // one that was kept, until none is left and it answers; there may be hundreds
 // that wait to be taken. It says whether it does.
 func (b *Balancer) evict(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.timing.ask)
+	ctx, cancel := context.WithTimeout(ctx, evictFor)
 	defer cancel()
 	ended := 0
 	for b.reserve != nil {
-		idle, err := b.idlers(ctx)
+		others, err := b.reserve.commanders(ctx)
 		if err != nil {
 			b.dropReserve()
 			return false
 		}
+		others = slices.DeleteFunc(others, func(id string) bool { return id == b.reserveID })
 		switch {
-		case len(idle) == 0 && ended == 0:
+		case len(others) == 0 && ended == 0:
 			return false // nobody is in the way
-		case len(idle) == 0 && b.answersSoon(ctx):
+		case len(others) == 0 && b.answersSoon(ctx):
 			b.log.WarnContext(ctx, "haproxy: connections to its sockets were ended, which kept others out", "connections", ended)
 			b.happened("HAProxy ran, but could not be asked: %d connections to its sockets kept others out; they were ended", ended)
 			b.keepReserve(ctx)
 			return true
 		}
-		for _, id := range idle {
+		for _, id := range others {
 			var no *refusal
 			if err := b.reserve.command(ctx, "shutdown session "+id); err == nil {
 				ended++
@@ -92,15 +130,14 @@ func (b *Balancer) evict(ctx context.Context) bool {
 	return false
 }
 
-// idlers returns the sessions of all who could give commands and give none. Ours
-// is not among them: it is answered at that moment.
-func (b *Balancer) idlers(ctx context.Context) (ids []string, err error) {
-	out, err := b.reserve.run(ctx, "show sess")
+// commanders returns the sessions of all who may give commands.
+func (s *session) commanders(ctx context.Context) (ids []string, err error) {
+	out, err := s.run(ctx, "show sess")
 	if err != nil {
 		return nil, err
 	}
 	for line := range strings.Lines(out) {
-		if id, idle, ok := parseCommander(line); ok && idle {
+		if id, commands, ok := parseCommander(line); ok && commands {
 			ids = append(ids, id)
 		}
 	}
@@ -108,23 +145,18 @@ func (b *Balancer) idlers(ctx context.Context) (ids []string, err error) {
 }
 
 func (b *Balancer) answersSoon(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.timing.ask/8)
+	ctx, cancel := context.WithTimeout(ctx, answerFor)
 	defer cancel()
 	_, err := b.cfg.showInfo(ctx)
 	return err == nil
 }
 
 // parseCommander reads a line of "show sess": the id of a session, and whether
-// it is one of somebody who may give commands and is waited for to do so, as what
-// is left of a time-out tells.
-func parseCommander(line string) (id string, idle, ok bool) {
+// it is one of somebody who may give commands.
+func parseCommander(line string) (id string, commands, ok bool) {
 	id, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
 	if !ok || !strings.HasPrefix(id, "0x") {
 		return "", false, false
 	}
-	fields := strings.Fields(rest)
-	return id, slices.Contains(fields, "fe=GLOBAL") && slices.ContainsFunc(fields, func(f string) bool {
-		left, ok := strings.CutPrefix(f, "exp=")
-		return ok && left != ""
-	}), true
+	return id, slices.Contains(strings.Fields(rest), "fe=GLOBAL"), true
 }
