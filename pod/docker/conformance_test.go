@@ -65,19 +65,16 @@ func serveRegistry(t *testing.T) (*registry, string) {
 }
 
 func TestConformanceContainerAddress(t *testing.T) {
-	t.Parallel()
 	e := dockertest.Start(t, dockertest.Options{})
 	conform(t, e, pod.Host{Address: e.Address(), AddressMode: pod.AddressContainer})
 }
 
 func TestConformancePublishedPort(t *testing.T) {
-	t.Parallel()
 	e := dockertest.Start(t, dockertest.Options{})
 	conform(t, e, pod.Host{Address: e.Address(), AddressMode: pod.AddressPublished})
 }
 
 func TestConformanceTLS(t *testing.T) {
-	t.Parallel()
 	e := dockertest.Start(t, dockertest.Options{Remote: true, TLS: true})
 	conform(t, e, pod.Host{
 		Address: e.TCP, TLS: pod.HostTLS{CA: e.TLS.CA, Cert: e.TLS.Cert, Key: e.TLS.Key}, Bind: "0.0.0.0",
