@@ -24,6 +24,7 @@ func TestOutOfMemoryIsKnownFromItsEvent(t *testing.T) {
 	}{
 		"before":             {true, false, 137, "out of memory (killed at its memory limit)"},
 		"after":              {false, true, 137, "out of memory (killed at its memory limit)"},
+		"long after":         {false, false, 137, "killed by signal 9"},
 		"none":               {false, false, 137, "killed by signal 9"},
 		"of another process": {true, false, 1, "exit code 1"},
 		"of its life before": {true, false, 137, "killed by signal 9"},
@@ -65,6 +66,13 @@ func TestOutOfMemoryIsKnownFromItsEvent(t *testing.T) {
 				require.NoError(t, err)
 				require.NotNil(t, s.Nodes[0].Exit)
 				assert.Equal(t, c.want, s.Nodes[0].Exit.Reason())
+				if name == "long after" {
+					time.Sleep(time.Minute)
+					oom()
+					s, err = r.Observe(t.Context())
+					require.NoError(t, err)
+					assert.Equal(t, "out of memory (killed at its memory limit)", s.Nodes[0].Exit.Reason())
+				}
 				cancel()
 				<-ended
 			})

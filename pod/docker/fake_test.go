@@ -3,6 +3,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,8 @@ type fakeEngine struct {
 	pull       func(ref string, o image.PullOptions) (io.ReadCloser, error)
 	logs       string
 	events     chan events.Message
-	busy       int // how many removals answer with a conflict
+	busy       int                      // how many removals answer with a conflict
+	listed     container.ContainerState // what the list says of every container; empty: its state
 }
 
 type fakeContainer struct {
@@ -123,7 +125,7 @@ func (e *fakeEngine) ContainerList(ctx context.Context, o container.ListOptions)
 		for _, c := range e.containers {
 			name, value, _ := strings.Cut(o.Filters.Get("label")[0], "=")
 			if c.config.Labels[name] == value {
-				list = append(list, container.Summary{ID: c.id, Names: []string{"/" + c.name}, Labels: c.config.Labels, State: c.state.Status})
+				list = append(list, container.Summary{ID: c.id, Names: []string{"/" + c.name}, Labels: c.config.Labels, State: cmp.Or(e.listed, c.state.Status)})
 			}
 		}
 		return nil

@@ -152,7 +152,10 @@ func (r *Runtime) mentionable(c container.Summary) bool {
 	case container.StateCreated:
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return !r.starting[nodeID(c.Labels)] && time.Since(r.entry(c.ID).firstSeen) > unstartedAge
+		k := r.entry(c.ID)
+		// An engine whose disk is full lists what runs in the state that it could
+		// save last; what it says of the one container is true.
+		return !k.startedAt.IsZero() || !r.starting[nodeID(c.Labels)] && time.Since(k.firstSeen) > unstartedAge
 	}
 	return true
 }
@@ -232,6 +235,7 @@ func (r *Runtime) look(ctx context.Context, c container.Summary) (*known, error)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	stored := r.entry(c.ID)
+	exit.OOMKilled = exit.OOMKilled || exit.Code == killed && stored.oom
 	stored.exit = exit
 	stored.usage.close()
 	k = *stored

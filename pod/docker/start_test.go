@@ -199,6 +199,26 @@ func TestObserveShowsUnstartedContainersOnlyWhenOld(t *testing.T) {
 	assert.Equal(t, "exit code 0: was made but never started", snap.Nodes[0].Exit.Reason())
 }
 
+// An engine whose disk is full cannot save that a container was started, and
+// lists it as it was before.
+func TestObserveShowsWhatWasStartedWhateverTheListSays(t *testing.T) {
+	e := newFakeEngine()
+	r := e.open(t)
+	node, err := r.Start(t.Context(), startRequest())
+	require.NoError(t, err)
+	e.listed = container.StateCreated
+	snap, err := r.Observe(t.Context())
+	require.NoError(t, err)
+	require.Len(t, snap.Nodes, 1)
+	assert.Equal(t, pod.PhaseRunning, snap.Nodes[0].Phase)
+	e.exit(e.containers[node.Handle], 3)
+	snap, err = r.Observe(t.Context())
+	require.NoError(t, err)
+	require.Len(t, snap.Nodes, 1)
+	assert.Equal(t, pod.PhaseExited, snap.Nodes[0].Phase, "what has ended is noticed")
+	assert.Equal(t, 3, snap.Nodes[0].Exit.Code)
+}
+
 func TestEngineThatIsAwayIsUnreachable(t *testing.T) {
 	e := newFakeEngine()
 	r := e.open(t)

@@ -58,7 +58,13 @@ func (r *Runtime) tell(m events.Message, f func(pod.Event)) {
 		e.Kind = pod.EventEnded
 	case m.Action == events.ActionOOM:
 		r.mu.Lock()
-		r.entry(m.Actor.ID).oom = true
+		k := r.entry(m.Actor.ID)
+		k.oom = true
+		if k.exit != nil && k.exit.Code == killed { // it was seen before its reason was known
+			exit := *k.exit
+			exit.OOMKilled = true
+			k.exit = &exit
+		}
 		r.mu.Unlock()
 		return // if it ends by it, another event says so
 	case strings.HasPrefix(string(m.Action), string(events.ActionHealthStatus)):

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -65,8 +66,12 @@ func stock() {
 	})))
 }
 
-// eat allocates until the kernel ends it.
+// eat waits to be told so, and then allocates until the kernel ends it.
 func eat() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGUSR1)
+	fmt.Println("hungry")
+	<-told
 	fmt.Println("eating")
 	var held [][]byte
 	for {
