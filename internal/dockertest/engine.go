@@ -1,6 +1,7 @@
 package dockertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,10 @@ type Options struct {
 	TLS bool
 	// SSH starts an ssh server beside the engine, for ssh:// addresses.
 	SSH bool
+	// DataRoot is the directory of the engine's data, such as one on a disk that
+	// is full soon; by default it has one of its own. The caller removes it after
+	// the engine is closed.
+	DataRoot string
 }
 
 // Engine is a running private dockerd.
@@ -140,7 +145,7 @@ func Launch(ctx context.Context, o Options) (_ *Engine, err error) {
 func (e *Engine) Address() string { return "unix://" + e.Socket }
 
 // DataRoot is the directory in which the engine keeps its data.
-func (e *Engine) DataRoot() string { return filepath.Join(e.dir, "data") }
+func (e *Engine) DataRoot() string { return cmp.Or(e.opts.DataRoot, filepath.Join(e.dir, "data")) }
 
 // Bridge is the name of the engine's bridge.
 func (e *Engine) Bridge() string { return e.net.bridge() }

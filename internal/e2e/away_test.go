@@ -274,7 +274,10 @@ func (p *pair) checkTicks(pod string, since time.Time) {
 // its nodes on the other host, the engine is asked ever more seldom, and nothing
 // is left when it works again.
 func TestFaultEngineRefuses(t *testing.T) {
-	p := startPair(t, dockertest.Options{}, nil)
+	disk, fill, free := smallDisk(t, 512<<20)
+	var filling sync.WaitGroup
+	var enough chan struct{} // closed when the disk need not stay full any more
+	p := startPair(t, dockertest.Options{DataRoot: disk}, nil)
 	calls := func(suffix string) func(func(*http.Request) dockertest.Fault) func(*http.Request) dockertest.Fault {
 		return func(f func(*http.Request) dockertest.Fault) func(*http.Request) dockertest.Fault {
 			return func(r *http.Request) dockertest.Fault {
@@ -295,8 +298,24 @@ func TestFaultEngineRefuses(t *testing.T) {
 		end        func()
 	}{
 		{"disk full", "no space left on device", func() {
-			p.proxy.SetFault(calls("/containers/create")(always(dockertest.Fault{Status: 500, Message: "mkdir /var/lib/docker: no space left on device"})))
-		}, func() { p.proxy.SetFault(nil) }},
+			fill()
+			enough = make(chan struct{})
+			filling.Go(func() { // what is removed makes room
+				for poll := time.NewTicker(10 * time.Millisecond); ; fill() {
+					select {
+					case <-poll.C:
+					case <-enough:
+						return
+					case <-t.Context().Done():
+						return
+					}
+				}
+			})
+		}, func() {
+			close(enough)
+			filling.Wait()
+			free()
+		}},
 		{"image gone", "is not on the host", func() {
 			require.NoError(t, cli.ImageTag(t.Context(), workloadImage, "kept:1"))
 			_, err := cli.ImageRemove(t.Context(), workloadImage, image.RemoveOptions{Force: true})
