@@ -8,9 +8,10 @@ GATE        = $(OUT)/testgate
 # Debian packages, and a command of each that shows that it is there.
 PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:sshd chromium:chromium npm:npm systemd:systemd-analyze prometheus:promtool
 
-# Packages whose tests start real engines, balancers and processes, and measure
-# time: they run one after another.
-REAL = ./pod/... ./balancer/... ./examples/... ./internal/openloop/... ./internal/dockertest/...
+# Packages whose tests start real engines, balancers and processes and mostly
+# wait for them, and those that measure time and so run one after another.
+REAL  = ./pod/... ./balancer/... ./examples/... ./internal/dockertest/...
+TIMED = ./examples/server/dashboard/... ./internal/openloop/...
 
 .PHONY: run mutants test e2e chaos lint deps build gate clean help toolchain
 
@@ -52,8 +53,9 @@ lint: toolchain ## gofmt, vet, staticcheck
 
 test: toolchain deps gate ## every test but the long ones, with the race detector; needs root for Docker
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make test" >&2; exit 1; }
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -json $$($(GO) list ./... | grep -vF "$$($(GO) list $(REAL))") | $(GATE) -save $(OUT)/pure.json
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -p 1 -json -timeout 10m $(REAL) | $(GATE) -save $(OUT)/real.json
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -json $$($(GO) list ./... | grep -vxF "$$($(GO) list $(REAL) $(TIMED))") | $(GATE) -save $(OUT)/pure.json
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -p 2 -json -timeout 10m $$($(GO) list $(REAL) | grep -vxF "$$($(GO) list $(TIMED))") | $(GATE) -save $(OUT)/real.json
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -p 1 -json -timeout 10m $(TIMED) | $(GATE) -save $(OUT)/timed.json
 
 e2e: toolchain deps gate ## the end-to-end tests, on both stacks
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make e2e" >&2; exit 1; }
