@@ -1,0 +1,147 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// worker is what one worker says of its fronts.
+type worker struct {
+	pid   int
+	began int // the configuration that it began with; -1: from before our time
+	old   bool
+	rows  map[rowKey]row
+}
+
+type rowKey struct{ kind, proxy, name string }
+
+func (w worker) frontend(name string) row { return w.rows[rowKey{kindFrontend, name, ""}] }
+func (w worker) backend(name string) row  { return w.rows[rowKey{kindBackend, name, ""}] }
+
+// knows says whether what the worker counts under a name is of this
+// incarnation, and not of an earlier one.
+func (w worker) knows(i incarnation) bool { return w.began < 0 || w.began >= i.born }
+
+// lastSaid is what a worker said last, and whose worker it was.
+type lastSaid struct {
+	worker
+	master int
+}
+
+// requests returns how many requests the worker has.
+func (w worker) requests(fronts map[string]*front) (n int) {
+	for name := range fronts {
+		n += w.backend(name).scur
+	}
+	return n
+}
+
+// askNewest asks the newest worker and its master. A worker may answer whose
+// master was killed, and then the master of the next HAProxy: they are asked
+// once more.
+func (b *Balancer) askNewest(ctx context.Context) (newest worker, procs processes, err error) {
+	for range 3 {
+		out, err := ask(ctx, b.cfg.socket(statsSocket), "show info; show stat")
+		if err != nil {
+			return newest, procs, err
+		}
+		if newest, err = parseWorker(parseInfo(out).pid, out); err != nil {
+			return newest, procs, err
+		}
+		if procs, err = b.cfg.showProc(ctx); err != nil {
+			return newest, procs, err
+		}
+		if slices.Contains(append(procs.workers, procs.old...), newest.pid) {
+			return newest, procs, nil
+		}
+	}
+	return newest, procs, fmt.Errorf("%w: worker %d is not one of master %d", errNoAnswer, newest.pid, procs.master)
+}
+
+// askWorker asks an old worker, on the connection that holds it or else
+// through the master. One that has just ended says nothing. One whose sockets
+// are taken is seldom asked; what it said last stands for it, so that no drain
+// ends too early.
+func (b *Balancer) askWorker(ctx context.Context, pid int) (worker, error) {
+	b.mu.Lock()
+	held, silent, last := b.held[pid], b.silent[pid], b.last[pid]
+	b.mu.Unlock()
+	if held != nil {
+		if out, err := held.run(ctx, "show stat"); err == nil {
+			return parseWorker(pid, out)
+		}
+		b.drop(pid)
+	}
+	if time.Now().Before(silent) {
+		return last.worker, nil
+	}
+	asked, cancel := context.WithTimeout(ctx, b.cfg.timing.old)
+	defer cancel()
+	out, err := b.cfg.worker(asked, pid, "show stat")
+	var w worker
+	if err == nil {
+		w, err = parseWorker(pid, out)
+	}
+	if err == nil || ctx.Err() != nil {
+		b.mu.Lock()
+		delete(b.silent, pid)
+		b.mu.Unlock()
+		return w, err
+	}
+	procs, perr := b.cfg.showProc(ctx)
+	switch {
+	case perr != nil:
+		return w, err
+	case !slices.Contains(append(procs.workers, procs.old...), pid):
+		return worker{pid: pid}, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last, known := b.last[pid]
+	if !known {
+		return w, err
+	}
+	b.silent[pid] = time.Now().Add(silence)
+	return last.worker, nil
+}
+
+// silence is for how long an old worker that did not answer is not asked again.
+const silence = 10 * time.Second
+
+// release lets an old worker end when no client is connected to it any more.
+func (b *Balancer) release(w worker) {
+	for k, r := range w.rows {
+		if k.kind == kindFrontend && (r.scur > 0 || r.status == "OPEN") {
+			return
+		}
+	}
+	b.drop(w.pid)
+}
+
+func (b *Balancer) drop(pid int) {
+	b.mu.Lock()
+	s := b.held[pid]
+	delete(b.held, pid)
+	b.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}
+
+func parseWorker(pid int, out string) (worker, error) {
+	rows, err := parseStats(out)
+	if err != nil {
+		return worker{}, err
+	}
+	w := worker{pid: pid, rows: make(map[rowKey]row, len(rows))}
+	for _, r := range rows {
+		k := rowKey{r.kind, r.proxy, ""}
+		if r.kind == kindServer {
+			k.name = r.name
+		}
+		w.rows[k] = r
+	}
+	return w, nil
+}
