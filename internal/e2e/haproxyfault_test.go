@@ -259,7 +259,8 @@ func TestFaultHAProxyFiles(t *testing.T) {
 		_ = resp.Body.Close()
 		assert.GreaterOrEqual(t, resp.StatusCode, 400, "%s", said.String())
 		t.Logf("a check that fails: %s %s", resp.Status, said.String())
-		assert.Contains(t, srv.logText(), "not today")
+		assert.Contains(t, said.String(), "not today")
+		srv.eventually("the log says why", 10*time.Second, func() bool { return strings.Contains(srv.logText(), "not today") })
 		assert.Equal(t, master, srv.haproxyMaster())
 
 		write(good)
