@@ -158,7 +158,7 @@ func TestFaultHAProxyKilled(t *testing.T) {
 		return b.Error == "" && len(b.Fronts) == 1 && len(b.Fronts[0].Servers) == 2 && srv.pod("web").Status.Converged
 	})
 	assert.Len(t, srv.haproxies(), 2)
-	assert.Contains(t, srv.incidents(), "started again in")
+	srv.eventually("it is told", 10*time.Second, func() bool { return strings.Contains(srv.incidents(), "started again in") })
 	srv.checkInvariants()
 }
 
@@ -217,7 +217,7 @@ func TestFaultHAProxySockets(t *testing.T) {
 		assert.Zero(t, r.Failed, "%v %v %v", r.Codes, r.Errors, firstOf(r.Failures, 5))
 	}
 	assert.Equal(t, master, srv.haproxyMaster(), "HAProxy was not ended")
-	assert.Contains(t, srv.incidents(), "could not be asked")
+	srv.eventually("it is told", 10*time.Second, func() bool { return strings.Contains(srv.incidents(), "could not be asked") })
 	srv.checkInvariants()
 }
 
