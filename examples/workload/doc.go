@@ -12,7 +12,8 @@
 // The id of a request is its X-Request-Id header or its "id" parameter; it comes
 // back in X-Request-Id, and X-Node says which node answered. With SEEN_FILE in
 // its environment, every id is also appended to that file before the work
-// begins, one a line, so that it outlives the node.
+// begins, one a line, so that it outlives the node. With WARM_UP=5s it starts
+// slowly: /healthz answers 503 for so long.
 //
 // The faults on demand, for seeing what the manager does about them: exit=CODE
 // ends it at once; memory=512MiB uses so much more for good; status=500 is what

@@ -23,6 +23,7 @@ type handler struct {
 	cores chan struct{}
 	id    *regexp.Regexp
 	fault fault
+	warm  time.Time // from when on it is well
 }
 
 func newHandler(s settings, ids *seen) http.Handler {
@@ -30,6 +31,7 @@ func newHandler(s settings, ids *seen) http.Handler {
 		settings: s, ids: ids,
 		cores: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		id:    regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`),
+		warm:  time.Now().Add(s.warmUp),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", h.work)
@@ -59,6 +61,10 @@ func (h *handler) echo(ws *websocket.Conn) {
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
 	if status, _ := h.fault.now(); status != 0 && status != http.StatusOK {
 		http.Error(w, "told to be unwell", status)
+		return
+	}
+	if left := time.Until(h.warm); left > 0 {
+		http.Error(w, fmt.Sprintf("warming up for another %s", left.Round(time.Millisecond)), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")

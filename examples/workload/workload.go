@@ -24,10 +24,12 @@ func Kinds() map[string]time.Duration {
 	return map[string]time.Duration{"light": 0, "medium": 20 * time.Millisecond, "heavy": 80 * time.Millisecond}
 }
 
-// MaxCPU and MaxSleep bound what one request may ask for.
+// MaxCPU and MaxSleep bound what one request may ask for, MaxWarmUp what the
+// environment may.
 const (
-	MaxCPU   = 10 * time.Second
-	MaxSleep = time.Minute
+	MaxCPU    = 10 * time.Second
+	MaxSleep  = time.Minute
+	MaxWarmUp = time.Hour
 )
 
 // memoryLimit makes the collector keep the program well inside of 32 MiB.
@@ -46,6 +48,7 @@ type settings struct {
 	node     string
 	seenFile string
 	faults   bool // on demand
+	warmUp   time.Duration
 	check    bool // only ask whether the one beside is well
 }
 
@@ -118,6 +121,13 @@ func parse(args, environ []string, stderr io.Writer) (settings, error) {
 	}
 	if s.bind != "" && net.ParseIP(s.bind) == nil {
 		return s, fmt.Errorf("--bind %.40q is no IP address", s.bind)
+	}
+	if text := env["WARM_UP"]; text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 || d > MaxWarmUp {
+			return s, fmt.Errorf("WARM_UP=%.40q is out of range: use 0s to %s", text, MaxWarmUp)
+		}
+		s.warmUp = d
 	}
 	for name, port := range env {
 		if name != "PORT" && !strings.HasPrefix(name, "PORT_") || slices.Contains(s.ports, port) {

@@ -172,6 +172,18 @@ func TestStopsBurningForClientsThatAreGone(t *testing.T) {
 	}, 5*time.Second, 10*time.Millisecond)
 }
 
+func TestWarmUp(t *testing.T) {
+	url := start(t, []string{"WARM_UP=300ms"})
+	resp, _ := get(t, url+"/healthz", "")
+	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	resp, _ = get(t, url+"/", "")
+	assert.Equal(t, http.StatusOK, resp.StatusCode, "what comes already is answered")
+	require.Eventually(t, func() bool {
+		resp, _ := get(t, url+"/healthz", "")
+		return resp.StatusCode == http.StatusOK
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
 func TestFaultsOnDemand(t *testing.T) {
 	url := start(t, []string{"FAULTS=on"})
 	check := func() int {

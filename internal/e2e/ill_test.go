@@ -87,3 +87,41 @@ ENTRYPOINT ["/app"]
 	}
 	srv.checkInvariants()
 }
+
+// A node that takes longer to get ready than a node that runs may be ill is not
+// taken for one that hangs: it comes when it is ready, and is started once.
+func TestFaultNodeStartsSlowly(t *testing.T) {
+	const warmUp = 5 * time.Second
+	srv := start(t, onDocker(t))
+	failures := 1 // half a second of illness, once a node has been well
+	v := srv.service("web", func(p *wire.Pod) {
+		p.Workload.Env["WARM_UP"] = warmUp.String()
+		p.Workload.Probe.Interval = wire.Duration(100 * time.Millisecond)
+		p.Workload.Probe.LiveInterval = wire.Duration(500 * time.Millisecond)
+		p.Workload.Probe.Failures = &failures
+		p.Workload.Probe.StartDeadline = wire.Duration(time.Minute)
+	})
+	f := newFault(t, "node starts slowly")
+	v.launch(2)
+	stop := make(chan struct{})
+	wait := f.load(v, openloop.Config{URL: "/work?sleep=20ms", Method: http.MethodGet, Rate: 40, Duration: time.Hour, Stop: stop})
+	for i := range rounds(1, 10) {
+		name := fmt.Sprintf("slow%d", i)
+		srv.cloud("register", name, "web")
+		begun := time.Now()
+		f.inject(func() { srv.cloud("launch", "web", "--no-wait") })
+		time.Sleep(warmUp / 2)
+		assert.NotContains(t, srv.online("web"), name)
+		srv.eventually("ready: "+name, 40*time.Second, func() bool { return slices.Contains(srv.online("web"), name) })
+		f.recovered(time.Since(begun))
+		assert.GreaterOrEqual(t, time.Since(begun), warmUp)
+		srv.cloud("rm", name, "web")
+	}
+	assert.Empty(t, srv.nodes("web", "failed"), "nobody gave up a node")
+	assert.Empty(t, srv.events("node.failed"))
+	close(stop)
+	r := wait()
+	assert.Zero(t, r.Failed, "%v %v %v", r.Codes, r.Errors, firstOf(r.Failures, 5))
+	assert.Equal(t, r.Sent, r.OK)
+	srv.checkInvariants()
+}
