@@ -32,6 +32,7 @@ func RunTraffic(t *testing.T, h Harness) {
 		{"Members/changes of the front under load", frontChangesUnderLoad},
 		{"Failure/server killed under load", killed},
 		{"Failure/refused connection is retried whatever the method", refusedRetried},
+		{"Failure/as many refuse at once as there are retries", manyRefuse},
 		{"Failure/POST is not retried", postNotRetried},
 		{"Failure/POST is retried where asked for", postRetried},
 		{"Failure/garbage answers 502", garbage},

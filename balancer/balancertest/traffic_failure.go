@@ -3,6 +3,7 @@ package balancertest
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -49,6 +50,28 @@ func refusedRetried(t *testing.T, h Harness) {
 		require.Equal(t, http.StatusOK, code, "POST %d: %s", i, body)
 	}
 	assert.EqualValues(t, 10, a.hits.Load(), "each ran once")
+}
+
+// manyRefuse has servers die together that seem to be the ones with the least to
+// do, as those of an engine that was killed: a request does not go from one of
+// them to another until it may not be tried again.
+func manyRefuse(t *testing.T, h Harness) {
+	b := open(t, h)
+	f := b.front("web", nil)
+	a := newBackend(t, "a")
+	b.apply("web", a.server())
+	c := newClient(t, f, "")
+	held := c.start(http.MethodGet, "/hold")
+	defer held.cancel()
+	eventually(t, "a is busy", func() bool { return a.held.Load() == 1 })
+	for i := range 10 {
+		want := []balancer.Server{a.server()}
+		for j := range balancer.DefaultRetries {
+			want = append(want, balancer.Server{Name: fmt.Sprintf("dead-%d-%d", i, j), Addr: FreeAddr(t)})
+		}
+		b.apply("web", want...)
+		c.get("/")
+	}
 }
 
 // hangUp is a server that reads a request and hangs up without an answer.

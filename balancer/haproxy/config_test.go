@@ -66,7 +66,7 @@ func TestRender(t *testing.T) {
 	}}})
 	for _, line := range []string{
 		"description \"elastipod id 4\"", "maxconn 100", "hard-stop-after 60000ms", "bind 127.0.0.1:80", "balance leastconn",
-		"timeout connect 200ms", "retries 3", "option redispatch 1", "retry-on conn-failure empty-response response-timeout",
+		"timeout connect 200ms", "retries 6", "option redispatch 1", "retry-on conn-failure empty-response response-timeout",
 		"http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE }",
 		"http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host elastipod",
 		"use_backend web.relay if { stopping }",

@@ -89,7 +89,7 @@ func (c Config) renderFront(line func(string, ...any), fr *front) {
 	line("  timeout server %s", millis(t.Server))
 	line("  timeout queue %s", millis(t.Queue))
 	if f.Retries > 0 {
-		line("  retries %d", f.Retries)
+		line("  retries %d", errorLimit*f.Retries)
 		line("  retry-on conn-failure empty-response response-timeout")
 		line("  option redispatch 1")
 		if !f.RetryNonIdempotent {
@@ -149,11 +149,15 @@ func relayTimeout(t balancer.Timeouts) time.Duration {
 	return 4 * (t.Queue + t.Server + t.Connect)
 }
 
+// errorLimit is how many attempts in a row that found nobody take a server out
+// until a check finds it again: where several nodes die at once, the retries of
+// one request would else go from one dead node to another. HAProxy does not
+// remember which servers a request has tried, so that each of as many others as
+// the front says may take so many of its retries.
+const errorLimit = 2
+
 // serverOptions are the words behind a server's address, the same in the
-// configuration and in "add server". Two attempts in a row that found nobody
-// take a server out until a check finds it again: where several nodes die at
-// once, the retries of one request would else go from one dead node to another.
-// A server that begins to drain there has no
+// configuration and in "add server". A server that begins to drain there has no
 // weight, since a configuration cannot say "drain".
 func serverOptions(f balancer.Front, s server, noWeight bool) string {
 	weight := s.Weight
@@ -161,7 +165,7 @@ func serverOptions(f balancer.Front, s server, noWeight bool) string {
 		weight = 0
 	}
 	o := fmt.Sprintf("id %d weight %d check inter 1s fastinter 250ms downinter 500ms rise 1 fall 3"+
-		" observe layer4 error-limit 2 on-error mark-down", s.id, weight)
+		" observe layer4 error-limit %d on-error mark-down", s.id, weight, errorLimit)
 	if f.MaxConn > 0 {
 		o += fmt.Sprintf(" maxconn %d", f.MaxConn)
 	}
