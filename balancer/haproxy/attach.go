@@ -13,8 +13,12 @@ func (b *Balancer) attach(ctx context.Context) error {
 		b.fronts[f.Name] = &front{Front: f, incarnation: b.incarnate(0), servers: map[string]server{}}
 	}
 	if !b.st.Master.alive() {
-		if p := b.cfg.findMaster(); p.PID != 0 {
+		p := b.cfg.findMaster()
+		switch {
+		case p.PID != 0:
 			b.st.Master, b.st.Sockets = p, b.cfg.SocketDir
+		case !b.cfg.listening(ctx, masterSocket):
+			return nil // no master is worth waiting for
 		}
 	}
 	// A manager that was killed in the middle of a reload leaves a master that

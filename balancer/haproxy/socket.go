@@ -78,6 +78,20 @@ func ask(ctx context.Context, path, line string) (string, error) {
 	return string(data), nil
 }
 
+// nobodyListens says whether an error is that of a socket which nobody has.
+func nobodyListens(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+}
+
+// listening says whether somebody may have a socket.
+func (c Config) listening(ctx context.Context, name string) bool {
+	conn, err := dial(ctx, c.socket(name))
+	if err == nil {
+		_ = conn.Close()
+	}
+	return !nobodyListens(err)
+}
+
 // masterPatience is how long the master may be away: it executes itself anew
 // in a reload, and does not listen for a moment. An answer may take longer.
 const masterPatience = time.Second
@@ -89,7 +103,7 @@ func (c Config) master(ctx context.Context, command string) (string, error) {
 	until := time.Now().Add(masterPatience)
 	err := poll(ctx, func() (bool, error) {
 		out, last = ask(ctx, c.socket(masterSocket), command+";quit")
-		away := errors.Is(last, syscall.ECONNREFUSED) || errors.Is(last, syscall.ENOENT) || (last == nil && out == "")
+		away := nobodyListens(last) || (last == nil && out == "")
 		return !away || time.Now().After(until), nil
 	})
 	if err == nil {
