@@ -48,6 +48,14 @@ type Config struct {
 	MaxBodyBytes int64
 	// ReadTimeout bounds the reading of a request's body. Default 10 s.
 	ReadTimeout time.Duration
+	// WriteTimeout bounds how long an answer waits for a client that does not read:
+	// within it, 64 KiB of an answer, or an event or a piece of a log, have to be
+	// taken. It does not bound a whole answer. Default 20 s.
+	WriteTimeout time.Duration
+	// MaxStreams is how many streams of events and logs there may be at a time;
+	// others are answered 503. A followed log keeps a file or a connection to an
+	// engine open. Default 4096.
+	MaxStreams int
 	// Heartbeat is the time between two signs of life on a quiet stream of
 	// events. Default 15 s.
 	Heartbeat time.Duration
@@ -121,6 +129,12 @@ func (c Config) withDefaults() Config {
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = 10 * time.Second
 	}
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = 20 * time.Second
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = 4096
+	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 15 * time.Second
 	}
@@ -154,6 +168,12 @@ func (c Config) validate() error {
 	}
 	if c.ReadTimeout < 0 {
 		f.Add("ReadTimeout", "use a duration above 0", "%s is negative", c.ReadTimeout)
+	}
+	if c.WriteTimeout < 0 {
+		f.Add("WriteTimeout", "use a duration above 0", "%s is negative", c.WriteTimeout)
+	}
+	if c.MaxStreams < 0 {
+		f.Add("MaxStreams", "use a number above 0", "%d is negative", c.MaxStreams)
 	}
 	if c.Heartbeat < 0 {
 		f.Add("Heartbeat", "use a duration above 0", "%s is negative", c.Heartbeat)
@@ -198,7 +218,7 @@ func New(c Config) (*API, error) {
 	}
 	a.access.Store(access)
 	a.subscribe = func(after uint64, buffer int) subscription { return a.m.Subscribe(after, buffer) }
-	a.streams.init(func(t tokenHash) bool { return a.access.Load().admits(t) })
+	a.streams.init(c.MaxStreams, func(t tokenHash) bool { return a.access.Load().admits(t) })
 	a.handler = a.routes()
 	return a, nil
 }
@@ -207,10 +227,13 @@ func New(c Config) (*API, error) {
 // /openapi.json and /docs. It answers other paths with 404.
 func (a *API) Handler() http.Handler { return a.handler }
 
-// Bound sets those bounds of a server that a handler cannot: on headers and on
-// the time that a client may take to send them. Values that are set already
-// stay. The server needs no ReadTimeout and must have no WriteTimeout, since
-// events and logs are streamed; bodies are bounded by the API itself.
+// Bound sets those bounds of a server that a handler cannot: on headers, on the
+// time that a client may take to send them, on connections that are idle, and on
+// what waits to be sent. Values that are set already stay. The server needs no
+// ReadTimeout: bodies are bounded by the API itself. WriteTimeout becomes that of
+// the API, whose own answers, streams and waiting requests it does not cut; other
+// handlers of the server that answer for longer set a deadline of their own with
+// an [http.ResponseController].
 func (a *API) Bound(s *http.Server) {
 	if s.ReadHeaderTimeout == 0 {
 		s.ReadHeaderTimeout = 5 * time.Second
@@ -221,6 +244,18 @@ func (a *API) Bound(s *http.Server) {
 	if s.MaxHeaderBytes == 0 {
 		s.MaxHeaderBytes = 32 << 10
 	}
+	if s.WriteTimeout == 0 {
+		s.WriteTimeout = a.cfg.WriteTimeout
+	}
+	http2 := http.HTTP2Config{}
+	if s.HTTP2 != nil {
+		http2 = *s.HTTP2
+	}
+	if http2.WriteByteTimeout == 0 { // of a whole connection, the streams of which share it
+		http2.WriteByteTimeout = a.cfg.WriteTimeout
+	}
+	s.HTTP2 = &http2
+	s.ConnContext = keepLittle(s.ConnContext)
 }
 
 // Close ends the streams of events and logs, answers new ones with 503, and

@@ -84,9 +84,9 @@ func problemOf(t *testing.T, r *http.Response) wire.Problem {
 }
 
 func TestNewTellsEveryFault(t *testing.T) {
-	_, err := api.New(api.Config{Tokens: []api.Token{{Role: "root", Secret: "short"}}, Heartbeat: -1})
+	_, err := api.New(api.Config{Tokens: []api.Token{{Role: "root", Secret: "short"}}, Heartbeat: -1, WriteTimeout: -1, MaxStreams: -1})
 	require.Error(t, err)
-	for _, part := range []string{"Manager", "Tokens[0].Name", "Tokens[0].Role", "Tokens[0].Secret", "Heartbeat"} {
+	for _, part := range []string{"Manager", "Tokens[0].Name", "Tokens[0].Role", "Tokens[0].Secret", "Heartbeat", "WriteTimeout", "MaxStreams"} {
 		assert.ErrorContains(t, err, part)
 	}
 	assert.NotContains(t, err.Error(), "short\"")

@@ -119,7 +119,6 @@ func (a *API) sendEvents(ctx context.Context, w http.ResponseWriter, after uint6
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // of nginx, which would hold events back
 	out := newParts(w)
-	defer out.end()
 	position := after // what the client should resume after
 	told := after
 	if out.write(append([]byte("retry: 1000\n"), positionText(position)...)) != nil {

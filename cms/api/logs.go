@@ -5,16 +5,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/elastipod/elastipod/pod"
 )
-
-// writeTimeout bounds how long a stream waits for a client that does not read.
-const writeTimeout = 30 * time.Second
 
 type logParams struct {
 	Pod    string `path:"pod" doc:"The pod's name." example:"web"`
@@ -64,8 +60,7 @@ func (a *API) sendLogs(ctx context.Context, w http.ResponseWriter, logs io.ReadC
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	out := newParts(w)
-	defer out.end()
-	if out.flush() != nil {
+	if out.control.Flush() != nil {
 		return
 	}
 	buf := make([]byte, 32<<10)
@@ -85,7 +80,7 @@ func (a *API) sendLogs(ctx context.Context, w http.ResponseWriter, logs io.ReadC
 	}
 }
 
-// parts writes parts of an answer at once, each bounded in time.
+// parts sends each part of an answer at once.
 type parts struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -96,18 +91,8 @@ func newParts(w http.ResponseWriter) *parts {
 }
 
 func (s *parts) write(p []byte) error {
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not supported by writers of tests
 	if _, err := s.w.Write(p); err != nil {
 		return err
 	}
-	return s.flush()
+	return s.control.Flush()
 }
-
-func (s *parts) flush() error {
-	if err := s.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return nil
-}
-
-func (s *parts) end() { _ = s.control.SetWriteDeadline(time.Time{}) }

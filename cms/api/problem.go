@@ -129,6 +129,8 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusInsufficientStorage, "%s, then try again", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, errRevoked):
 		return newProblem(http.StatusUnauthorized, "%s while the request came in; use another", err.Error())
+	case errors.Is(err, errStreams):
+		return newProblem(http.StatusServiceUnavailable, "%s; end some, or try again later", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, errClosing):
 		return newProblem(http.StatusServiceUnavailable, "%s; try again once it is back", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, pod.ErrUnreachable), errors.Is(err, balancer.ErrUnavailable):

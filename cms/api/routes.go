@@ -71,7 +71,7 @@ func (a *API) routes() http.Handler {
 	a.served = mux.patterns
 	a.doc = sync.OnceValue(func() []byte { return mustJSON(a.huma.OpenAPI()) })
 	a.auditNames = sync.OnceValue(func() auditNames { return newAuditNames(a.schemas) })
-	return a.traced(mux.ServeMux, a.audited(a.guard(mux.ServeMux, plainPaths(mux.patterns))))
+	return a.patiently(a.traced(mux.ServeMux, a.audited(a.guard(mux.ServeMux, plainPaths(mux.patterns)))))
 }
 
 // plainPaths returns the paths without parameters, for hints.

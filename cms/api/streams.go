@@ -10,6 +10,7 @@ import (
 // SetAccess what its client may not have any more.
 type streams struct {
 	admits func(tokenHash) bool
+	most   int
 	texts  eventTexts
 
 	mu     sync.Mutex
@@ -26,7 +27,8 @@ type stream struct {
 	cancel context.CancelCauseFunc
 }
 
-func (s *streams) init(admits func(tokenHash) bool) {
+func (s *streams) init(most int, admits func(tokenHash) bool) {
+	s.most = most
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.admits, s.open = admits, map[*stream]struct{}{}
 }
@@ -34,6 +36,7 @@ func (s *streams) init(admits func(tokenHash) bool) {
 var (
 	errClosing = errors.New("the server is shutting down")
 	errRevoked = errors.New("the token was taken back")
+	errStreams = errors.New("too many streams of events and logs are open")
 )
 
 // begin returns a context that also ends when the API closes or the token that
@@ -48,6 +51,9 @@ func (s *streams) begin(parent context.Context) (context.Context, func(), error)
 	token := tokenOf(parent)
 	if !s.admits(token) { // since it was checked
 		return nil, nil, errRevoked
+	}
+	if len(s.open) >= s.most {
+		return nil, nil, errStreams
 	}
 	s.all.Add(1)
 	ctx, cancel := context.WithCancelCause(parent)
