@@ -99,7 +99,7 @@ func (sv *server) wire() (err error) {
 	if sv.api, err = api.New(api.Config{
 		Manager: sv.manager, Tokens: sv.tokens, Metrics: sv.exporter.Handler(sideMetrics{sv}), Version: version(), Logger: sv.log,
 		AllowedHosts: sv.allowedHosts, AllowedOrigins: sv.allowedOrigins, Reload: sv.reloadFunc(), Webhooks: sv.hooks, Audit: sv.audit.tell,
-		TracerProvider: managing.TracerProvider, Ready: sv.manager.StoreError,
+		TracerProvider: managing.TracerProvider, Ready: sv.manager.StoreError, MaxStreams: share(streamShare),
 	}); err != nil {
 		return err
 	}
@@ -114,6 +114,7 @@ func (sv *server) wire() (err error) {
 	mux.Handle("/", sv.api.Handler())
 	sv.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(sv.log.Handler(), slog.LevelDebug)}
 	sv.api.Bound(sv.http)
+	newConnections(share(connectionShare), sv.log).bound(sv.http)
 	if sv.tlsCert != "" {
 		if sv.tls, err = newCertificate(sv.tlsCert, sv.tlsKey); err != nil {
 			return err
