@@ -47,7 +47,12 @@ func bounded(t *testing.T, f *fake, secure bool) (server *httptest.Server, open 
 		defer busy.Add(-1)
 		mux.ServeHTTP(w, r)
 	}))
+	server.Config.IdleTimeout = time.Second
 	a.Bound(server.Config)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetHTTP2(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	var mu sync.Mutex
 	connections := map[net.Conn]bool{}
 	server.Config.ConnState = func(c net.Conn, s http.ConnState) {
@@ -121,12 +126,13 @@ func TestClientsThatNeverRead(t *testing.T) {
 }
 
 // Over HTTP/2, too: a client whose streams' windows are full, and one that does
-// not read from its connection at all.
+// not read from its connection at all, which then is stuck or idle.
 func TestClientsThatNeverReadOverHTTP2(t *testing.T) {
 	t.Parallel()
-	server, open, busy := bounded(t, newFake(), true)
-	client := server.Client()
-	transport := client.Transport.(*http.Transport)
+	server, open, busy := bounded(t, newFake(), false)
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: transport}
 	for _, path := range []string{"/metrics", "/v1/events", "/v1/pods/web/nodes/web-1/logs?follow=true", "/beside"} {
 		r, err := client.Get(server.URL + path)
 		require.NoError(t, err)
@@ -142,7 +148,7 @@ func TestClientsThatNeverReadOverHTTP2(t *testing.T) {
 	require.Eventually(t, func() bool { return open() == 0 }, 10*time.Second, 5*time.Millisecond)
 
 	stuck := make(chan struct{})
-	transport = transport.Clone()
+	transport = &http.Transport{Protocols: transport.Protocols}
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := narrow(ctx, network, address)
 		return &stops{Conn: c, stuck: stuck}, err

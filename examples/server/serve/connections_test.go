@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,12 +27,12 @@ type asker struct {
 	*bufio.Reader
 }
 
-func (p *process) dial() asker {
-	p.t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
-	require.NoError(p.t, err)
-	p.t.Cleanup(func() { c.Close() })
-	require.NoError(p.t, c.SetDeadline(time.Now().Add(time.Minute)))
+func dialAPI(t *testing.T, url string) asker {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	return asker{c, bufio.NewReader(c)}
 }
 
@@ -74,11 +75,16 @@ func TestTooManyClients(t *testing.T) {
 		return len(open)
 	}
 	atRest := descriptors()
+	var all []asker
+	dial := func() asker {
+		all = append(all, dialAPI(t, p.url))
+		return all[len(all)-1]
+	}
 
 	t.Log("idle connections make room, the oldest first")
 	var idle []asker
 	for i := range most + 20 {
-		c := p.dial()
+		c := dial()
 		status, r := c.ask("/healthz")
 		require.Equal(t, 200, status, "client %d", i)
 		_, err := io.Copy(io.Discard, r.Body)
@@ -91,29 +97,27 @@ func TestTooManyClients(t *testing.T) {
 	assert.Equal(t, 200, status, "a younger one is not")
 
 	t.Log("streams are bounded")
-	first := p.dial()
+	first := dial()
 	status, following := first.ask("/v1/events")
 	require.Equal(t, 200, status)
 	for range streams - 1 {
-		status, _ := p.dial().ask("/v1/events")
+		status, _ := dial().ask("/v1/events")
 		require.Equal(t, 200, status)
 	}
-	status, r := p.dial().ask("/v1/events")
+	status, r := dial().ask("/v1/events")
 	require.Equal(t, 503, status)
 	text, _ := io.ReadAll(io.LimitReader(r.Body, r.ContentLength))
 	assert.Contains(t, string(text), "too many streams")
 
 	t.Log("what sends a request slowly takes the rest: others are refused")
-	var slow []asker
 	for range most - streams {
-		c := p.dial()
+		c := dial()
 		_, err := io.WriteString(c.Conn, "POST /v1/pods HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
 		require.NoError(t, err)
-		slow = append(slow, c)
 	}
 	var told []int
 	require.Eventually(t, func() bool { // once all of these have been accepted
-		status, r := p.dial().ask("/healthz")
+		status, r := dial().ask("/healthz")
 		if status == 503 {
 			assert.Equal(t, wire.ProblemType, r.Header.Get("Content-Type"))
 			assert.NotEmpty(t, r.Header.Get("Retry-After"))
@@ -124,7 +128,7 @@ func TestTooManyClients(t *testing.T) {
 		return status == 503
 	}, 3*time.Second, 10*time.Millisecond, "%v", told)
 	for range 3 * files { // far more than it could open, and all at once
-		slow = append(slow, p.dial())
+		dial()
 	}
 
 	t.Log("a node dies meanwhile, and is replaced")
@@ -142,11 +146,15 @@ func TestTooManyClients(t *testing.T) {
 	assert.Less(t, descriptors(), files*7/8)
 
 	t.Log("all is as before when they have gone")
-	for _, c := range append(append(slow, idle...), first) {
+	for _, c := range all {
 		c.Close()
 	}
 	require.Eventually(t, func() bool { return p.get("/v1/cluster", new(wire.Cluster)) == nil }, 10*time.Second, 20*time.Millisecond)
-	assert.NotEqual(t, endpoints(before), endpoints(p.nodes("web", 2)))
+	var nodes wire.List[wire.Node]
+	require.NoError(t, p.get("/v1/pods/web/nodes", &nodes))
+	online := slices.DeleteFunc(nodes.Items, func(n wire.Node) bool { return n.State != "online" })
+	require.Len(t, online, 2)
+	assert.NotEqual(t, endpoints(before), endpoints(online))
 	assert.NotContains(t, p.output(), "too many open files")
 	assert.Equal(t, 1, strings.Count(p.output(), "too many clients"), "told once")
 	http.DefaultClient.CloseIdleConnections()
