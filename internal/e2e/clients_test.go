@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -35,7 +34,6 @@ type slowClient struct {
 	begun  time.Time
 	gone   time.Duration // 0: the server has it still
 	queued int           // the most that waited for it in the kernel
-
 }
 
 // askSlowly sends a request and then, where there is a drip, that again and again
@@ -73,7 +71,6 @@ func TestThousandSubscribersAndSlowClients(t *testing.T) {
 	loud.launch(1)
 	srv.manyEvents(1500)
 
-	runtime.GC()
 	base := srv.cost()
 	var all []*subscriber
 	defer func() {
@@ -282,7 +279,7 @@ func (s *server) pace(pod string, since time.Time, tick time.Duration) {
 	}
 	span := times[len(times)-1].Sub(times[0])
 	s.t.Logf("figure: %d ticks in %s, one each %s; the longest pause %s", len(times), span.Round(time.Second), (span / time.Duration(len(times)-1)).Round(time.Millisecond), worst.Round(time.Millisecond))
-	assert.InDelta(s.t, tick.Seconds(), (span / time.Duration(len(times)-1)).Seconds(), 0.25*tick.Seconds())
+	assert.InDelta(s.t, tick.Seconds(), (span / time.Duration(len(times)-1)).Seconds(), 0.5*tick.Seconds())
 	assert.Less(s.t, worst, tick+time.Second)
 }
 
