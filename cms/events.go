@@ -93,12 +93,20 @@ func (l *eventLog) emit(e Event) {
 // first one is an [EventReset].
 func (l *eventLog) after(id uint64) ([]Event, uint64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	past, next := l.pastLocked(id), l.nextID
+	l.mu.Unlock()
 	var out []Event
-	for _, e := range l.pastLocked(id) {
+	for _, e := range past {
 		out = append(out, *e)
 	}
-	return out, l.nextID
+	return out, next
+}
+
+// next returns the id that the next event will have.
+func (l *eventLog) next() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nextID
 }
 
 func (l *eventLog) pastLocked(id uint64) []*Event {

@@ -197,6 +197,7 @@ func TestEventsGrowOverRestartsAndResume(t *testing.T) {
 			}
 			assert.NotEmpty(t, e.Message, "%s", e.Type)
 		}
+		assert.Equal(t, next, w.NextEvent())
 		half, _ := w.Events(past[3].ID)
 		assert.Equal(t, past[4:], half)
 

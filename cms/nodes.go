@@ -325,6 +325,9 @@ func (m *Manager) Balancer() BalancerStatus {
 // any more the first one is an [EventReset].
 func (m *Manager) Events(after uint64) (past []Event, next uint64) { return m.events.after(after) }
 
+// NextEvent returns the id that the next event will have.
+func (m *Manager) NextEvent() uint64 { return m.events.next() }
+
 // Subscribe returns a stream of the kept events with an id larger than after,
 // and then of all that happen, ticks included. buffer is how many events may
 // wait to be read. Close it.

@@ -101,8 +101,7 @@ func (a *API) eventStart(in *eventParams) (uint64, error) {
 		name, text = "after", in.After
 	}
 	if text == "" {
-		_, next := a.m.Events(0)
-		return max(next, 1) - 1, nil
+		return max(a.m.NextEvent(), 1) - 1, nil
 	}
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

@@ -388,16 +388,10 @@ func (f *fake) Balancer() cms.BalancerStatus {
 	}}}}
 }
 
-func (f *fake) Events(after uint64) ([]cms.Event, uint64) {
+func (f *fake) NextEvent() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var past []cms.Event
-	for _, e := range f.events {
-		if e.ID > after {
-			past = append(past, e)
-		}
-	}
-	return past, uint64(len(f.events)) + 1
+	return uint64(len(f.events)) + 1
 }
 
 func (f *fake) Subscribe(uint64, int) *cms.Subscription {

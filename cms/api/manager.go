@@ -26,7 +26,7 @@ type manager interface {
 	hostManager
 
 	Balancer() cms.BalancerStatus
-	Events(after uint64) (past []cms.Event, next uint64)
+	NextEvent() uint64
 	Subscribe(after uint64, buffer int) *cms.Subscription
 }
 
