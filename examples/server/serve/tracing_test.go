@@ -22,6 +22,7 @@ import (
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/elastipod/elastipod/cms/wire"
 	"github.com/elastipod/elastipod/examples/server/serve"
 )
 
@@ -147,6 +148,10 @@ func TestTraces(t *testing.T) {
 	const id = "0af7651916cd43dd8448eb211c80319c"
 	require.Equal(t, 201, p.post("/v1/pods/web/nodes"))
 	require.Equal(t, 200, p.post("/v1/pods/web/launch?wait=60s", "Traceparent", "00-"+id+"-b7ad6b7169203331-01"))
+	require.Eventually(t, func() bool {
+		var ticks wire.List[wire.Tick]
+		return p.get("/v1/pods/web/decisions", &ticks) == nil && len(ticks.Items) > 2
+	}, 10*time.Second, 10*time.Millisecond, p.output)
 	p.ask(syscall.SIGTERM)
 	code, _ := p.exit()
 	require.Equal(t, 0, code, p.output())
