@@ -3,6 +3,7 @@ package serve_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -101,6 +102,19 @@ func TestAccess(t *testing.T) {
 	_, err = client().Get(url + "/healthz")
 	require.Error(t, err, "the old certificate is still used")
 	pool = renewed
+
+	// Guesses are slowed down, each over a connection of its own; a token that was
+	// right here before still is.
+	guesses, begun := 0, time.Now()
+	for code = 401; code == 401 && guesses < 100; guesses++ {
+		code, header, _ = get("GET", "/v1/pods", fmt.Sprintf("a-guess-of-a-token-%d", guesses))
+	}
+	assert.Equal(t, 429, code)
+	assert.NotEmpty(t, header.Get("Retry-After"))
+	assert.GreaterOrEqual(t, guesses, 11)
+	assert.LessOrEqual(t, guesses, 11+int(time.Since(begun)/(5*time.Second))+1)
+	code, _, _ = get("GET", "/v1/pods", "0123456789abcdef")
+	assert.Equal(t, 200, code)
 
 	cancel()
 	assert.Zero(t, <-ended)
