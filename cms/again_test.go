@@ -98,7 +98,17 @@ func TestOnePlaceThatKeepsDyingStarvesNobody(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		assert.Less(t, len(w.hosts["a"].Calls("start"))-starts, 20, "in five minutes")
+		for s, err = w.Pod("web"); err == nil && len(s.Problems) == 0; s, err = w.Pod("web") {
+			kill()
+			time.Sleep(time.Second)
+		}
+		require.NoError(t, err)
+		w.want(5)
+		assert.Empty(t, w.converge().Problems, "nothing is to be started")
+		begun = time.Now()
+		w.want(6)
 		s = w.converge() // the last one lives
+		assert.Less(t, time.Since(begun), time.Second, "that place is no more, and this is another")
 		assert.Len(t, names(s, pod.StateOnline), 6)
 		assert.Empty(t, s.Problems)
 		w.assertConsistent()

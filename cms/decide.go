@@ -92,10 +92,10 @@ func note(want int, rule elastic.Rule, text string) elastic.Decision {
 
 // limitToRoom keeps the wish to grow within what the hosts can take.
 func (l *loop) limitToRoom(d *elastic.Decision) {
-	live := l.count(l.m.clock.now()).live
-	if d.Want <= live || d.Want <= l.rec.Want {
+	if d.Want <= l.rec.Want {
 		return
 	}
+	live := l.count(l.m.clock.now()).live
 	n, why := l.m.placer.room(l.rec.Spec.Limits, l.m.candidates(l.rec.Spec.Spec), d.Want-live)
 	if got := max(live+n, l.rec.Want); got < d.Want {
 		d.Add(elastic.Step{Rule: elastic.RuleCapacity, From: d.Want, To: got, Bound: float64(got), Note: why})

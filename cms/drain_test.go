@@ -119,6 +119,7 @@ func TestCutIsCountedOnceOverARestart(t *testing.T) {
 		assert.EqualValues(t, 2, s.Cut)
 		assert.Equal(t, 2, w.balancer.Cut())
 		assert.Empty(t, w.told(cms.EventNodeCut))
+		assert.Empty(t, w.told(cms.EventNodeDrained))
 		assert.Equal(t, []string{"n2"}, running(w.hosts["a"]))
 	})
 }

@@ -35,6 +35,8 @@ func TestStartThatCannotBeSavedIsNotRepeatedWithoutAPause(t *testing.T) {
 			w.hosts["a"].SetStartDelay(0)
 			time.Sleep(10 * time.Second)
 			assert.Less(t, len(w.hosts["a"].Calls("start")), 10)
+			assert.Empty(t, w.told(cms.EventNodeOnline))
+			assert.Empty(t, w.told(cms.EventNodeFailed))
 			w.hosts["a"].FailStarts(0, nil)
 			w.store.OnSave(nil)
 			w.converge()

@@ -233,11 +233,6 @@ func (l *loop) tryEdit() bool {
 
 // clearFronts removes the fronts that an update left.
 func (l *loop) clearFronts(ctx context.Context, now time.Time) {
-	if len(l.surplus) == 0 {
-		l.frontTry.reset()
-		delete(l.problems, "fronts") // another update may want the last of them again
-		return
-	}
 	l.followEmptying(now)
 	if len(l.surplus) == len(l.emptying) || !l.frontTry.ready(now) || !l.tryEdit() {
 		return

@@ -33,6 +33,7 @@ type world struct {
 	store    *cmstest.Store
 	config   cms.Config
 	end      func()
+	read     uint64 // the last event that story returned
 	// before, when set, has the last word on the configuration of each manager.
 	before func(*cms.Config)
 }

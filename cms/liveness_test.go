@@ -68,12 +68,9 @@ func TestAHungNodeIsDrainedAndReplaced(t *testing.T) {
 		assert.Len(t, names(s, pod.StateOnline), 3)
 		assert.NotContains(t, names(s, pod.StateOnline), hung)
 		w.assertConsistent()
-		var told bool
-		past, _ := w.Events(0)
-		for _, e := range past {
-			told = told || e.Type == cms.EventNodeHung && e.Node == hung
-		}
-		assert.True(t, told, "people are told")
+		told := w.told(cms.EventNodeHung)
+		require.Len(t, told, 1)
+		assert.Equal(t, "node "+hung+" is unhealthy, says its HEALTHCHECK", told[0].Message)
 	})
 }
 

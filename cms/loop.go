@@ -143,7 +143,6 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 		emptying: map[string]emptying{},
 		starts:   make(chan struct{}, m.cfg.StartParallel),
 	}
-	l.rec.Nodes = slices.Clone(rec.Nodes)
 	l.rec.Spec = rec.Spec.WithDefaults() // of fields that an earlier version did not have
 	l.revision = l.rec.current()
 	now := m.clock.now()
@@ -181,13 +180,10 @@ func (l *loop) id(node string) pod.NodeID { return pod.NodeID{Pod: l.name, Name:
 func (l *loop) setPolicy() {
 	delete(l.problems, "policy")
 	policy, err := l.m.cfg.Policies.Parse(l.rec.Elasticity.For(l.rec.Spec.Spec).Policy)
-	if err != nil {
-		// A policy of a kind that this program does not have any more.
-		l.policy = nil
-		l.problems["policy"] = fmt.Sprintf("the policy cannot be used, so the number of nodes is kept: %v", err)
-		return
-	}
 	l.policy = policy
+	if err != nil { // a policy of a kind that this program does not have any more
+		l.problems["policy"] = fmt.Sprintf("the policy cannot be used, so the number of nodes is kept: %v", err)
+	}
 	if m, ok := policy.(interface{ UnmarshalBinary([]byte) error }); ok && len(l.rec.PolicyMemory) > 0 {
 		if err := m.UnmarshalBinary(l.rec.PolicyMemory); err != nil {
 			l.log.Warn("policy starts without its memory", "error", err)
@@ -202,7 +198,6 @@ func (l *loop) run(ctx context.Context) {
 	actx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		l.endActions(cancel)
-		l.setLeaving(0)
 		l.endSpans()
 	}()
 	l.alarm = time.NewTimer(time.Hour)

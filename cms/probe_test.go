@@ -147,6 +147,7 @@ func TestRetryPausesGrowAndStayBounded(t *testing.T) {
 		assert.LessOrEqual(t, pause, lastRetry)
 		if i < 6 {
 			assert.GreaterOrEqual(t, pause, firstRetry<<i/2)
+			assert.LessOrEqual(t, pause, firstRetry<<i)
 			assert.Greater(t, pause, last/2)
 		}
 		last = pause
@@ -156,6 +157,10 @@ func TestRetryPausesGrowAndStayBounded(t *testing.T) {
 		now = r.next
 	}
 	assert.GreaterOrEqual(t, last, lastRetry/2)
+	r.failed(now)
+	assert.False(t, r.ready(now))
 	r.reset()
 	assert.True(t, r.ready(now))
+	r.failed(now)
+	assert.LessOrEqual(t, r.next.Sub(now), firstRetry, "as after the first failure")
 }

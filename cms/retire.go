@@ -144,9 +144,6 @@ func (l *loop) mayStop(rec *NodeRecord, run *nodeRun, now time.Time) bool {
 
 // setLeaving tells the balancer's poller how many nodes wait to be idle.
 func (l *loop) setLeaving(n int) {
-	if n == l.leaving {
-		return
-	}
 	l.m.balancer.draining.Add(int64(n - l.leaving))
 	if n > l.leaving {
 		l.m.balancer.kick()

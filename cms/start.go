@@ -82,8 +82,8 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec, setting
 	rec.Handle, rec.StartedAt, rec.Endpoints = n.Handle, n.StartedAt, n.Endpoints
 	h.kick()
 	try, err := prober(spec.Workload.Probe, n.Endpoints, func() (pod.Health, bool) {
-		seen, found, known := h.lookup(id, settled)
-		return seen.Health, known && found
+		seen, found, _ := h.lookup(id, settled)
+		return seen.Health, found
 	})
 	if err != nil {
 		return rec, err
@@ -185,7 +185,6 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 	crashpoint.Here("scale-out/online")
 	run.ready, run.adopted = now, false
 	delete(l.tries, rec.Host)
-	delete(l.problems, "start")
 	took := now.Sub(run.ordered)
 	l.booted(took)
 	l.log.Info("node online", "node", name, "host", rec.Host, "took", took)

@@ -52,9 +52,26 @@ func TestOneProbeOfANodeAtATime(t *testing.T) {
 	}
 	assert.False(t, v.due(now.Add(time.Minute), time.Second), "the last one goes on")
 	v.probed(nil, 1)
+	assert.False(t, v.due(now, time.Second), "the next one comes an interval later")
 	begun := v.next.Add(-time.Second)
 	assert.False(t, v.due(begun.Add(time.Second-1), time.Second), "too early")
 	assert.True(t, v.due(begun.Add(time.Second), time.Second))
+}
+
+func TestFirstProbesComeAtRandom(t *testing.T) {
+	now := time.Unix(1000, 0)
+	early := 0
+	for range 100 {
+		var v liveness
+		assert.False(t, v.due(now, time.Hour))
+		assert.True(t, v.due(now.Add(time.Hour), time.Hour))
+		v = liveness{}
+		v.due(now, time.Hour)
+		if v.due(now.Add(30*time.Minute), time.Hour) {
+			early++
+		}
+	}
+	assert.InDelta(t, 50, early, 40)
 }
 
 func TestYoungNodesAreThoseThatNoProbeCouldFail(t *testing.T) {

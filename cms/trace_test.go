@@ -153,6 +153,24 @@ func TestTraceOfATickThatShrinks(t *testing.T) {
 	})
 }
 
+// A node drains in its trace for as long as it has requests.
+func TestTraceOfADrain(t *testing.T) {
+	inTracedWorld(t, func(t *testing.T, w *world, s *spans) {
+		w.pod(1)
+		w.balancer.SetInFlight("web", "n1", 1)
+		_, err := w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		assert.Empty(t, s.named("node.drain"))
+		w.balancer.SetInFlight("web", "n1", 0)
+		w.converge()
+		require.Len(t, s.named("node.drain"), 1)
+		drain, stop := s.named("node.drain")[0], s.named("runtime.stop")[0]
+		assert.GreaterOrEqual(t, drain.EndTime().Sub(drain.StartTime()), 5*time.Second)
+		assert.False(t, stop.StartTime().Before(drain.EndTime()))
+	})
+}
+
 // What a command begins is below the span of its caller.
 func TestTraceOfACommandGoesOnInTheLoop(t *testing.T) {
 	inTracedWorld(t, func(t *testing.T, w *world, s *spans) {
@@ -237,6 +255,90 @@ func TestTraceOfWhatFails(t *testing.T) {
 		assert.Equal(t, codes.Error, last.Status().Code)
 		assert.Contains(t, last.Status().Description, "does not answer")
 		w.hosts["a"].FailObserve(nil)
+	})
+}
+
+// What is cleared away is so below what began it.
+func TestTraceOfWhatIsClearedAway(t *testing.T) {
+	inTracedWorld(t, func(t *testing.T, w *world, s *spans) {
+		w.pod(0)
+		w.hosts["a"].FailStarts(1, errors.New("no space left on device"))
+		_, err := w.RegisterNode(t.Context(), "web", "")
+		require.NoError(t, err)
+		ctx, caller := s.caller(t)
+		_, err = w.Launch(ctx, "web")
+		require.NoError(t, err)
+		caller.End()
+		w.converge()
+		assert.Equal(t, `caller
+  node.start
+    node.place
+    runtime.prepare
+    runtime.start
+    runtime.stop
+`, s.tree(caller.SpanContext().TraceID()))
+
+		_, err = w.CreatePod(t.Context(), other("127.0.0.1:5101"))
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		ctx, caller = s.caller(t)
+		_, err = w.DeletePod(ctx, "other")
+		require.NoError(t, err)
+		caller.End()
+		_, err = w.WaitPod(t.Context(), "other", func(cms.PodStatus) bool { return false })
+		require.ErrorIs(t, err, cms.ErrNotFound)
+		assert.Equal(t, "caller\n  balancer.remove_front\n", s.tree(caller.SpanContext().TraceID()))
+	})
+}
+
+// The start that a manager leaves to the next one has a span of each.
+func TestTraceOfAStartThatIsResumed(t *testing.T) {
+	inTracedWorld(t, func(t *testing.T, w *world, s *spans) {
+		w.pod(0)
+		w.hosts["a"].SetStartDelay(5 * time.Second)
+		w.launch()
+		time.Sleep(time.Second)
+		w.restart()
+		w.converge()
+		starts := s.named("node.start")
+		require.Len(t, starts, 2)
+		assert.NotContains(t, attrs(starts[0]), "resumed")
+		a := attrs(starts[1])
+		assert.Equal(t, []string{"n1", "a", "true"}, []string{a["node"], a["host"], a["resumed"]})
+		assert.Equal(t, `node.start
+  runtime.prepare
+  runtime.start
+  node.probe
+  balancer.apply
+`, s.tree(starts[1].SpanContext().TraceID()))
+	})
+}
+
+// exceptTicks samples every trace but those that a tick begins.
+type exceptTicks struct{ sdktrace.Sampler }
+
+func (s exceptTicks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if p.Name == "tick" {
+		return sdktrace.NeverSample().ShouldSample(p)
+	}
+	return s.Sampler.ShouldSample(p)
+}
+
+// What a tick begins that is not sampled is not sampled either.
+func TestTraceOfATickThatIsNotSampled(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.end()
+		s := &spans{recorder: tracetest.NewSpanRecorder()}
+		w.config.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(s.recorder), sdktrace.WithSampler(sdktrace.ParentBased(exceptTicks{sdktrace.AlwaysSample()})))
+		w.start()
+		w.pod(1)
+		require.Len(t, s.named("node.start"), 1)
+		w.elasticity(1, 3)
+		w.load(0.95)
+		w.wait("it grows", func(p cms.PodStatus) bool { return p.Want == 2 })
+		w.converge()
+		assert.Len(t, s.named("node.start"), 1)
+		assert.Len(t, s.named("runtime.start"), 1)
 	})
 }
 
