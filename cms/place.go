@@ -139,7 +139,8 @@ func (p *placer) used(host string) (sum pod.Resources, n int) {
 	return sum, n
 }
 
-// why says of each host what keeps a node from it.
+// why says of each host what keeps a node from it, after those that it has room
+// for.
 func (p *placer) why(l pod.Limits, hosts []candidate) string {
 	if len(hosts) == 0 {
 		return "there is no host that the pod may use"
@@ -147,6 +148,9 @@ func (p *placer) why(l pod.Limits, hosts []candidate) string {
 	parts := make([]string, 0, len(hosts))
 	for _, h := range hosts {
 		used, _ := p.used(h.name)
+		n := fits(h.capacity, used, l) // what is left once these are placed
+		used.CPU += float64(n) * l.CPU
+		used.Memory += int64(n) * l.Memory
 		switch {
 		case h.refused != "":
 			parts = append(parts, fmt.Sprintf("host %s %s", h.name, h.refused))

@@ -79,6 +79,57 @@ func TestPlacerFillsFractionsExactly(t *testing.T) {
 	}
 	_, err := p.reserve(pod.NodeID{Name: "over"}, pod.Limits{CPU: 0.1, Memory: 1 << 20}, host)
 	assert.ErrorContains(t, err, "host a 0 of 1 CPUs free")
+	p.release(pod.NodeID{Name: "3"})
+	_, err = p.reserve(pod.NodeID{Name: "over"}, pod.Limits{CPU: 0.2, Memory: 1 << 20}, host)
+	assert.ErrorContains(t, err, "host a 0.1 of 1 CPUs free")
 	_, err = p.reserve(pod.NodeID{Name: "over"}, pod.Limits{CPU: 0.1, Memory: 1}, nil)
 	assert.ErrorContains(t, err, "no host")
+}
+
+// Of the room only what is missing is told.
+func TestRoomIsToldWhereItIsShort(t *testing.T) {
+	p := newPlacer()
+	hosts := []candidate{
+		{name: "a", capacity: pod.Resources{CPU: 1, Memory: 1 << 30}},
+		{name: "b", capacity: pod.Resources{CPU: 8, Memory: 1 << 30}, refused: "is being removed"},
+	}
+	l := pod.Limits{CPU: 0.5, Memory: 1 << 20}
+	for most, want := range []int{0, 1, 2, 2} {
+		n, why := p.room(l, hosts, most)
+		assert.Equal(t, want, n)
+		if most <= want {
+			assert.Empty(t, why)
+		} else {
+			assert.Equal(t, "host a 0 of 1 CPUs free, host b is being removed", why)
+		}
+	}
+}
+
+// A node makes room on its own host for one of the other limits, of CPU as of
+// memory.
+func TestPlacerInstead(t *testing.T) {
+	p := newPlacer()
+	hosts := []candidate{
+		{name: "a", capacity: pod.Resources{CPU: 1, Memory: 1 << 30}},
+		{name: "b", capacity: pod.Resources{CPU: 1, Memory: 1 << 30}, refused: "cordoned"},
+	}
+	small, large := pod.NodeID{Name: "small"}, pod.NodeID{Name: "large"}
+	p.hold(small, "a", pod.Limits{CPU: 0.2, Memory: 200 << 20})
+	p.hold(large, "a", pod.Limits{CPU: 0.8, Memory: 824 << 20})
+	p.hold(pod.NodeID{Name: "there"}, "b", pod.Limits{CPU: 0.8, Memory: 824 << 20})
+	for _, c := range []struct {
+		gone pod.NodeID
+		cpu  float64
+		mib  int64
+		want bool
+	}{
+		{small, 0.2, 200, true},
+		{small, 0.3, 200, false},
+		{small, 0.2, 300, false},
+		{large, 0.3, 300, true},
+		{pod.NodeID{Name: "there"}, 0.2, 200, false},
+		{pod.NodeID{Name: "unknown"}, 0.1, 1, false},
+	} {
+		assert.Equal(t, c.want, p.instead(c.gone, pod.Limits{CPU: c.cpu, Memory: c.mib << 20}, hosts), "%+v", c)
+	}
 }
