@@ -16,6 +16,9 @@ import (
 // revision, the pod may not use its host any more, or that is being removed.
 func (l *loop) stale(n *NodeRecord) bool { return l.staleWhy(n) != "" }
 
+// fresh says the opposite.
+func (l *loop) fresh(n *NodeRecord) bool { return !l.stale(n) }
+
 // staleWhy says why a node should be replaced; empty when it should not.
 func (l *loop) staleWhy(n *NodeRecord) string {
 	switch h := l.m.host(n.Host); {
@@ -165,6 +168,13 @@ func (l *loop) replace(now time.Time, n int) (drained int) {
 // holdRollout keeps a paused rollout where it is: the number of nodes follows
 // what is wanted, and what is started runs what the pod ran before.
 func (l *loop) holdRollout(ctx context.Context, now time.Time, want int, c census) {
+	if l.rec.Spec.Update.Strategy == BlueGreen && l.rec.Rollout.Step == 0 { // the new ones take no requests yet
+		if n := min(want-c.old, l.rec.Spec.MaxNodes-c.live); n > 0 {
+			l.grow(ctx, now, n, l.rec.Rollout.From)
+		}
+		l.shrinkEach(now, want, c)
+		return
+	}
 	switch {
 	case c.live < want:
 		l.grow(ctx, now, want-c.live, l.rec.Rollout.From)
@@ -183,11 +193,13 @@ func (l *loop) canary(ctx context.Context, now time.Time, want int, c census, st
 		l.replace(now, 1)
 	case c.freshReady >= fresh && c.old > old:
 		l.replace(now, c.old-old)
+	case c.old > want: // fewer are wanted than when it began
+		l.replace(now, c.old-want)
 	case c.old < old && c.live < l.rec.Spec.MaxNodes:
 		l.grow(ctx, now, old-c.old, l.rec.Rollout.From)
 	case c.fresh > fresh && c.live > fresh+old:
 		// Of the new ones: an old one would have to be started again.
-		l.shrinkOf(now, min(c.fresh-fresh, c.live-fresh-old), func(n *NodeRecord) bool { return !l.stale(n) })
+		l.shrinkOf(now, min(c.fresh-fresh, c.live-fresh-old), l.fresh)
 	}
 }
 
@@ -200,9 +212,16 @@ func (l *loop) blueGreen(ctx context.Context, now time.Time, want int, c census)
 	switch {
 	case c.fresh < min(want, room):
 		l.grow(ctx, now, min(want, room)-c.fresh, l.revision)
-	case c.live > 2*want:
-		l.shrink(now, c.live-2*want)
+	default:
+		l.shrinkEach(now, want, c)
 	}
+}
+
+// shrinkEach leaves at most as many old and as many new nodes as are wanted:
+// while only the old ones take requests, they are not drained for the new ones.
+func (l *loop) shrinkEach(now time.Time, want int, c census) {
+	l.shrinkOf(now, c.old-want, l.stale)
+	l.shrinkOf(now, c.fresh-want, l.fresh)
 }
 
 // giveWay drains a stale node whose replacement only fits where it is itself,
@@ -324,7 +343,7 @@ func (l *loop) shrinkOf(now time.Time, n int, some func(*NodeRecord) bool) {
 		}
 	}
 	candidates = l.byHarm(candidates)
-	for _, victim := range candidates[:min(n, len(candidates))] {
+	for _, victim := range candidates[:max(min(n, len(candidates)), 0)] {
 		if err := l.drain(victim.Name, now, 0, cmp.Or(l.staleWhy(&victim), "scaled in")); err != nil {
 			l.log.Error("drain a node", "node", victim.Name, "error", err)
 			return
