@@ -68,7 +68,9 @@ chaos: toolchain deps gate ## every fault many times, for about an hour; prints 
 	[ $$code = 0 ] || echo "failed; all that was said is in $(OUT)/chaos.log"; exit $$code
 
 mutants: toolchain ## small bugs, planted into the loop one at a time, that the tests must notice; takes long
-	$(GO) run ./internal/mutants -skip 'TestModel|TestMain' ./cms retry.go retire.go sweep.go scale.go rolloutsteps.go liveness.go
+	$(GO) run ./internal/mutants -skip 'TestModel|TestMain' ./cms loop.go start.go place.go fronts.go decide.go \
+		observe.go act.go serve.go linger.go lost.go settings.go \
+		retry.go retire.go sweep.go scale.go rolloutsteps.go liveness.go
 
 clean: ## removes what was built
 	rm -rf bin $(OUT)

@@ -32,6 +32,7 @@ func main() {
 type options struct {
 	skip    string
 	also    string
+	again   string
 	timeout time.Duration
 	jobs    int
 	dir     string
@@ -43,6 +44,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	flags.StringVar(&o.skip, "skip", "", "tests that are not run, a regular expression")
 	flags.StringVar(&o.also, "then", "", "a test that is run on what all others let live, such as a slow one")
+	flags.StringVar(&o.again, "again", "", "a file with what an earlier run has said: only the bugs that lived then are tried")
 	flags.DurationVar(&o.timeout, "timeout", 20*time.Second, "after which a test that still runs has noticed the bug")
 	flags.IntVar(&o.jobs, "jobs", 2, "how many bugs are tried at a time")
 	if err := flags.Parse(args); err != nil {
@@ -151,15 +153,54 @@ func (s *suite) build(ctx context.Context) error {
 		return fmt.Errorf("build: %w\n%s", err, said)
 	}
 	fmt.Fprintf(s.out, "%d bugs in %d files\n", len(s.mutants), len(s.files))
+	if s.again != "" {
+		return s.onlyLived()
+	}
 	return nil
 }
 
-// test runs tests with a bug on, and says whether they passed.
-func (s *suite) test(ctx context.Context, bug int, reached, pattern string, args ...string) bool {
-	cmd := exec.CommandContext(ctx, s.binary, append([]string{"-test.run", pattern, "-test.failfast", "-test.timeout", s.timeout.String()}, args...)...)
+// lived is how a run tells of a bug that lived: of what file and line, and what
+// it was.
+var lived = regexp.MustCompile(`(?m)^(\S+\.go):\d+: (.*?)(   \(no test comes here\))?$`)
+
+// onlyLived leaves the bugs that an earlier run has told of. Lines may have moved
+// since.
+func (s *suite) onlyLived() error {
+	said, err := os.ReadFile(s.again)
+	if err != nil {
+		return err
+	}
+	wanted := map[mutant]bool{}
+	for _, m := range lived.FindAllStringSubmatch(string(said), -1) {
+		wanted[mutant{File: m[1], What: m[2]}] = true
+	}
+	s.mutants = slices.DeleteFunc(s.mutants, func(m mutant) bool { return !wanted[mutant{File: m.File, What: m.What}] })
+	fmt.Fprintf(s.out, "%d of them lived\n", len(s.mutants))
+	return nil
+}
+
+// outcome is how tests went.
+type outcome int
+
+const (
+	passed outcome = iota
+	failed
+	late // they did not end in time, which a slow machine may be to blame for
+)
+
+// test runs tests with a bug on.
+func (s *suite) test(ctx context.Context, bug int, reached, pattern string) outcome {
+	cmd := exec.CommandContext(ctx, s.binary, "-test.run", pattern, "-test.failfast", "-test.timeout", s.timeout.String())
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "MUTANT="+strconv.Itoa(bug), "MUTANT_REACHED="+reached, "GOMAXPROCS=1")
-	return cmd.Run() == nil
+	begun := time.Now()
+	switch err := cmd.Run(); {
+	case err == nil:
+		return passed
+	case time.Since(begun) >= s.timeout:
+		return late
+	}
+	return failed
 }
 
 // cover finds out which places each test reaches, without any bug.
@@ -177,7 +218,7 @@ func (s *suite) cover(ctx context.Context) error {
 			continue
 		}
 		reached := filepath.Join(s.tmp, "reached")
-		if !s.test(ctx, 0, reached, "^"+name+"$") {
+		if s.test(ctx, 0, reached, "^"+name+"$") != passed {
 			return fmt.Errorf("%s fails without a bug", name)
 		}
 		ids, err := os.ReadFile(reached)
@@ -198,24 +239,31 @@ func (s *suite) cover(ctx context.Context) error {
 // try runs the tests on every bug, and tells of those that live.
 func (s *suite) try(ctx context.Context) error {
 	var (
-		mu             sync.Mutex
-		workers        sync.WaitGroup
-		killed, missed int
-		lived          []mutant
+		mu                   sync.Mutex
+		workers              sync.WaitGroup
+		killed, slow, missed int
+		lived                []mutant
 	)
 	next := make(chan mutant)
 	for range s.jobs {
 		workers.Go(func() {
 			for m := range next {
 				tests := s.reach[m.ID]
-				dead := len(tests) > 0 && !s.test(ctx, m.ID, "", "^("+strings.Join(tests, "|")+")$")
-				if !dead && s.also != "" {
-					dead = !s.test(ctx, m.ID, "", "^"+s.also+"$")
+				went := passed
+				if len(tests) > 0 {
+					went = s.test(ctx, m.ID, "", "^("+strings.Join(tests, "|")+")$")
+				}
+				if went == passed && s.also != "" {
+					went = s.test(ctx, m.ID, "", "^"+s.also+"$")
 				}
 				mu.Lock()
 				switch {
 				case ctx.Err() != nil: // the test was ended, which says nothing
-				case dead:
+				case went == late:
+					slow++
+					fmt.Fprintf(s.out, "%s   (tests took too long: counted as noticed)\n", m)
+					fallthrough
+				case went == failed:
 					killed++
 				default:
 					if len(tests) == 0 {
@@ -223,7 +271,7 @@ func (s *suite) try(ctx context.Context) error {
 						m.What += "   (no test comes here)"
 					}
 					lived = append(lived, m)
-					fmt.Fprintf(s.out, "%s:%d: %s\n", m.File, m.Line, m.What)
+					fmt.Fprintln(s.out, m)
 				}
 				mu.Unlock()
 			}
@@ -237,6 +285,6 @@ func (s *suite) try(ctx context.Context) error {
 	close(next)
 	workers.Wait()
 	slices.SortFunc(lived, func(a, b mutant) int { return a.ID - b.ID })
-	fmt.Fprintf(s.out, "%d bugs: %d noticed, %d not, %d of these where no test comes\n", killed+len(lived), killed, len(lived), missed)
+	fmt.Fprintf(s.out, "%d bugs: %d noticed, %d of these by taking too long; %d not, %d of these where no test comes\n", killed+len(lived), killed, slow, len(lived), missed)
 	return ctx.Err()
 }

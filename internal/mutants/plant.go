@@ -18,6 +18,8 @@ type mutant struct {
 	What string // what was changed, such as "a < b → a <= b"
 }
 
+func (m mutant) String() string { return fmt.Sprintf("%s:%d: %s", m.File, m.Line, m.What) }
+
 // planter plants bugs into one file, as text around the places that the parser
 // finds, so that what is not changed stays as it was written.
 type planter struct {
