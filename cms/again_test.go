@@ -104,7 +104,7 @@ func TestOnePlaceThatKeepsDyingStarvesNobody(t *testing.T) {
 		}
 		require.NoError(t, err)
 		w.want(5)
-		assert.Empty(t, w.converge().Problems, "nothing is to be started")
+		w.wait("nothing is to be started", func(s cms.PodStatus) bool { return s.Converged && len(s.Problems) == 0 })
 		begun = time.Now()
 		w.want(6)
 		s = w.converge() // the last one lives

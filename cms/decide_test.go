@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/balancer/balancertest"
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/metrics"
@@ -161,8 +163,9 @@ func TestDecisionThatCannotBeSaved(t *testing.T) {
 // Of the room on the hosts only those decisions speak which it limits.
 func TestDecisionSpeaksOfRoomWhereThatIsShort(t *testing.T) {
 	inCountingWorld(t, 1, func(t *testing.T, w *world, tell *atomic.Int64) {
+		w.end()
 		w.hosts["a"].Capacity = pod.Resources{CPU: 2, Memory: 550 << 20} // for five nodes
-		time.Sleep(2 * time.Second)
+		w.restart()
 		for _, c := range []struct {
 			tell int64
 			want int
@@ -174,7 +177,7 @@ func TestDecisionSpeaksOfRoomWhereThatIsShort(t *testing.T) {
 			{2, 2, "as told: 5 → 2"},
 		} {
 			tell.Store(c.tell)
-			time.Sleep(time.Second)
+			time.Sleep(2 * time.Second)
 			s := w.converge()
 			require.Equal(t, c.want, s.Want)
 			ticks, err := w.Ticks("web", 100)
@@ -206,6 +209,47 @@ func TestSampleOfATick(t *testing.T) {
 		kept, err := w.Samples("web", got.At.Add(-time.Millisecond))
 		require.NoError(t, err)
 		assert.Equal(t, []metrics.Sample{got}, kept)
+
+		w.hosts["a"].SetUsage(id("n2"), 0.25, 40<<20)
+		w.balancer.SetInFlight("web", "n3", 2)
+		time.Sleep(2 * time.Second)
+		n, err := w.Node("web", "n2")
+		require.NoError(t, err)
+		assert.Equal(t, metrics.V(40<<20), n.Memory)
+		assert.Equal(t, metrics.V(0.5), n.CPU, "of its limit")
+		_, err = w.RemoveNode(t.Context(), "web", "n3")
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		s, err = w.Pod("web")
+		require.NoError(t, err)
+		assert.Equal(t, metrics.Nodes{New: 2, Online: 2, Draining: 1, Failed: 1}, s.Sample.Nodes)
+		n, err = w.Node("web", "n3")
+		require.NoError(t, err)
+		assert.Equal(t, metrics.V(2), n.InFlight)
+		assert.Equal(t, metrics.Missing, n.Memory)
+	})
+}
+
+// A balancer that does not answer freezes the number, and is the reason.
+func TestBalancerThatDoesNotAnswerFreezesTheNumber(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		w.load(0.5)
+		w.elasticity(1, 4)
+		time.Sleep(3 * time.Second)
+		w.balancer.Fail(balancertest.Observe, balancer.ErrUnavailable)
+		for range 10 {
+			time.Sleep(time.Second)
+			w.load(0.95)
+		}
+		s, err := w.Pod("web")
+		require.NoError(t, err)
+		assert.Equal(t, 1, s.Want)
+		assert.Contains(t, s.LastTick.Err, "the balancer does not answer: ")
+		assert.Contains(t, s.LastTick.Decision.String(), "the balancer does not answer: ")
+		w.balancer.Fail(balancertest.Observe, nil)
+		w.load(0.95)
+		w.wait("grown", func(s cms.PodStatus) bool { return s.Want > 1 })
 	})
 }
 

@@ -165,3 +165,63 @@ func TestDrainThatIsNeverConfirmed(t *testing.T) {
 		w.assertConsistent()
 	})
 }
+
+// What the balancer said before it ceased to answer is no reason to stop a node.
+func TestNodeIsNotStoppedByWhatTheBalancerSaidBefore(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		time.Sleep(3 * time.Second)
+		w.balancer.Fail(balancertest.Observe, balancer.ErrUnavailable)
+		time.Sleep(2 * time.Second)
+		w.balancer.SetInFlight("web", "n1", 1)
+		_, err := w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, []string{"n1"}, w.servers(balancer.Drain))
+		assert.Equal(t, []string{"n1", "n2"}, running(w.hosts["a"]))
+		w.balancer.Fail(balancertest.Observe, nil)
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"n1", "n2"}, running(w.hosts["a"]))
+		w.balancer.SetInFlight("web", "n1", 0)
+		w.converge()
+		assert.Zero(t, w.balancer.Cut())
+	})
+}
+
+// A node that ends while it drains is gone, and none that failed.
+func TestDrainingNodeThatEndsIsGone(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		w.balancer.SetInFlight("web", "n1", 1)
+		_, err := w.RemoveNode(t.Context(), "web", "n1")
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		w.kill("n1")
+		time.Sleep(3 * time.Second)
+		s := w.converge()
+		assert.Len(t, s.Nodes, 1)
+		assert.Empty(t, w.told(cms.EventNodeFailed))
+		assert.Len(t, w.told(cms.EventNodeGone), 1)
+		assert.Len(t, w.hosts["a"].Calls("start"), 2, "nothing took its place")
+		w.assertConsistent()
+	})
+}
+
+// A death that cannot be recorded is neither told nor acted on before it can be.
+func TestDeathThatCannotBeRecorded(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		time.Sleep(time.Minute)
+		w.refuse(func(cms.PodRecord) bool { return true })
+		w.kill("n1")
+		time.Sleep(10 * time.Second)
+		assert.Empty(t, w.told(cms.EventNodeFailed))
+		assert.Len(t, w.hosts["a"].Calls("start"), 2)
+		w.store.OnSave(nil)
+		s := w.wait("replaced", func(s cms.PodStatus) bool { return s.Converged && len(names(s, pod.StateFailed)) == 1 })
+		assert.Equal(t, []string{"n2", "n3"}, names(s, pod.StateOnline))
+		assert.Len(t, w.told(cms.EventNodeFailed), 1)
+		assert.Empty(t, s.Problems)
+		w.assertConsistent()
+	})
+}

@@ -282,6 +282,7 @@ func TestBlueGreenWithoutRoomSaysSo(t *testing.T) {
 // requests that last.
 func TestRolloutOnAFullHostWithRequests(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.end()
 		w.hosts["a"].Capacity = pod.Resources{CPU: 2, Memory: 350 << 20}
 		w.restart()
 		w.pod(3)
@@ -303,6 +304,7 @@ func TestRolloutOnAFullHostWithRequests(t *testing.T) {
 // A pod that has fewer nodes than it should, as its host is full, takes none away.
 func TestRolloutOnAHostThatIsTooSmall(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.end()
 		w.hosts["a"].Capacity = pod.Resources{CPU: 2, Memory: 250 << 20}
 		w.restart()
 		w.pod(2)
