@@ -3,9 +3,10 @@
 // processes run side by side and never touch the machine's own engine.
 //
 // An engine can also be put into a network namespace, reached over a veth pair:
-// it is then a remote host, with TLS on tcp and with an ssh server. Tests must
-// run as root on Linux with Debian's docker.io and iproute2 (and openssh-server
-// for ssh) installed; what is missing is an error that names the package.
+// it is then a remote host, with TLS on tcp and with an ssh server, and it can be
+// unplugged. Tests must run as root on Linux with Debian's docker.io and iproute2
+// (and openssh-server for ssh) installed; what is missing is an error that names
+// the package.
 //
 // A starting engine removes the machine-wide rules for published ports of the
 // others, as engines do: their ports go on answering through docker-proxy. A test

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,10 +72,11 @@ type Engine struct {
 	slot *slot
 	net  network4
 
-	mu     sync.Mutex
-	daemon *process
-	sshd   *process
-	closed bool
+	mu        sync.Mutex
+	daemon    *process
+	sshd      *process
+	unplugged bool
+	closed    bool
 }
 
 // Start launches an engine for a test and closes it with the test. It fails the
@@ -128,7 +130,7 @@ func Launch(ctx context.Context, o Options) (_ *Engine, err error) {
 		if e.TLS, err = makeCertificates(filepath.Join(e.dir, "tls"), e.IP); err != nil {
 			return nil, err
 		}
-		e.TCP = "tcp://" + e.IP + ":2376"
+		e.TCP = "tcp://" + e.IP + ":" + strconv.Itoa(apiPort)
 	}
 	if err := e.startDaemon(ctx); err != nil {
 		return nil, err
