@@ -104,7 +104,8 @@ func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]nodeState {
 		}
 		s, err := readState(dir)
 		if err != nil || s.ID != id {
-			continue // being removed
+			r.collect(id, dir) // or it is being removed
+			continue
 		}
 		k := &known{state: s, file: info}
 		if old != nil && old.state.Mark == s.Mark {
@@ -116,15 +117,16 @@ func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]nodeState {
 	return states
 }
 
-// collect removes the directory of a start whose manager was killed before the
-// supervisor ran.
+// collect removes the directory of a node that has no state: its manager was
+// killed before the supervisor ran, or in the middle of removing it, or the machine
+// lost its power before the state was on the disk.
 func (r *Runtime) collect(id pod.NodeID, dir string) {
 	release, err := r.tryLockNode(id)
 	if err != nil || release == nil {
 		return // being started or stopped
 	}
 	defer release()
-	if supervised(dir) || exists(filepath.Join(dir, stateFile)) {
+	if _, err := readState(dir); !stateless(err) || supervised(dir) {
 		return
 	}
 	_ = removeNode(dir, nodeState{})

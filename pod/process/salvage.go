@@ -46,7 +46,7 @@ func (r *Runtime) salvage(ctx context.Context) ([]pod.Salvaged, error) {
 				continue
 			}
 			s, err := readState(filepath.Join(other, e.Name()))
-			if errors.Is(err, fs.ErrNotExist) {
+			if stateless(err) {
 				continue // it did not come as far as to run
 			}
 			if err != nil {

@@ -24,7 +24,7 @@ const (
 	stateFile = "state.json" // what runs, and how it ended; written by the supervisor
 	aliveFile = "alive"      // locked for as long as the supervisor, or the manager that starts it, lives
 	errorFile = "supervisor.log"
-	secretDir = "secrets"
+	secretDir = "secrets" // a directory, or a link to one elsewhere
 
 	lockSuffix = ".lock" // after the directory's name; see lockNode
 )
@@ -75,7 +75,7 @@ func parseNodeDir(name string) (pod.NodeID, bool) {
 }
 
 // foreign returns [pod.ErrForeign] when a cluster of our name and another id
-// has nodes here.
+// has nodes here. What is left of a start that came to nothing is none.
 func (r *Runtime) foreign() error {
 	ids, err := r.otherIDs()
 	if err != nil {
@@ -87,7 +87,12 @@ func (r *Runtime) foreign() error {
 			continue
 		}
 		for _, n := range nodes {
-			if node, ok := parseNodeDir(n.Name()); ok && n.IsDir() {
+			node, ok := parseNodeDir(n.Name())
+			if !ok || !n.IsDir() {
+				continue
+			}
+			dir := filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, id, n.Name())
+			if _, err := readState(dir); !stateless(err) || supervised(dir) {
 				return fmt.Errorf("node %s belongs to cluster %s with id %s: %w", node, r.cfg.Cluster.Name, id, pod.ErrForeign)
 			}
 		}
@@ -107,6 +112,14 @@ func readState(dir string) (nodeState, error) {
 		return s, fmt.Errorf("%s: %w", filepath.Join(dir, stateFile), err)
 	}
 	return s, nil
+}
+
+// stateless says that an error of readState means that there is none: no file,
+// or one that was torn when the machine lost its power, and the node with it. One
+// that cannot be read, or that another version wrote, is a state.
+func stateless(err error) bool {
+	var torn *json.SyntaxError
+	return errors.Is(err, fs.ErrNotExist) || errors.As(err, &torn)
 }
 
 func writeState(dir string, s nodeState) error {
@@ -216,18 +229,18 @@ func supervised(dir string) bool {
 // removeNode removes a node's directory and secrets; nothing of it runs any
 // more, and its lock is held.
 func removeNode(dir string, s nodeState) error {
-	if s.Secrets == "" { // a start that did not come as far as to have a state
-		var spec runSpec
-		if b, err := os.ReadFile(filepath.Join(dir, runFile)); err == nil && json.Unmarshal(b, &spec) == nil {
-			s.Secrets = spec.State.Secrets
-		}
-	}
+	// However far a start or another removal came, the link is there as long as
+	// what it names.
+	elsewhere, _ := os.Readlink(filepath.Join(dir, secretDir))
 	// The state first: a directory without one is cleared away by anybody.
 	if err := os.Remove(filepath.Join(dir, stateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if s.Secrets != "" {
-		if err := os.RemoveAll(s.Secrets); err != nil {
+	for _, path := range []string{s.Secrets, elsewhere} {
+		if path == "" {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) 
 	}
 	defer release()
 	s, err := readState(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !stateless(err) {
 		return err
 	}
 	if err == nil && s.Boot == r.boot {

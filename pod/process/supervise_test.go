@@ -437,6 +437,9 @@ func TestUser(t *testing.T) {
 	assert.Equal(t, "65534\n1\nsesame\n/nonexistent\n", logged(t, r, "n1"))
 	secrets := state(t, r, "n1").Secrets
 	require.DirExists(t, secrets)
+	elsewhere, err := os.Readlink(filepath.Join(r.nodeDir(id("n1")), secretDir))
+	require.NoError(t, err)
+	require.Equal(t, secrets, elsewhere, "who clears up finds them without the state")
 	require.NoError(t, r.Stop(t.Context(), id("n1"), 0))
 	assert.NoDirExists(t, secrets)
 
@@ -488,22 +491,6 @@ func TestStartErrors(t *testing.T) {
 			assert.Empty(t, left, "nothing is left behind")
 		})
 	}
-}
-
-// TestAbandonedStart has what a manager leaves that was killed before its
-// supervisor ran.
-func TestAbandonedStart(t *testing.T) {
-	dir := t.TempDir()
-	r := open(t, dir)
-	secrets := t.TempDir()
-	for _, name := range []string{"n1", "n2"} {
-		require.NoError(t, os.MkdirAll(r.nodeDir(id(name)), 0o700))
-		require.NoError(t, writeJSON(filepath.Join(r.nodeDir(id(name)), runFile), runSpec{State: nodeState{Secrets: secrets}}))
-	}
-	start(t, r, "n1", serving())
-	assert.NotNil(t, find(t, r, "n1"))
-	assert.NoDirExists(t, r.nodeDir(id("n2")), "an observation clears it away")
-	assert.NoDirExists(t, secrets)
 }
 
 func TestSuperviseRefusesPeople(t *testing.T) {

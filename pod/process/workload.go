@@ -226,7 +226,12 @@ func writeSecrets(dir string, c *credential, secrets map[string]pod.SecretValue)
 		if _, err := os.Stat(parent); err != nil {
 			parent = os.TempDir()
 		}
-		path, err = os.MkdirTemp(parent, "elastipod-secrets-")
+		path = filepath.Join(parent, "elastipod-secrets-"+random())
+		// The link first: who clears up finds by it what else there may be.
+		if err := os.Symlink(path, filepath.Join(dir, secretDir)); err != nil {
+			return "", err
+		}
+		err = os.Mkdir(path, 0o700)
 	}
 	if err != nil {
 		return "", err
