@@ -54,6 +54,14 @@ func (v *liveness) probed(err error, most int) (changed bool) {
 	return was != (v.failures >= most)
 }
 
+// forget forgets the failures: it was not the node. Where the host was away, the
+// node is judged by what it says from then on.
+func (v *liveness) forget() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.failures, v.err = 0, nil
+}
+
 // said returns how many probes failed in a row, and the last reason.
 func (v *liveness) said() (failures int, err error) {
 	v.mu.Lock()
@@ -70,6 +78,10 @@ func (l *loop) checkLive(ctx context.Context, now time.Time) {
 		if why := l.hung(rec); (why != "") != run.hung {
 			run.hung = why != ""
 			l.tellHung(rec, why)
+		}
+		if h := l.m.host(rec.Host); h != nil && h.unreachable() != nil {
+			run.live.forget()
+			continue
 		}
 		p := l.probeOf(rec)
 		if !watched(rec, p) || p.Kind == pod.ProbeHealthcheck || !run.live.due(now, p.LiveInterval) {

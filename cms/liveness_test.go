@@ -224,3 +224,49 @@ func TestAnOnlineNodeIsProbed(t *testing.T) {
 		})
 	}
 }
+
+// A node that could not be reached while its host was away is not taken for one
+// that hangs when both are back.
+func TestProbesThatFailWhileTheHostIsAwayDoNotCount(t *testing.T) {
+	const probes = 100 * time.Millisecond
+	host := podtest.NewFakeHost()
+	var failing atomic.Bool
+	node := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if failing.Load() {
+			rw.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(node.Close)
+	host.Endpoint = func(pod.NodeID, string) string { return strings.TrimPrefix(node.URL, "http://") }
+	w := &world{t: t, hosts: map[string]*podtest.FakeHost{"a": host}, balancer: balancertest.NewFake(), store: cmstest.NewStore()}
+	w.config.Tick = 50 * time.Millisecond
+	w.config.Hosts = []pod.Host{{Name: "a", Runtime: "fake"}}
+	w.config.OpenRuntime = func(_ context.Context, _ pod.Host, c pod.Cluster) (pod.Runtime, error) { return host.Open(c), nil }
+	w.start()
+	defer func() { w.end() }()
+	s := spec()
+	s.Workload.Probe = pod.Probe{Kind: pod.ProbeHTTP, Path: "/healthz", LiveInterval: probes}
+	_, err := w.CreatePod(t.Context(), s)
+	require.NoError(t, err)
+	w.launch()
+	w.launch()
+	w.converge()
+
+	seen := func(reachable bool) {
+		t.Helper()
+		host.SetUnreachable(!reachable)
+		require.Eventually(t, func() bool {
+			s, err := w.Host("a")
+			return err == nil && s.Reachable == reachable
+		}, 10*time.Second, time.Millisecond)
+	}
+	seen(false)
+	failing.Store(true)
+	time.Sleep(6 * probes)
+	seen(true)
+	failing.Store(false)
+	time.Sleep(3 * probes)
+	assert.Equal(t, []string{"n1", "n2"}, names(w.converge(), pod.StateOnline))
+	past, _ := w.Events(0)
+	assert.False(t, slices.ContainsFunc(past, func(e cms.Event) bool { return e.Type == cms.EventNodeHung }), "nobody was taken for one that hangs")
+}
