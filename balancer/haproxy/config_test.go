@@ -70,6 +70,7 @@ func TestRender(t *testing.T) {
 		"http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE }",
 		"http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host elastipod",
 		"use_backend web.relay if { stopping }",
+		"option srvtcpka", "srvtcpka-idle 5s", "srvtcpka-intvl 1s", "srvtcpka-cnt 5",
 		"acl busy2 fe_req_rate gt 2500",
 		"http-request set-var(txn.every) int(25) if busy2 !busy3 !{ rand(25) gt 0 }",
 	} {

@@ -47,6 +47,12 @@ func (c Config) render(id string, r revision, fronts map[string]*front) string {
 	line("  option idle-close-on-response")
 	line("  timeout check 5s")
 	line("  timeout tunnel 1h")
+	// A machine that is gone says nothing: without this a request that it had
+	// would wait for the time-out of the answer, a tunnel for its own.
+	line("  option srvtcpka")
+	line("  srvtcpka-idle 5s")
+	line("  srvtcpka-intvl 1s")
+	line("  srvtcpka-cnt 5")
 	for _, name := range slices.Sorted(maps.Keys(fronts)) {
 		c.renderFront(line, fronts[name])
 	}

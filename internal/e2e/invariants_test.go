@@ -119,6 +119,8 @@ func (s *server) hostView(c wire.Cluster, h wire.Host) invariant.Host {
 		out.Running = s.processes(h.Name)
 	case strings.HasPrefix(h.Address, "unix://"):
 		out.Running = s.containers(c.Name, h.Address)
+	case s.stack.sockets[h.Address] != "":
+		out.Running = s.containers(c.Name, s.stack.sockets[h.Address])
 	}
 	return out
 }

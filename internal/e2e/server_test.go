@@ -58,6 +58,8 @@ type stack struct {
 	hosts  []wire.Host
 	path   string // goes before PATH
 	config string // further lines of the configuration
+	// sockets are those of engines that are reached otherwise, by address.
+	sockets map[string]string
 	// haproxy is before processes, too, and not only before containers.
 	haproxy bool
 }
