@@ -97,7 +97,7 @@ func TestFaultMachineVanishes(t *testing.T) {
 				}
 				p.isReplaced(begun, quiet)
 				p.checkQuiet(begun)
-				time.Sleep(time.Until(begun.Add(connectionLives + 2*time.Second)))
+				time.Sleep(time.Until(begun.Add(connectionLives + 4*time.Second)))
 				require.NoError(t, p.a.Plug(t.Context()))
 				p.comesBack(f)
 			}
