@@ -13,7 +13,7 @@ PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:
 REAL  = ./pod/... ./balancer/... ./examples/... ./internal/dockertest/...
 TIMED = ./examples/server/dashboard/... ./internal/openloop/...
 
-.PHONY: run mutants test e2e chaos lint deps build gate clean help toolchain
+.PHONY: run mutants cover test e2e chaos lint deps build gate clean help toolchain
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,14 @@ mutants: toolchain ## small bugs, planted into the loop one at a time, that the 
 	$(GO) run ./internal/mutants -skip 'TestModel|TestMain' ./cms loop.go start.go place.go fronts.go decide.go \
 		observe.go act.go serve.go linger.go lost.go settings.go \
 		retry.go retire.go sweep.go scale.go rolloutsteps.go liveness.go
+
+# Without the race detector, one package after another. A statement counts
+# whichever package's test runs it.
+cover: toolchain deps gate ## how much of cms, pod, balancer and elastic the tests run, 85 % at least; takes minutes
+	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make cover" >&2; exit 1; }
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -p 1 -json -timeout 10m -coverprofile $(OUT)/cover.out -coverpkg ./cms/...,./pod/...,./balancer/...,./elastic/... \
+	./cms/... ./pod/... ./balancer/... ./elastic/... | $(GATE)
+	@$(GO) run ./internal/coverage -min 85 -trees cms,pod,balancer,elastic $(OUT)/cover.out
 
 clean: ## removes what was built
 	rm -rf bin $(OUT)
