@@ -154,8 +154,8 @@ func (b *Balancer) answersSoon(ctx context.Context) bool {
 // parseCommander reads a line of "show sess": the id of a session, and whether
 // it is one of somebody who may give commands.
 func parseCommander(line string) (id string, commands, ok bool) {
-	id, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
-	if !ok || !strings.HasPrefix(id, "0x") {
+	id, rest, ok := cutSession(line)
+	if !ok {
 		return "", false, false
 	}
 	return id, slices.Contains(strings.Fields(rest), "fe=GLOBAL"), true

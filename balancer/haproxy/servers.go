@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -257,83 +256,6 @@ func (b *Balancer) edit(name string, change func(map[string]server)) {
 	b.fronts[name] = &fr
 }
 
-// running is a server as HAProxy says that it is.
-type running struct {
-	addr         string
-	id, weight   int
-	drain, maint bool
-	down         bool
-}
-
-// The bits of srv_admin_state that matter here.
-const (
-	adminMaint = 0x01 | 0x02 | 0x04 | 0x20 | 0x40
-	adminDrain = 0x08 | 0x10
-)
-
-// readServers asks for the servers of one front, or of all if it is empty.
-func readServers(ctx context.Context, s *session, front string) (map[string]map[string]running, error) {
-	out, err := s.run(ctx, strings.TrimSpace("show servers state "+front))
-	if err != nil {
-		return nil, err
-	}
-	return parseServers(out)
-}
-
-// parseServers reads the answer to "show servers state": a line with a version,
-// one that names the columns, and one a server. What it does not understand is
-// an error, so that nothing is taken for gone that is there.
-func parseServers(out string) (map[string]map[string]running, error) {
-	all := map[string]map[string]running{}
-	var columns map[string]int
-	for l := range strings.Lines(out) {
-		l = strings.TrimSpace(l)
-		if rest, ok := strings.CutPrefix(l, "# "); ok {
-			columns = map[string]int{}
-			for i, c := range strings.Fields(rest) {
-				columns[c] = i
-			}
-			continue
-		}
-		fields := strings.Fields(l)
-		if len(fields) < 2 {
-			continue // the version, or nothing
-		}
-		get := func(name string) string {
-			if i, ok := columns[name]; ok && i < len(fields) {
-				return fields[i]
-			}
-			return ""
-		}
-		num := func(name string) (n int, err error) {
-			if n, err = strconv.Atoi(get(name)); err != nil {
-				err = fmt.Errorf("haproxy: servers: %s in %.200q is no number", name, l)
-			}
-			return n, err
-		}
-		var r running
-		id, err1 := num("srv_id")
-		weight, err2 := num("srv_uweight")
-		admin, err3 := num("srv_admin_state")
-		op, err4 := num("srv_op_state")
-		if err := errors.Join(err1, err2, err3, err4); err != nil {
-			return nil, err
-		}
-		r.id, r.weight = id, weight
-		r.addr = canonical(net.JoinHostPort(get("srv_addr"), get("srv_port")))
-		r.maint, r.drain, r.down = admin&adminMaint != 0, admin&adminDrain != 0, op == 0
-		be := get("be_name")
-		if all[be] == nil {
-			all[be] = map[string]running{}
-		}
-		all[be][get("srv_name")] = r
-	}
-	if columns == nil {
-		return nil, fmt.Errorf("haproxy: servers: %.200q is not understood", out)
-	}
-	return all, nil
-}
-
 // cutOld ends what old workers do of the servers that match, through the
 // master: their own commands for servers do not work once they stop. A request
 // that may be retried begins anew when it is cut, so that it takes as many cuts
@@ -371,11 +293,20 @@ func (b *Balancer) cutOld(ctx context.Context, match func(backend, server string
 	return nil
 }
 
+// cutSession splits a line of "show sess" behind the session's id, which is a
+// number in hexadecimal, and so can be put into a command.
+func cutSession(line string) (id, rest string, ok bool) {
+	id, rest, ok = strings.Cut(strings.TrimSpace(line), ": ")
+	digits, hex := strings.CutPrefix(id, "0x")
+	_, err := strconv.ParseUint(digits, 16, 64)
+	return id, rest, ok && hex && err == nil
+}
+
 // parseSession reads a line of "show sess", such as
 // "0x7f47700386d0: proto=tcpv4 src=127.0.0.1:48216 fe=web be=web srv=n.2 …".
 func parseSession(line string) (id, backend, srv string, ok bool) {
-	id, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
-	if !ok || !strings.HasPrefix(id, "0x") {
+	id, rest, ok := cutSession(line)
+	if !ok {
 		return "", "", "", false
 	}
 	for _, f := range strings.Fields(rest) {

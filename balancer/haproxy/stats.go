@@ -50,10 +50,13 @@ func parseStats(out string) ([]row, error) {
 			column[name] = i
 		}
 	}
+	last := 0 // column that is needed
 	for _, need := range []string{"pxname", "svname", "type", "status", "addr", "qcur", "scur", "stot", "req_tot", "hrsp_5xx", "eresp", "srv_abrt"} {
-		if _, ok := column[need]; !ok {
+		i, ok := column[need]
+		if !ok {
 			return nil, fmt.Errorf("%w: no column %s", errStats, need)
 		}
+		last = max(last, i)
 	}
 	var rows []row
 	for {
@@ -64,7 +67,7 @@ func parseStats(out string) ([]row, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errStats, err)
 		}
-		if len(rec) <= column["type"] {
+		if len(rec) <= last {
 			return nil, fmt.Errorf("%w: a line has only %d columns", errStats, len(rec))
 		}
 		row, err := parseRow(rec, column)
@@ -76,28 +79,25 @@ func parseStats(out string) ([]row, error) {
 }
 
 func parseRow(rec []string, column map[string]int) (row, error) {
-	text := func(name string) string {
-		if i := column[name]; i < len(rec) {
-			return rec[i]
-		}
-		return ""
-	}
+	text := func(name string) string { return rec[column[name]] }
 	var faults []error
-	count := func(name string) uint64 {
+	number := func(name string, bits int) uint64 {
 		s := text(name)
 		if s == "" {
 			return 0
 		}
-		n, err := strconv.ParseUint(s, 10, 63)
+		n, err := strconv.ParseUint(s, 10, bits)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%w: %s of %s/%s is %.40q", errStats, name, text("pxname"), text("svname"), s))
 		}
 		return n
 	}
+	count := func(name string) uint64 { return number(name, 63) }
+	gauge := func(name string) int { return int(number(name, 31)) } // many of them can be added up
 	r := row{
 		proxy: strings.Clone(text("pxname")), name: strings.Clone(text("svname")), kind: strings.Clone(text("type")),
 		status: strings.Clone(text("status")), addr: strings.Clone(text("addr")),
-		qcur: int(count("qcur")), scur: int(count("scur")),
+		qcur: gauge("qcur"), scur: gauge("scur"),
 		stot: count("stot"), reqTot: count("req_tot"), hrsp5xx: count("hrsp_5xx"),
 		eresp: count("eresp"), srvAbrt: count("srv_abrt"),
 	}
