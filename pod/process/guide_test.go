@@ -80,11 +80,10 @@ func helper(args ...string) pod.Workload {
 
 // end
 
-// noRaceSleep keeps programs that are built with -race from sleeping for a
-// second before they exit.
-const noRaceSleep = "atexit_sleep_ms=0"
-
-var quick = map[string]string{"GORACE": noRaceSleep}
+// quick is the environment of processes that this program becomes. Built with
+// -race they would sleep for a second before they exit; built with -cover they
+// say where they write what was run, and complain where they do not know.
+var quick = map[string]string{"GORACE": "atexit_sleep_ms=0", "GOCOVERDIR": os.Getenv("GOCOVERDIR")}
 
 // supervisor is this program, as the supervisor of a node.
 func supervisor() []string {
@@ -92,7 +91,11 @@ func supervisor() []string {
 	if err != nil {
 		panic(err)
 	}
-	return []string{"/usr/bin/env", "GORACE=" + noRaceSleep, exe, "supervise"}
+	out := []string{"/usr/bin/env"}
+	for k, v := range quick {
+		out = append(out, k+"="+v)
+	}
+	return append(out, exe, "supervise")
 }
 
 func TestGentleTakesTurns(t *testing.T) {

@@ -44,9 +44,12 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// noRaceSleep keeps programs that are built with -race from sleeping for a
-// second before they exit.
-const noRaceSleep = "atexit_sleep_ms=0"
+// childEnv is the environment of processes that this program becomes. Built with
+// -race they would sleep for a second before they exit; built with -cover they
+// say where they write what was run, and complain where they do not know.
+func childEnv() map[string]string {
+	return map[string]string{"GORACE": "atexit_sleep_ms=0", "GOCOVERDIR": os.Getenv("GOCOVERDIR")}
+}
 
 func self() string {
 	exe, err := os.Executable()
@@ -57,14 +60,15 @@ func self() string {
 }
 
 func helper(args ...string) pod.Workload {
-	return pod.Workload{
-		Command: append([]string{self(), podtest.HelperArg}, args...),
-		Env:     map[string]string{"GORACE": noRaceSleep},
-	}
+	return pod.Workload{Command: append([]string{self(), podtest.HelperArg}, args...), Env: childEnv()}
 }
 
 func config(dir string, c pod.Cluster) Config {
-	return Config{Cluster: c, Dir: dir, Supervisor: []string{"/usr/bin/env", "GORACE=" + noRaceSleep, self(), supervisorArg}}
+	supervisor := []string{"/usr/bin/env"}
+	for k, v := range childEnv() {
+		supervisor = append(supervisor, k+"="+v)
+	}
+	return Config{Cluster: c, Dir: dir, Supervisor: append(supervisor, self(), supervisorArg)}
 }
 
 func TestConformance(t *testing.T) {
