@@ -30,7 +30,7 @@ func (r *Runtime) host() (pod.HostStatus, error) {
 	if err != nil {
 		return pod.HostStatus{}, err
 	}
-	total, used := mem["MemTotal"], mem["MemTotal"]-mem["MemAvailable"]
+	total, used := mem["MemTotal"], max(0, mem["MemTotal"]-mem["MemAvailable"])
 	cpus := float64(runtime.NumCPU())
 	g := ownCgroup()
 	if g.cpus > 0 {
@@ -82,6 +82,10 @@ func meminfo() (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseMeminfo(b)
+}
+
+func parseMeminfo(b []byte) (map[string]int64, error) {
 	out := map[string]int64{}
 	for line := range bytes.Lines(b) {
 		f := bytes.Fields(line)
@@ -107,10 +111,14 @@ func cpuBusy() (cpuTimes, error) {
 	if err != nil {
 		return cpuTimes{}, err
 	}
-	now := time.Now()
+	busy, err := parseBusy(line)
+	return cpuTimes{at: time.Now(), busy: busy}, err
+}
+
+func parseBusy(line string) (time.Duration, error) {
 	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal guest guest_nice
 	if len(fields) < 8 {
-		return cpuTimes{}, fmt.Errorf("/proc/stat: %.80q", line)
+		return 0, fmt.Errorf("/proc/stat: %.80q", line)
 	}
 	var ticks uint64
 	for i, v := range fields[1:8] {
@@ -118,7 +126,7 @@ func cpuBusy() (cpuTimes, error) {
 			ticks += number([]byte(v))
 		}
 	}
-	return cpuTimes{at: now, busy: time.Duration(ticks) * clockTick}, nil
+	return tickTime(ticks), nil
 }
 
 func release() string {
@@ -223,8 +231,11 @@ func readString(path string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// parse returns 0 for what is not a number, such as "max" or nothing.
+// parse returns 0 for what is not a number above it, such as "max" or nothing.
 func parse(s string) int64 {
-	n, _ := strconv.ParseInt(s, 10, 64)
-	return n
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(0, n)
 }

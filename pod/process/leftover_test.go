@@ -17,7 +17,7 @@ func leftover(t *testing.T, dir, clusterID, name, stateText string) (node, secre
 	t.Helper()
 	node = filepath.Join(dir, testCluster.Name, clusterID, "web."+name)
 	require.NoError(t, os.MkdirAll(node, 0o700))
-	secrets = filepath.Join(t.TempDir(), "secrets")
+	secrets = filepath.Join(t.TempDir(), secretPrefix+"1")
 	require.NoError(t, os.Mkdir(secrets, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(secrets, "key"), []byte("sesame"), 0o400))
 	require.NoError(t, os.Symlink(secrets, filepath.Join(node, secretDir)))

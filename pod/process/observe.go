@@ -126,7 +126,7 @@ func (r *Runtime) collect(id pod.NodeID, dir string) {
 		return // being started or stopped
 	}
 	defer release()
-	if _, err := readState(dir); !stateless(err) || supervised(dir) {
+	if _, err := readState(dir); !stateless(dir, err) || supervised(dir) {
 		return
 	}
 	_ = removeNode(dir, nodeState{})
@@ -204,7 +204,7 @@ func (r *Runtime) usage(s nodeState, t processTable, now time.Time) pod.Usage {
 		ticks += p.cpu + p.cpuReaped
 		u.Memory += anonymous(pid, buf)
 	}
-	u.CPU = time.Duration(ticks) * clockTick
+	u.CPU = tickTime(ticks)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.nodes[s.ID]; k != nil && k.state.Mark == s.Mark {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -88,15 +89,26 @@ func parseStat(pid int, line []byte) (procStat, error) {
 	return procStat{}, fmt.Errorf("process: stat of %d has %d fields", pid, field)
 }
 
+// maxNumber is more than the kernel counts of anything read here: it is thirty
+// thousand years of clock ticks, and times 1024, in bytes, still an int64.
+const maxNumber = 1 << 50
+
+// number returns 0 for what is none: negative ones, which cutime may be on old
+// kernels, and those above maxNumber.
 func number(b []byte) uint64 {
 	var n uint64
 	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0 // negative ones, which cutime may be on old kernels
+		if c < '0' || c > '9' || n > maxNumber/10 {
+			return 0
 		}
 		n = n*10 + uint64(c-'0')
 	}
 	return n
+}
+
+// tickTime converts clock ticks.
+func tickTime(ticks uint64) time.Duration {
+	return time.Duration(min(ticks, uint64(math.MaxInt64/clockTick))) * clockTick
 }
 
 // alive says whether the process is there and no zombie.
@@ -211,7 +223,9 @@ func reapRef(r procRef) {
 // and returns once none is left, or ctx has ended. Without a supervisor that
 // reaps them this is how descendants are found.
 func sweep(ctx context.Context, mark string) error {
-	want := []byte(markEnv + "=" + mark)
+	if !isMark(mark) {
+		return nil // no process carries it
+	}
 	killed := map[procRef]struct{}{}
 	// Orphans come to us where we are PID 1, of a container for example.
 	defer func() {
@@ -230,7 +244,7 @@ func sweep(ctx context.Context, mark string) error {
 				continue
 			}
 			env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-			if err != nil || !bytes.Contains(env, want) {
+			if err != nil || !carries(env, mark) {
 				continue
 			}
 			found = true
@@ -249,6 +263,16 @@ func sweep(ctx context.Context, mark string) error {
 	}
 }
 
+// carries says whether an environment, as in /proc/<pid>/environ, has the mark.
+func carries(env []byte, mark string) bool {
+	for kv := range bytes.SplitSeq(env, []byte{0}) {
+		if string(kv) == markEnv+"="+mark {
+			return true
+		}
+	}
+	return false
+}
+
 // proc is a handle on one process, which stays that process.
 type proc struct {
 	ref procRef
@@ -259,6 +283,9 @@ type proc struct {
 // whose main thread has ended may have threads that take a moment longer, and
 // only wait tells when it can be reaped.
 func openProc(r procRef) (*proc, error) {
+	if r.PID <= 0 {
+		return nil, errGone // of a state that is damaged
+	}
 	fd, err := unix.PidfdOpen(r.PID, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		if errors.Is(err, unix.ESRCH) {

@@ -62,3 +62,12 @@ func TestWaitEndsWithContext(t *testing.T) {
 		cancel()
 	}
 }
+
+func TestCarriesItsOwnMarkOnly(t *testing.T) {
+	for env, want := range map[string]bool{
+		"": false, "A=1\x00ELASTIPOD_RUN=ab\x00B=2": true, "ELASTIPOD_RUN=ab": true, "ELASTIPOD_RUN=abc\x00": false,
+		"ELASTIPOD_RUN=a\x00": false, "TEXT=ELASTIPOD_RUN=ab\x00": false,
+	} {
+		assert.Equal(t, want, carries([]byte(env), "ab"), "%q", env)
+	}
+}

@@ -45,15 +45,16 @@ func (r *Runtime) salvage(ctx context.Context) ([]pod.Salvaged, error) {
 			if !ok || !e.IsDir() {
 				continue
 			}
-			s, err := readState(filepath.Join(other, e.Name()))
-			if stateless(err) {
+			dir := filepath.Join(other, e.Name())
+			s, err := readState(dir)
+			if stateless(dir, err) {
 				continue // it did not come as far as to run
 			}
 			if err != nil {
 				return nil, err
 			}
 			if s.ID != node {
-				return nil, fmt.Errorf("%s names itself %s", filepath.Join(other, e.Name()), s.ID)
+				return nil, fmt.Errorf("%s names itself %s", dir, s.ID)
 			}
 			out = append(out, r.salvaged(id, s))
 		}

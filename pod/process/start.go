@@ -64,7 +64,7 @@ func (r *Runtime) start(ctx context.Context, q pod.StartRequest) (pod.Node, erro
 	switch s, err := readState(dir); {
 	case err == nil && r.runs(s):
 		return s.view(), nil
-	case err == nil || stateless(err):
+	case err == nil || stateless(dir, err):
 		if err := r.clear(ctx, dir, s); err != nil {
 			return pod.Node{}, err
 		}

@@ -26,6 +26,8 @@ const (
 	errorFile = "supervisor.log"
 	secretDir = "secrets" // a directory, or a link to one elsewhere
 
+	secretPrefix = "elastipod-secrets-" // of the directories for nodes that are another user
+
 	lockSuffix = ".lock" // after the directory's name; see lockNode
 )
 
@@ -92,7 +94,7 @@ func (r *Runtime) foreign() error {
 				continue
 			}
 			dir := filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, id, n.Name())
-			if _, err := readState(dir); !stateless(err) || supervised(dir) {
+			if _, err := readState(dir); !stateless(dir, err) || supervised(dir) {
 				return fmt.Errorf("node %s belongs to cluster %s with id %s: %w", node, r.cfg.Cluster.Name, id, pod.ErrForeign)
 			}
 		}
@@ -101,25 +103,31 @@ func (r *Runtime) foreign() error {
 }
 
 // readState returns fs.ErrNotExist when the node does not exist, or has not
-// come as far as to run.
+// come as far as to run. Another error means most often that the state is
+// damaged: it is not synced, so a machine that lost its power may leave an empty
+// file.
 func readState(dir string) (nodeState, error) {
-	var s nodeState
 	b, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err != nil {
-		return s, err
+		return nodeState{}, err
 	}
+	var s nodeState
 	if err := json.Unmarshal(b, &s); err != nil {
-		return s, fmt.Errorf("%s: %w", filepath.Join(dir, stateFile), err)
+		return nodeState{}, fmt.Errorf("%s: %w", filepath.Join(dir, stateFile), err)
+	}
+	if s.ID == (pod.NodeID{}) {
+		return nodeState{}, fmt.Errorf("%s names no node", filepath.Join(dir, stateFile))
 	}
 	return s, nil
 }
 
 // stateless says that an error of readState means that there is none: no file,
 // or one that was torn when the machine lost its power, and the node with it. One
-// that cannot be read, or that another version wrote, is a state.
-func stateless(err error) bool {
+// that cannot be read, that another version wrote, or that a supervisor may yet
+// mend, is a state.
+func stateless(dir string, err error) bool {
 	var torn *json.SyntaxError
-	return errors.Is(err, fs.ErrNotExist) || errors.As(err, &torn)
+	return errors.Is(err, fs.ErrNotExist) || errors.As(err, &torn) && !supervised(dir)
 }
 
 func writeState(dir string, s nodeState) error {
@@ -149,6 +157,13 @@ func random() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
+}
+
+// isMark says whether a text may be the mark of a run, which random made. One
+// that a damaged state holds must not stand for the processes of others.
+func isMark(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == 8
 }
 
 // lockNode waits for the right to start, stop or remove a node, which one call
@@ -226,6 +241,12 @@ func supervised(dir string) bool {
 	return !tryFlock(f)
 }
 
+// ownSecrets says whether a path is one that writeSecrets makes for a node.
+func ownSecrets(dir, path string) bool {
+	return path == filepath.Join(dir, secretDir) ||
+		filepath.IsAbs(path) && filepath.Clean(path) == path && strings.HasPrefix(filepath.Base(path), secretPrefix)
+}
+
 // removeNode removes a node's directory and secrets; nothing of it runs any
 // more, and its lock is held.
 func removeNode(dir string, s nodeState) error {
@@ -237,7 +258,7 @@ func removeNode(dir string, s nodeState) error {
 		return err
 	}
 	for _, path := range []string{s.Secrets, elsewhere} {
-		if path == "" {
+		if !ownSecrets(dir, path) {
 			continue
 		}
 		if err := os.RemoveAll(path); err != nil {

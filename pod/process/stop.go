@@ -50,7 +50,8 @@ func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) 
 	}
 	defer release()
 	s, err := readState(dir)
-	if err != nil && !stateless(err) {
+	// Where no supervisor lives, what cannot be read stands for nothing that runs.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && supervised(dir) {
 		return err
 	}
 	if err == nil && s.Boot == r.boot {

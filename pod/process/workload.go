@@ -226,7 +226,7 @@ func writeSecrets(dir string, c *credential, secrets map[string]pod.SecretValue)
 		if _, err := os.Stat(parent); err != nil {
 			parent = os.TempDir()
 		}
-		path = filepath.Join(parent, "elastipod-secrets-"+random())
+		path = filepath.Join(parent, secretPrefix+random())
 		// The link first: who clears up finds by it what else there may be.
 		if err := os.Symlink(path, filepath.Join(dir, secretDir)); err != nil {
 			return "", err
