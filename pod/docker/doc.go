@@ -20,7 +20,7 @@
 //
 // A node's container is named "cluster.pod.node" and labelled with cluster,
 // cluster id, kind, pod, node, revision and ports; a runtime leaves alone what
-// does not carry its cluster's labels. It has:
+// does not have that name and its cluster's labels. It has:
 //
 //   - limits: CPU, memory (without swap on top), processes;
 //   - no-new-privileges, and Docker's default capabilities less NET_RAW, MKNOD

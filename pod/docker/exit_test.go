@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,8 +40,13 @@ func TestOutOfMemoryIsKnownFromItsEvent(t *testing.T) {
 				go func() { ended <- r.Watch(ctx, func(pod.Event) {}) }()
 				n, err := r.Start(t.Context(), startRequest())
 				require.NoError(t, err)
+				told := func(a events.Action) events.Message {
+					attributes := maps.Clone(e.containers[n.Handle].config.Labels)
+					attributes["name"] = e.containers[n.Handle].name
+					return events.Message{Action: a, Actor: events.Actor{ID: n.Handle, Attributes: attributes}}
+				}
 				oom := func() {
-					e.events <- events.Message{Action: events.ActionOOM, Actor: events.Actor{ID: n.Handle, Attributes: e.containers[n.Handle].config.Labels}}
+					e.events <- told(events.ActionOOM)
 					synctest.Wait()
 				}
 				if c.before {
@@ -49,7 +55,7 @@ func TestOutOfMemoryIsKnownFromItsEvent(t *testing.T) {
 				if name == "of its life before" {
 					time.Sleep(time.Second)
 					require.NoError(t, e.ContainerStart(t.Context(), n.Handle, container.StartOptions{}))
-					r.tell(events.Message{Action: events.ActionStart, Actor: events.Actor{ID: n.Handle, Attributes: e.containers[n.Handle].config.Labels}}, func(pod.Event) {})
+					r.tell(told(events.ActionStart), func(pod.Event) {})
 					_, err := r.Observe(t.Context())
 					require.NoError(t, err)
 				}

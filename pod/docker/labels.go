@@ -59,6 +59,17 @@ func (r *Runtime) ours(labels map[string]string, id pod.NodeID) bool {
 		labels[LabelKind] == KindNode && nodeID(labels) == id
 }
 
+// isNode says whether a container is a node of a cluster of our name: it carries
+// a node's labels and the one name that this node's container can have. Labels
+// alone say nothing: an image that was made of a node (docker commit) hands them
+// on to every container of it, and nothing keeps others from copying them.
+func (r *Runtime) isNode(labels map[string]string, names ...string) bool {
+	id := nodeID(labels)
+	return labels[LabelCluster] == r.cluster.Name && labels[LabelKind] == KindNode &&
+		pod.ValidName(id.Pod) && pod.ValidName(id.Name) &&
+		slices.ContainsFunc(names, func(name string) bool { return strings.TrimPrefix(name, "/") == r.containerName(id) })
+}
+
 // foreign returns the error that says whose the cluster's name is, when a
 // container with these labels is another manager's.
 func (r *Runtime) foreign(labels map[string]string, name string) error {
@@ -73,13 +84,13 @@ func nodeID(labels map[string]string) pod.NodeID {
 	return pod.NodeID{Pod: labels[LabelPod], Name: labels[LabelNode]}
 }
 
-// portsOf reads [LabelPorts].
+// portsOf reads [LabelPorts], as far as it names ports.
 func portsOf(labels map[string]string) map[string]int {
 	ports := map[string]int{}
 	for pair := range strings.SplitSeq(labels[LabelPorts], ",") {
 		name, number, _ := strings.Cut(pair, "=")
-		if n, err := strconv.Atoi(number); err == nil {
-			ports[name] = n
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 {
+			ports[name] = int(n)
 		}
 	}
 	return ports

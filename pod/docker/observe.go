@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type known struct {
 	oom       bool // the kernel killed something in it for memory
 	usage     usageSource
 	firstSeen time.Time
+	stranger  bool // it is no node, and that was told
 }
 
 // Observe implements [pod.Runtime]: one list of containers, and an inspection of
@@ -146,6 +148,10 @@ func (r *Runtime) mentionable(c container.Summary) bool {
 	if c.Labels[LabelKind] != KindNode {
 		return false
 	}
+	if !r.isNode(c.Labels, c.Names...) {
+		r.noteStranger(c)
+		return false
+	}
 	switch c.State {
 	case container.StateRemoving:
 		return false
@@ -158,6 +164,19 @@ func (r *Runtime) mentionable(c container.Summary) bool {
 		return !k.startedAt.IsZero() || !r.starting[nodeID(c.Labels)] && time.Since(k.firstSeen) > unstartedAge
 	}
 	return true
+}
+
+// noteStranger tells once of a container that looks like a node and is none.
+func (r *Runtime) noteStranger(c container.Summary) {
+	r.mu.Lock()
+	k := r.entry(c.ID)
+	told := k.stranger
+	k.stranger = true
+	r.mu.Unlock()
+	if !told {
+		r.log.Warn("a container has the labels of a node, but not its name; it is left alone",
+			"container", strings.Join(c.Names, " "), "id", c.ID, "node", nodeID(c.Labels).String())
+	}
 }
 
 // entry returns what is known of a container, making it if needed. r.mu is held.
@@ -217,7 +236,7 @@ func (r *Runtime) look(ctx context.Context, c container.Summary) (*known, error)
 	if k.state != "" && k.state == c.State {
 		return &k, nil
 	}
-	full, err := r.api.ContainerInspect(ctx, c.ID)
+	full, err := r.inspect(ctx, c.ID)
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil, nil
@@ -240,6 +259,15 @@ func (r *Runtime) look(ctx context.Context, c container.Summary) (*known, error)
 	stored.usage.close()
 	k = *stored
 	return &k, nil
+}
+
+// inspect is the engine's, whose answer holds all that is read of it.
+func (r *Runtime) inspect(ctx context.Context, id string) (container.InspectResponse, error) {
+	c, err := r.api.ContainerInspect(ctx, id)
+	if err == nil && (c.ContainerJSONBase == nil || c.State == nil || c.Config == nil) {
+		err = fmt.Errorf("the engine's answer to an inspection of %s is not complete", id)
+	}
+	return c, err
 }
 
 // remember keeps what an inspection says, and returns a copy.

@@ -39,15 +39,18 @@ func (r *Runtime) salvage(ctx context.Context) ([]pod.Salvaged, error) {
 	}
 	var out []pod.Salvaged
 	for _, c := range list {
-		if c.Labels[LabelClusterID] == r.cluster.ID || c.Labels[LabelKind] != KindNode || c.State == container.StateRemoving {
+		if c.Labels[LabelClusterID] == r.cluster.ID || !r.isNode(c.Labels, c.Names...) || c.State == container.StateRemoving {
 			continue
 		}
-		full, err := r.api.ContainerInspect(ctx, c.ID)
+		full, err := r.inspect(ctx, c.ID)
 		if errdefs.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
 			return nil, err
+		}
+		if labels := full.Config.Labels; labels[LabelClusterID] == r.cluster.ID || !r.isNode(labels, full.Name) {
+			continue // another one by now
 		}
 		out = append(out, r.salvaged(full, f))
 	}

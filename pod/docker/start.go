@@ -78,6 +78,9 @@ func (r *Runtime) markStarting(id pod.NodeID, on bool) {
 }
 
 func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, error) {
+	if !pod.ValidName(req.ID.Pod) || !pod.ValidName(req.ID.Name) {
+		return pod.Node{}, fmt.Errorf("%q is not a node's name", req.ID.String())
+	}
 	f, err := r.engineFacts(ctx)
 	if err != nil {
 		return pod.Node{}, err
@@ -167,7 +170,7 @@ func (r *Runtime) createOnce(ctx context.Context, id pod.NodeID, s containerSpec
 // if it runs, removes ours if not, and refuses anybody else's.
 func (r *Runtime) occupant(ctx context.Context, id pod.NodeID) (*container.InspectResponse, error) {
 	name := r.containerName(id)
-	c, err := r.api.ContainerInspect(ctx, name)
+	c, err := r.inspect(ctx, name)
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil, nil
@@ -200,7 +203,7 @@ func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s
 		return pod.Node{}, startError(err)
 	}
 	crashpoint.Here("docker-start/launched")
-	c, err := r.api.ContainerInspect(ctx, id)
+	c, err := r.inspect(ctx, id)
 	if err != nil {
 		return pod.Node{}, err
 	}

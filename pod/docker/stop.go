@@ -50,7 +50,7 @@ func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) 
 
 // find returns the id of a node's container, or [pod.ErrNotFound].
 func (r *Runtime) find(ctx context.Context, id pod.NodeID) (string, error) {
-	c, err := r.api.ContainerInspect(ctx, r.containerName(id))
+	c, err := r.inspect(ctx, r.containerName(id))
 	switch {
 	case errdefs.IsNotFound(err):
 		return "", pod.ErrNotFound

@@ -49,7 +49,7 @@ func (r *Runtime) Watch(ctx context.Context, f func(pod.Event)) error {
 // observation, as it may have ended and started in between.
 func (r *Runtime) tell(m events.Message, f func(pod.Event)) {
 	labels := m.Actor.Attributes
-	if labels[LabelKind] != KindNode || labels[LabelCluster] != r.cluster.Name || labels[LabelClusterID] != r.cluster.ID {
+	if !r.isNode(labels, labels["name"]) || labels[LabelClusterID] != r.cluster.ID {
 		return
 	}
 	e := pod.Event{Node: nodeID(labels), Kind: pod.EventStarted}
