@@ -135,10 +135,14 @@ func (f *cgroupFiles) read() (pod.Usage, error) {
 	if err != nil {
 		return pod.Usage{}, err
 	}
+	if cpu > int64(maxCPU/f.cpuUnit) || memory > maxMemory {
+		return pod.Usage{}, fmt.Errorf("%s says %d and %s %d, which cannot be", f.cpu, cpu, f.memory, memory)
+	}
 	return pod.Usage{At: now, CPU: time.Duration(cpu) * f.cpuUnit, Memory: max(0, memory-inactive)}, nil
 }
 
 // number reads a file that is a number or, with a key, its line "key number".
+// None is negative.
 func number(file, key string) (int64, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -156,5 +160,9 @@ func number(file, key string) (int64, error) {
 			return 0, fmt.Errorf("%s has no %s", file, key)
 		}
 	}
-	return strconv.ParseInt(string(bytes.TrimSpace(data)), 10, 64)
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(data)), 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	return int64(n), nil
 }

@@ -87,7 +87,10 @@ func (r *Runtime) lastLines(ctx context.Context, id string) ([]string, error) {
 	var lines []string
 	for line := range strings.Lines(string(text)) {
 		line = strings.ToValidUTF8(strings.TrimRight(line, "\r\n"), "\uFFFD")
-		lines = append(lines, line[:min(len(line), maxLogLine)])
+		if len(line) > maxLogLine {
+			line = strings.ToValidUTF8(line[:maxLogLine], "") // not within a character
+		}
+		lines = append(lines, line)
 	}
 	return lines[max(0, len(lines)-pod.LastLogLines):], err
 }

@@ -53,7 +53,8 @@ func (r *Runtime) hostCPU(stat []byte, cpus int, now time.Time) *float64 {
 		return nil
 	}
 	if now.Sub(u.at) >= cpuSpan && total > u.total {
-		cores := float64(max(0, busy-u.busy)) / float64(total-u.total) * float64(cpus)
+		// Time of waiting for a disk may go back, so busy may seem to exceed all.
+		cores := min(float64(max(0, busy-u.busy))/float64(total-u.total), 1) * float64(cpus)
 		*u = hostUsage{at: now, busy: busy, total: total, cores: &cores}
 	}
 	if u.cores == nil {
@@ -72,13 +73,13 @@ func cpuTicks(stat []byte) (busy, total int64, ok bool) {
 		return 0, 0, false
 	}
 	for i, f := range fields[1:min(len(fields), 9)] {
-		n, err := strconv.ParseInt(f, 10, 64)
+		n, err := strconv.ParseUint(f, 10, 60) // eight of them can be added up
 		if err != nil {
 			return 0, 0, false
 		}
-		total += n
+		total += int64(n)
 		if i != 3 && i != 4 {
-			busy += n
+			busy += int64(n)
 		}
 	}
 	return busy, total, true
@@ -89,13 +90,13 @@ func usedMemory(info []byte) *int64 {
 	values := map[string]int64{}
 	for line := range strings.Lines(string(info)) {
 		if f := strings.Fields(line); len(f) >= 2 {
-			if n, err := strconv.ParseInt(f[1], 10, 64); err == nil {
-				values[strings.TrimSuffix(f[0], ":")] = n << 10
+			if n, err := strconv.ParseUint(f[1], 10, 53); err == nil {
+				values[strings.TrimSuffix(f[0], ":")] = int64(n) << 10
 			}
 		}
 	}
 	total, available := values["MemTotal"], values["MemAvailable"]
-	if total == 0 || available == 0 {
+	if total == 0 || available == 0 || available > total {
 		return nil
 	}
 	used := total - available

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -197,13 +198,18 @@ func readPull(stream io.Reader, ref string, progress func(pod.Progress)) error {
 		case err != nil:
 			return err
 		case m.Error != nil:
-			return errors.New(m.Error.Message)
+			return errors.New(cmp.Or(m.Error.Message, m.ErrorMessage, "the engine does not say why"))
+		case m.ErrorMessage != "": // all that some engines say
+			return errors.New(m.ErrorMessage)
 		}
 		if layers.add(m) && time.Since(told) >= progressSpan {
 			tell()
 		}
 	}
 }
+
+// maxLayer is above the bytes of any layer.
+const maxLayer = 1 << 45
 
 // layerSums adds up the download of an image's layers.
 type layerSums map[string]struct{ done, total int64 }
@@ -212,8 +218,8 @@ func (l layerSums) add(m jsonmessage.JSONMessage) bool {
 	switch {
 	case m.ID == "":
 		return false
-	case m.Status == "Downloading" && m.Progress != nil && m.Progress.Total > 0:
-		l[m.ID] = struct{ done, total int64 }{m.Progress.Current, m.Progress.Total}
+	case m.Status == "Downloading" && m.Progress != nil && m.Progress.Total > 0 && m.Progress.Total <= maxLayer:
+		l[m.ID] = struct{ done, total int64 }{min(max(0, m.Progress.Current), m.Progress.Total), m.Progress.Total}
 	case m.Status == "Download complete", m.Status == "Pull complete":
 		layer := l[m.ID]
 		layer.done = layer.total

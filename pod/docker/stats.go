@@ -63,20 +63,17 @@ func (r *Runtime) follow(ctx context.Context, id string, s *statsStream) error {
 }
 
 // usageOf reads a sample; At is by the engine's clock. It is not ok for a
-// container that does not run.
+// container that does not run, nor where a figure cannot be true.
 func usageOf(s container.StatsResponse) (pod.Usage, bool) {
-	if s.Read.Year() <= 1 || s.CPUStats.CPUUsage.TotalUsage == 0 {
+	cpu, memory := s.CPUStats.CPUUsage.TotalUsage, s.MemoryStats.Usage
+	if s.Read.Year() <= 1 || cpu == 0 || cpu > uint64(maxCPU) || memory > maxMemory {
 		return pod.Usage{}, false
 	}
 	inactive, ok := s.MemoryStats.Stats["total_inactive_file"] // cgroup v1
 	if !ok {
 		inactive = s.MemoryStats.Stats["inactive_file"] // cgroup v2
 	}
-	return pod.Usage{
-		At:     s.Read,
-		CPU:    time.Duration(s.CPUStats.CPUUsage.TotalUsage),
-		Memory: max(0, int64(s.MemoryStats.Usage)-int64(inactive)),
-	}, true
+	return pod.Usage{At: s.Read, CPU: time.Duration(cpu), Memory: int64(memory - min(memory, inactive))}, true
 }
 
 // clockOffset translates times of the engine's clock to ours. The quickest

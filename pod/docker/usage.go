@@ -7,6 +7,13 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
+// What no container has used: a figure above is taken for none. They leave room
+// to add a few up.
+const (
+	maxCPU    = 50 * 365 * 24 * time.Hour
+	maxMemory = 1 << 60
+)
+
 // usageSource is where a running container's usage comes from, and what keeps
 // its CPU time growing when the container was started again by somebody. The
 // zero value has no source yet. Its fields are guarded by Runtime.mu.
