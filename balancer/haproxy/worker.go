@@ -80,6 +80,9 @@ func (b *Balancer) askWorker(ctx context.Context, pid int) (worker, error) {
 	asked, cancel := context.WithTimeout(ctx, b.cfg.timing.old)
 	defer cancel()
 	out, err := b.cfg.worker(asked, pid, "show stat")
+	if err != nil && asked.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: worker %d within %s", errNoAnswer, pid, b.cfg.timing.old)
+	}
 	var w worker
 	if err == nil {
 		w, err = parseWorker(pid, out)
