@@ -17,6 +17,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -74,28 +76,65 @@ func FuzzContainers(f *testing.F) {
 			return
 		}
 		e.logs = string(logs)
-		e.stats = streamOfNothing
-		r := e.open(t, func(c *Config) { c.Cluster = recordedCluster })
-		r.api = e
-		snap, err := r.Observe(t.Context())
-		if err == nil {
-			for _, n := range snap.Nodes {
-				sound(t, n)
-				assert.True(t, listedAs(e.listed, n, recordedCluster.ID), "node %s was adopted", n.ID)
-			}
-		}
-		left, err := r.Salvage(t.Context())
-		if err == nil {
-			for _, s := range left {
-				sound(t, s.Node)
-				assert.NotEqual(t, recordedCluster.ID, s.ClusterID)
-			}
-		}
-		ours := e.inspected.Config != nil && r.ours(e.inspected.Config.Labels, pod.NodeID{Pod: "web", Name: "n1"})
-		if err := r.Stop(t.Context(), pod.NodeID{Pod: "web", Name: "n1"}, 0); err == nil && !ours {
-			assert.Empty(t, e.removed, "what is not ours is not removed")
-		}
+		lookAt(t, e)
 	})
+}
+
+// FuzzLabels is FuzzContainers with what another program may choose.
+func FuzzLabels(f *testing.F) {
+	f.Add("/rec.web.n1", "rec", recordedCluster.ID, "node", "web", "n1", "http=80,admin=81", "running", "Up 2 minutes (healthy)", "172.17.0.2", 0, "out\n")
+	f.Add("/rec.web.n1", "rec", "another", "node", "web", "n1", "http=-80,=7,x=99999", "exited", "Exited (137)", "", 1, strings.Repeat("\u00e4", 1001))
+	f.Add("/mine", "rec", recordedCluster.ID, "node", "web", "n1", "", "paused", "", "::1", -1, "")
+	f.Add("/rec.a.b.c", "rec", recordedCluster.ID, "node", "a.b", "c", "http=0", "created", "", "", 0, "")
+	f.Add("/rec..", "rec", recordedCluster.ID, "node", "", "", "", "restarting", "", "x", 0, "")
+	f.Fuzz(func(t *testing.T, name, cluster, clusterID, kind, podName, node, ports, state, status, address string, code int, logs string) {
+		labels := map[string]string{
+			LabelCluster: cluster, LabelClusterID: clusterID, LabelKind: kind, LabelPod: podName, LabelNode: node, LabelPorts: ports,
+		}
+		at := container.NetworkSettingsSummary{Networks: map[string]*network.EndpointSettings{"bridge": {IPAddress: address}, "none": nil}}
+		e := &oddList{oddEngine: &oddEngine{fakeEngine: newFakeEngine()}}
+		e.listed = []container.Summary{{
+			ID: "x", Names: []string{name}, Labels: labels, State: state, Status: status, NetworkSettings: &at,
+			Ports: []container.Port{{PrivatePort: 80, PublicPort: uint16(code), Type: "tcp"}},
+		}}
+		running := state == container.StateRunning || state == container.StatePaused
+		e.inspected = container.InspectResponse{
+			ContainerJSONBase: &container.ContainerJSONBase{ID: "x", Name: name, State: &container.State{
+				Status: state, Running: running, Paused: state == container.StatePaused, ExitCode: code, StartedAt: status, FinishedAt: status, Error: logs,
+			}},
+			Config:          &container.Config{Labels: labels, Env: []string{logs}},
+			NetworkSettings: &container.NetworkSettings{Networks: at.Networks},
+		}
+		var framed bytes.Buffer
+		_, _ = stdcopy.NewStdWriter(&framed, stdcopy.Stdout).Write([]byte(logs))
+		e.logs = framed.String()
+		lookAt(t, e)
+	})
+}
+
+// lookAt observes, salvages and stops what an engine says that it has.
+func lookAt(t *testing.T, e *oddList) {
+	t.Helper()
+	e.stats = streamOfNothing
+	r := e.open(t, func(c *Config) { c.Cluster = recordedCluster })
+	r.api = e
+	if snap, err := r.Observe(t.Context()); err == nil {
+		for _, n := range snap.Nodes {
+			sound(t, n)
+			assert.True(t, listedAs(e.listed, n, recordedCluster.ID), "node %s was adopted", n.ID)
+		}
+	}
+	if left, err := r.Salvage(t.Context()); err == nil {
+		for _, s := range left {
+			sound(t, s.Node)
+			assert.NotEqual(t, recordedCluster.ID, s.ClusterID)
+		}
+	}
+	id := pod.NodeID{Pod: "web", Name: "n1"}
+	ours := e.inspected.Config != nil && r.ours(e.inspected.Config.Labels, id)
+	if err := r.Stop(t.Context(), id, 0); err == nil && !ours {
+		assert.Empty(t, e.removed, "what is not ours is not removed")
+	}
 }
 
 // listedAs says whether the node was listed with its own name and our labels.
@@ -145,20 +184,25 @@ func soundUsage(t *testing.T, u pod.Usage) {
 
 func FuzzEvents(f *testing.F) {
 	for line := range bytes.Lines(recorded(f, "events.jsonl")) {
-		f.Add(line)
-	}
-	f.Add([]byte(`{"Action":"die","Actor":{"ID":"x","Attributes":{"name":"mine","io.elastipod.kind":"node"}}}`))
-	f.Fuzz(func(t *testing.T, line []byte) {
 		var m events.Message
-		if json.Unmarshal(line, &m) != nil {
-			return
-		}
-		e := newFakeEngine()
-		r := e.open(t, func(c *Config) { c.Cluster = recordedCluster })
+		require.NoError(f, json.Unmarshal(line, &m))
+		a := m.Actor.Attributes
+		f.Add(string(m.Action), m.Actor.ID, a["name"], a[LabelCluster], a[LabelClusterID], a[LabelKind], a[LabelPod], a[LabelNode])
+	}
+	f.Add("die", "x", "mine", "rec", recordedCluster.ID, "node", "web", "n1")
+	f.Add("health_status: unhealthy", "x", "rec.web.n1", "rec", recordedCluster.ID, "node", "web", "n1")
+	f.Fuzz(func(t *testing.T, action, id, name, cluster, clusterID, kind, podName, node string) {
+		r := newFakeEngine().open(t, func(c *Config) { c.Cluster = recordedCluster })
+		text, err := json.Marshal(events.Message{Action: events.Action(action), Actor: events.Actor{ID: id, Attributes: map[string]string{
+			"name": name, LabelCluster: cluster, LabelClusterID: clusterID, LabelKind: kind, LabelPod: podName, LabelNode: node,
+		}}})
+		require.NoError(t, err)
+		var m events.Message
+		require.NoError(t, json.Unmarshal(text, &m))
 		r.tell(m, func(e pod.Event) {
-			a := m.Actor.Attributes
-			assert.Equal(t, recordedCluster, pod.Cluster{Name: a[LabelCluster], ID: a[LabelClusterID]}, "an event of a stranger was told")
-			assert.Equal(t, a["name"], r.containerName(e.Node))
+			assert.Equal(t, recordedCluster, pod.Cluster{Name: cluster, ID: clusterID}, "an event of a stranger was told")
+			assert.Equal(t, KindNode, kind)
+			assert.Equal(t, name, r.containerName(e.Node))
 			assert.True(t, pod.ValidName(e.Node.Pod) && pod.ValidName(e.Node.Name))
 			assert.Contains(t, []pod.EventKind{pod.EventStarted, pod.EventEnded, pod.EventHealth}, e.Kind)
 		})
