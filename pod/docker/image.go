@@ -190,7 +190,10 @@ func readPull(stream io.Reader, ref string, progress func(pod.Progress)) error {
 	tell()
 	decoder := json.NewDecoder(stream)
 	for {
-		var m jsonmessage.JSONMessage
+		var m struct {
+			jsonmessage.JSONMessage
+			Said string `json:"error"` // all that some engines say of an error
+		}
 		switch err := decoder.Decode(&m); {
 		case errors.Is(err, io.EOF):
 			tell()
@@ -198,11 +201,11 @@ func readPull(stream io.Reader, ref string, progress func(pod.Progress)) error {
 		case err != nil:
 			return err
 		case m.Error != nil:
-			return errors.New(cmp.Or(m.Error.Message, m.ErrorMessage, "the engine does not say why"))
-		case m.ErrorMessage != "": // all that some engines say
-			return errors.New(m.ErrorMessage)
+			return errors.New(cmp.Or(m.Error.Message, m.Said, "the engine does not say why"))
+		case m.Said != "":
+			return errors.New(m.Said)
 		}
-		if layers.add(m) && time.Since(told) >= progressSpan {
+		if layers.add(m.JSONMessage) && time.Since(told) >= progressSpan {
 			tell()
 		}
 	}
