@@ -72,11 +72,10 @@ mutants: toolchain ## small bugs, planted into the loop one at a time, that the 
 		observe.go act.go serve.go linger.go lost.go settings.go \
 		retry.go retire.go sweep.go scale.go rolloutsteps.go liveness.go
 
-# Without the race detector, one package after another. A statement counts
-# whichever package's test runs it.
+# Without the race detector. A statement counts whichever package's test runs it.
 cover: toolchain deps gate ## how much of cms, pod, balancer and elastic the tests run, 85 % at least; takes minutes
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make cover" >&2; exit 1; }
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -p 1 -json -timeout 10m -coverprofile $(OUT)/cover.out -coverpkg ./cms/...,./pod/...,./balancer/...,./elastic/... \
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -p 2 -json -timeout 10m -coverprofile $(OUT)/cover.out -coverpkg ./cms/...,./pod/...,./balancer/...,./elastic/... \
 	./cms/... ./pod/... ./balancer/... ./elastic/... | $(GATE)
 	@$(GO) run ./internal/coverage -min 85 -trees cms,pod,balancer,elastic $(OUT)/cover.out
 
