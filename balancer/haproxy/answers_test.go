@@ -99,6 +99,7 @@ func openScripted(t *testing.T) (*Balancer, *scripted) {
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	s := &scripted{asked: map[string]int{}, answers: map[string]string{
 		askNewest: "Pid: 2\n\n" + said(0), askMaster: "1 master 1 x\n# workers\n2 worker 0 x\n# old workers\n3 worker 1 x\n", askOld: said(4),
+		"prompt": "", // it has no servers to tell of when the balancer is opened
 	}}
 	s.listen(t, filepath.Join(dir, statsSocket))
 	s.listen(t, filepath.Join(dir, masterSocket))
