@@ -39,7 +39,9 @@ func TestBuildImage(t *testing.T) {
 	b := open(t, shared)
 	h := pod.Host{Name: "bench", Runtime: "docker", Address: shared.Address()}
 	const ref, alias = "built-by-test:1", "built-by-test:latest"
-	require.NoError(t, docker.BuildImage(t.Context(), h, ref, contextOf(t, "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\n"), alias))
+	// The label makes it another image than the probe's, which is not removed with it.
+	dockerfile := "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\nLABEL by=test\n"
+	require.NoError(t, docker.BuildImage(t.Context(), h, ref, contextOf(t, dockerfile), alias))
 	defer removeImages(t, b, "built-by-test")
 	n := b.start(request("n1", "sleep", func(r *pod.StartRequest) { r.Workload.Image = alias }))
 	assert.Equal(t, pod.PhaseRunning, n.Phase)
