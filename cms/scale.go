@@ -372,13 +372,3 @@ func (l *loop) byHarm(nodes []NodeRecord) []NodeRecord {
 	})
 	return nodes
 }
-
-// oldestNew returns the registered node that was made first, or nil.
-func (r *PodRecord) oldestNew() *NodeRecord {
-	for i := range r.Nodes {
-		if r.Nodes[i].State == pod.StateNew {
-			return &r.Nodes[i]
-		}
-	}
-	return nil
-}
