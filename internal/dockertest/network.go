@@ -27,6 +27,8 @@ func (n network4) bridgePrefix() string { return fmt.Sprintf("172.31.%d.", n.slo
 func (n network4) vethPrefix() string   { return fmt.Sprintf("172.30.%d.", n.slot) }
 func (n network4) poolPrefix() string   { return fmt.Sprintf("10.213.%d.", n.slot) }
 
+func (n network4) mac() string { return fmt.Sprintf("02:42:ac:1f:%02x:01", n.slot) }
+
 func (n network4) subnet() string { return n.bridgePrefix() + "0/24" }
 func (n network4) pool() string   { return "base=" + n.poolPrefix() + "0/24,size=28" }
 
@@ -80,7 +82,10 @@ func (n network4) create(ctx context.Context) error {
 		}
 	}
 	for _, args := range [][]string{
-		{"link", "add", n.bridge(), "type", "bridge"},
+		// With an address of its own, as engines give those that they make: a bridge
+		// without one has that of one of its ports, and what is on its way is lost
+		// whenever containers come and go.
+		{"link", "add", n.bridge(), "address", n.mac(), "type", "bridge"},
 		{"addr", "add", n.bridgePrefix() + "1/24", "dev", n.bridge()},
 		{"link", "set", n.bridge(), "up"},
 	} {
