@@ -85,6 +85,7 @@ func TestMemoryOfThePolicyIsKept(t *testing.T) {
 		assert.Greater(t, asked(), before, "what it knew when it decided so")
 		assert.True(t, s.LastTick.Observation.At.Equal(w.stored().PolicyAt), "and when that was")
 		assert.Equal(t, 70*time.Millisecond, s.LastTick.Took)
+		assert.Equal(t, 3, s.Sample.Want)
 
 		time.Sleep(10 * time.Second)
 		before, last := asked(), w.converge().LastTick
@@ -98,6 +99,7 @@ func TestMemoryOfThePolicyIsKept(t *testing.T) {
 		require.NoError(t, err)
 		assert.Less(t, s.LastTick.Observation.At.Sub(last.Observation.At), 10*time.Second, "for the policy no time passes while no manager runs")
 		assert.True(t, s.LastTick.Observation.At.After(last.Observation.At))
+		assert.Equal(t, s.LastTick.At, s.Sample.At, "for people it does")
 	})
 }
 

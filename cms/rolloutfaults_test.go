@@ -197,3 +197,26 @@ func TestUndoThatCannotBeSaved(t *testing.T) {
 		assert.Equal(t, map[string]int{"2": 1}, w.runs())
 	})
 }
+
+// New nodes that hang after they were ready count as ones that failed.
+func TestNodesThatHangCountAgainstARollout(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.checked(3, func(s *cms.PodSpec) { s.Update.MinReady = time.Hour })
+		good := names(w.converge(), pod.StateOnline)
+		w.update(version(2))
+		for i := range 3 {
+			s := w.wait("a new one is online", func(s cms.PodStatus) bool { return len(names(s, pod.StateOnline)) == 4 })
+			require.Equal(t, i, s.Rollout.Failures)
+			time.Sleep(5 * time.Minute)
+			for _, n := range names(s, pod.StateOnline) {
+				if !slices.Contains(good, n) {
+					w.hosts["a"].SetHealth(pod.HealthUnhealthy, id(n))
+				}
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		s := w.rolled(cms.RolloutRolledBack)
+		assert.Regexp(t, `^3 of its nodes failed, the last, n\d+, with: is unhealthy, says its HEALTHCHECK$`, s.Rollout.Reason)
+		assert.Equal(t, good, names(s, pod.StateOnline))
+	})
+}
