@@ -323,3 +323,20 @@ func TestRolloutOnAHostThatIsTooSmall(t *testing.T) {
 		assert.Empty(t, s.Problems)
 	})
 }
+
+// A blue-green rollout that is paused keeps to the limit, too.
+func TestPausedBlueGreenKeepsToTheLimit(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(3)
+		w.update(func(s *cms.PodSpec) {
+			s.Update, s.MaxNodes = cms.Update{Strategy: cms.BlueGreen, MinReady: time.Hour}, 5
+		})
+		w.update(version(2))
+		time.Sleep(10 * time.Second)
+		_, err := w.PauseRollout(t.Context(), "web")
+		require.NoError(t, err)
+		w.want(5)
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, map[string]int{"": 3, "2": 2}, w.runs())
+	})
+}

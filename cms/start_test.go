@@ -171,3 +171,18 @@ func TestStartThatIsBrokenOff(t *testing.T) {
 		w.assertConsistent()
 	})
 }
+
+// A pod with nodes that failed shrinks all the same.
+func TestPodWithFailedNodesShrinks(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(3)
+		w.hosts["a"].FailStarts(-1, errors.New("no space left on device"))
+		w.want(4)
+		time.Sleep(5 * time.Second)
+		w.want(2)
+		s := w.converge()
+		assert.Equal(t, []string{"n1", "n2"}, names(s, pod.StateOnline))
+		assert.NotEmpty(t, names(s, pod.StateFailed))
+		w.assertConsistent()
+	})
+}
