@@ -62,9 +62,9 @@ func TestWhatSomebodyNeedsIsKept(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir)
 	running := start(t, r, "n1", shell("sleep 1000"))
-	told := filepath.Join(t.TempDir(), "told") // to end, once it runs
-	start(t, r, "n2", shell("while [ ! -e "+told+" ]; do sleep 0.01; done; echo why; exit 3"))
-	require.NoError(t, os.WriteFile(told, nil, 0o600))
+	w, tell := late(t, "echo why; exit 3")
+	start(t, r, "n2", w)
+	tell()
 	exited(t, r, "n2")
 	newer, secrets := leftover(t, dir, testCluster.ID, "n3", `{"id":"web/n3"}`)
 

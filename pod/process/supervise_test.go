@@ -66,6 +66,19 @@ func start(t testing.TB, r *Runtime, name string, w pod.Workload) pod.Node {
 	return n
 }
 
+// late is a command that does its work once it is told to: a node that ends
+// before its start has returned makes that fail.
+func late(t testing.TB, script string) (w pod.Workload, tell func()) {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // for nodes of other users
+	path := filepath.Join(dir, "told")
+	return shell("while [ ! -e '" + path + "' ]; do sleep 0.01; done; " + script), func() {
+		t.Helper()
+		require.NoError(t, os.WriteFile(path, nil, 0o600))
+	}
+}
+
 func find(t testing.TB, r *Runtime, name string) *pod.Node {
 	t.Helper()
 	s, err := r.Observe(t.Context())
@@ -409,7 +422,9 @@ func TestSupervisorZombie(t *testing.T) {
 
 func TestNodeIsIsolated(t *testing.T) {
 	r := open(t, t.TempDir())
-	start(t, r, "n1", shell(`ls /proc/$$/fd; grep NoNewPrivs /proc/$$/status; grep SigIgn /proc/$$/status; ps -o sid= -p $$; echo $$`))
+	w, tell := late(t, `ls /proc/$$/fd; grep NoNewPrivs /proc/$$/status; grep SigIgn /proc/$$/status; ps -o sid= -p $$; echo $$`)
+	start(t, r, "n1", w)
+	tell()
 	exited(t, r, "n1")
 	lines := strings.Split(strings.TrimSpace(logged(t, r, "n1")), "\n")
 	require.Len(t, lines, 7, "descriptors 0 to 2 only: %q", lines)
@@ -426,13 +441,14 @@ func TestNodeIsIsolated(t *testing.T) {
 func TestUser(t *testing.T) {
 	require.Zero(t, os.Geteuid(), "these tests run as root")
 	r := open(t, t.TempDir())
-	w := shell(`id -u; id -g; cat "$ELASTIPOD_SECRETS/key"; echo; echo $HOME`)
+	w, tell := late(t, `id -u; id -g; cat "$ELASTIPOD_SECRETS/key"; echo; echo $HOME`)
 	w.User = "nobody:daemon"
 	w.Secrets = []pod.Secret{{Name: "key", FromEnv: "X"}}
 	q := request("n1", w)
 	q.Secrets = map[string]pod.SecretValue{"key": pod.SecretValue("sesame")}
 	_, err := r.Start(t.Context(), q)
 	require.NoError(t, err)
+	tell()
 	assert.Zero(t, exited(t, r, "n1").Code)
 	assert.Equal(t, "65534\n1\nsesame\n/nonexistent\n", logged(t, r, "n1"))
 	secrets := state(t, r, "n1").Secrets
