@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -208,12 +209,30 @@ func (b *browser) has(selector, name string) bool {
 	return eval[bool](b, "Boolean("+find+")", selector, name, name)
 }
 
-// press clicks with the mouse, once the element is there and enabled.
+// place is an expression: where the middle of an element is, once it is enabled
+// and nothing covers it; null before.
+const place = `(() => {
+	const x = ` + find + `
+	if (!x || x.disabled) return null
+	x.scrollIntoView({block: 'center'})
+	const r = x.getBoundingClientRect(), at = [r.x + r.width / 2, r.y + r.height / 2]
+	return x.contains(document.elementFromPoint(...at)) ? at : null
+})()`
+
+// press clicks with the mouse, once the element is there, enabled, and stays where
+// it is: what is above it may still be growing.
 func (b *browser) press(selector, name string) {
 	b.t.Helper()
-	b.until("(() => { const x = "+find+"; return x && !x.disabled })()", selector, name, name)
-	at := eval[[]float64](b, "(() => { const x = "+find+"; x.scrollIntoView({block: 'center'}); const r = x.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()", selector, name, name)
-	require.NoError(b.t, chromedp.Do(b.ctx, chromedp.MouseClickXY(at[0], at[1])))
+	var before []float64
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		at := eval[[]float64](b, place, selector, name, name)
+		if at != nil && slices.Equal(at, before) {
+			require.NoError(b.t, chromedp.Do(b.ctx, chromedp.MouseClickXY(at[0], at[1])))
+			return
+		}
+		before = at
+	}
+	b.t.Fatalf("never to be pressed: %s %q\nthe page says:\n%s", selector, name, eval[string](b, `document.body.innerText`))
 }
 
 // write puts a text into a field, as keys do.
