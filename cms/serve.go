@@ -184,6 +184,9 @@ func (l *loop) served(err error) {
 	} else {
 		l.serveTry.reset()
 		delete(l.problems, "balancer")
+		if l.servedAt.IsZero() {
+			l.m.balancer.kick() // what it has from the start on is seen before the next tick
+		}
 	}
 	l.servedAt = now
 }
