@@ -83,8 +83,8 @@ func (n network4) create(ctx context.Context) error {
 	}
 	for _, args := range [][]string{
 		// With an address of its own, as engines give those that they make: a bridge
-		// without one has that of one of its ports, and what is on its way is lost
-		// whenever containers come and go.
+		// without one has that of one of its ports, which changes when containers come
+		// and go, and what is on its way then may be lost.
 		{"link", "add", n.bridge(), "address", n.mac(), "type", "bridge"},
 		{"addr", "add", n.bridgePrefix() + "1/24", "dev", n.bridge()},
 		{"link", "set", n.bridge(), "up"},
