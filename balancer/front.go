@@ -56,6 +56,9 @@ func (f Front) WithDefaults() Front {
 	return f
 }
 
+// Equal says whether two fronts are the same.
+func (f Front) Equal(o Front) bool { return f == o }
+
 // Validate returns every fault of the front as [Faults], or nil.
 func (f Front) Validate() error {
 	var l Faults

@@ -2,15 +2,14 @@ package cms
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -136,32 +135,20 @@ func (c Config) validate() error {
 	if c.HostTimeout < 0 {
 		f.Add("HostTimeout", "use at least 1s", "%s is negative", c.HostTimeout)
 	}
-	if c.KeepImages < -1 || c.KeepImages > keptRevisions {
-		f.Add("KeepImages", fmt.Sprintf("use 1 to %d, or -1 to remove none", keptRevisions), "%d is out of range", c.KeepImages)
+	if c.KeepImages < -1 || c.KeepImages > state.KeptRevisions {
+		f.Add("KeepImages", fmt.Sprintf("use 1 to %d, or -1 to remove none", state.KeptRevisions), "%d is out of range", c.KeepImages)
 	}
 	seen := map[string]bool{}
 	for i, h := range c.Hosts {
 		at := fmt.Sprintf("Hosts[%d]", i)
-		nest(&f, at, h.WithDefaults().Validate())
+		f.NestErr(at, h.WithDefaults().Validate())
 		if seen[h.Name] {
 			f.Add(at+".name", "give each host a name of its own", "%q is used twice", h.Name)
 		}
 		seen[h.Name] = true
 	}
 	for i, p := range c.DefaultPods {
-		nest(&f, fmt.Sprintf("DefaultPods[%d]", i), p.Validate())
+		f.NestErr(fmt.Sprintf("DefaultPods[%d]", i), p.Validate())
 	}
 	return f.Err()
-}
-
-// nest adds the faults in err, or err itself as a fault, below path.
-func nest(f *Faults, path string, err error) {
-	var part Faults
-	switch {
-	case err == nil:
-	case errors.As(err, &part):
-		f.Nest(path, part)
-	default:
-		f.Add(path, "", "%s", strings.TrimSpace(err.Error()))
-	}
 }

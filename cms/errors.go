@@ -2,6 +2,7 @@ package cms
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/elastipod/elastipod/internal/fault"
 )
@@ -24,3 +25,20 @@ type Fault = fault.Fault
 
 // Faults is every fault of one value, and an error.
 type Faults = fault.List
+
+// Refusal is why the manager did not do what was asked: a kind, which is one of
+// the errors above, and a sentence for a person that says what to do. [errors.Is]
+// finds the kind; Error returns the sentence.
+type Refusal struct {
+	Kind error
+	Text string
+}
+
+func (r *Refusal) Error() string { return r.Text }
+
+// Unwrap returns the kind.
+func (r *Refusal) Unwrap() error { return r.Kind }
+
+func refuse(kind error, format string, args ...any) error {
+	return &Refusal{Kind: kind, Text: fmt.Sprintf(format, args...)}
+}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
-	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -27,13 +26,14 @@ type PodStatus struct {
 	CreatedAt  time.Time  // when it was created
 	// Want is the number of nodes that the pod should have.
 	Want int
-	// Revision identifies the workload and limits of nodes started now.
-	Revision string
-	Nodes    []NodeStatus // sorted by age, oldest first
+	// Revision is the number of the revision that nodes started now run.
+	Revision uint64
+	Nodes    []NodeStatus  // sorted by age, oldest first
+	Counts   metrics.Nodes // how many of them are in each state
 	// Sample is what was measured at the last tick; its At is zero before the first.
 	Sample metrics.Sample
-	// LastTick is the last tick, or nil before the first; LastChange the last
-	// one that changed Want, or nil.
+	// LastTick is the last tick, LastChange the last one that changed Want. They
+	// are never nil; where there was none yet, Seq is 0.
 	LastTick, LastChange *Tick
 	// Rollout is the last change of what the pod runs, or nil; Revisions is what
 	// it ran so far, as far as that is kept, oldest first.
@@ -42,8 +42,9 @@ type PodStatus struct {
 	// Cut is how many requests and connections, such as WebSockets, were still in
 	// flight when the drain's deadline of their node passed, since the pod was made.
 	Cut uint64
-	// Problems says in sentences what is wrong now; empty when all is well.
-	Problems []string
+	// Problems is what is wrong now; empty when all is well. Their times are by the
+	// wall clock.
+	Problems []Problem
 	// Converged says that what runs and takes requests is what should.
 	Converged bool
 }
@@ -52,7 +53,8 @@ type PodStatus struct {
 type NodeStatus struct {
 	Name, Pod, Host string            // its own name, its pod and the host that it is placed on; no host before it is launched
 	State           pod.State         // where it is in its life
-	Revision        string            // that of the spec, a dash, and the image's short digest where there is one
+	Revision        uint64            // number of the revision that it runs; 0 before it is launched
+	Digest          string            // content of its image; empty where there is none
 	Handle          string            // the runtime's own name for it
 	Endpoints       map[string]string // "host:port" by the name of the port; empty before it runs
 	CreatedAt       time.Time         // when it was registered
@@ -69,26 +71,11 @@ type NodeStatus struct {
 	Unseen bool
 }
 
-// Tick is one turn of a pod's loop.
-type Tick struct {
-	Seq         uint64              // counts from 1 since the loop started
-	At          time.Time           // when it began
-	Observation elastic.Observation // what the policy saw
-	Decision    elastic.Decision    // what it wanted, and why
-	// Before is the wanted number before this tick.
-	Before int
-	Sample metrics.Sample // what was measured
-	// Err says what could not be observed; empty when all was.
-	Err string
-	// Took is how long the tick took, without the actions that it began.
-	Took time.Duration
-}
-
 // HostStatus is an immutable picture of a host.
 type HostStatus struct {
 	Host      pod.Host      // complete: defaults are filled in
 	Reachable bool          // it answered the last observation
-	Error     string        // why not
+	Fault     Reason        // why not
 	Since     time.Time     // when it became reachable or unreachable
 	Draining  bool          // its nodes are being moved, then it is removed
 	Capacity  pod.Resources // without the overcommit
@@ -113,14 +100,27 @@ type ClusterStatus struct {
 	Pods      int       // how many there are
 	Nodes     int       // how many there are, in every state
 	Hosts     int       // how many there are
-	Problems  []string  // what is wrong now, in sentences
+	Problems  []Problem // what is wrong now; times are by the wall clock
 }
 
 // BalancerStatus is the balancer's statistics, and which front is whose.
 type BalancerStatus struct {
 	Stats balancer.Stats // as the balancer observed them
 	// Pods maps a front's name to its pod's.
-	Pods map[string]string
-	At   time.Time // when they were observed
-	Err  string    // why the statistics are old; empty when they are not
+	Pods  map[string]string
+	At    time.Time // when they were observed
+	Fault Reason    // why the statistics are old; zero when they are not
+}
+
+// RolloutStatus is how far the last rollout of a pod is.
+type RolloutStatus struct {
+	RolloutRecord
+	Strategy UpdateStrategy // of the pod
+	Steps    int            // of a canary
+	// Weight is the percentage of requests that the canary's step gives to new
+	// nodes; 0 where there is none.
+	Weight int
+	// Fresh counts the launched nodes that run To, Ready those of them that are
+	// online for long enough, Old the launched nodes that run something else.
+	Fresh, Ready, Old int
 }

@@ -186,8 +186,8 @@ func decode(data []byte, record any) error {
 	if dec.More() {
 		return errors.New("something follows the record")
 	}
-	if p, ok := record.(*cms.PodRecord); ok && string(p.Elasticity.Policy) == "null" {
-		p.Elasticity.Policy = nil
+	if p, ok := record.(*cms.PodRecord); ok && string(p.Elasticity.PolicyJSON) == "null" {
+		p.Elasticity.PolicyJSON = nil
 	}
 	return nil
 }

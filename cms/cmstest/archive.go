@@ -30,8 +30,8 @@ func (s *Store) ReadBackup(ctx context.Context, r io.Reader) (cms.State, error) 
 		return cms.State{}, fmt.Errorf("read a backup: %w: %w", cms.ErrStoreCorrupt, err)
 	}
 	for i := range state.Pods {
-		if string(state.Pods[i].Elasticity.Policy) == "null" {
-			state.Pods[i].Elasticity.Policy = nil
+		if string(state.Pods[i].Elasticity.PolicyJSON) == "null" {
+			state.Pods[i].Elasticity.PolicyJSON = nil
 		}
 	}
 	return state, nil

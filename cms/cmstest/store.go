@@ -232,8 +232,8 @@ func decode(data []byte, record any) error {
 	if err := json.Unmarshal(data, record); err != nil {
 		return err
 	}
-	if p, ok := record.(*cms.PodRecord); ok && bytes.Equal(p.Elasticity.Policy, []byte("null")) {
-		p.Elasticity.Policy = nil
+	if p, ok := record.(*cms.PodRecord); ok && bytes.Equal(p.Elasticity.PolicyJSON, []byte("null")) {
+		p.Elasticity.PolicyJSON = nil
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func testEveryField(t *testing.T, h Harness) {
 		same(t, p, got.Pods[0])
 		same(t, host, got.Hosts[0])
 		assert.Equal(t, p.PolicyMemory, got.Pods[0].PolicyMemory)
-		assert.JSONEq(t, string(p.Elasticity.Policy), string(got.Pods[0].Elasticity.Policy))
+		assert.JSONEq(t, string(p.Elasticity.PolicyJSON), string(got.Pods[0].Elasticity.PolicyJSON))
 		assert.True(t, p.CreatedAt.Equal(got.Pods[0].CreatedAt), "times are kept to the nanosecond")
 		assert.EqualValues(t, 7, got.EventID)
 	}
@@ -289,7 +289,7 @@ func testAtomic(t *testing.T, h Harness) {
 	unreadable := named("d")
 	unreadable.Nodes = []cms.NodeRecord{{Name: "d-1"}} // a state that no store may keep
 	notJSON := named("e")
-	notJSON.Elasticity.Policy = json.RawMessage("{")
+	notJSON.Elasticity.PolicyJSON = json.RawMessage("{")
 	for name, bad := range map[string]cms.Change{
 		"pod without a name":    {PutPods: []cms.PodRecord{named("")}},
 		"host without a name":   {PutHosts: []cms.HostRecord{host("")}},

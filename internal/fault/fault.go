@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -47,6 +48,19 @@ func (l *List) Nest(prefix string, part List) {
 	for _, f := range part {
 		f.Path = Join(prefix, f.Path)
 		*l = append(*l, f)
+	}
+}
+
+// NestErr appends what is wrong with a part: each fault where err is a [List],
+// and err itself as one fault where it is another error.
+func (l *List) NestErr(prefix string, err error) {
+	var part List
+	switch {
+	case err == nil:
+	case errors.As(err, &part):
+		l.Nest(prefix, part)
+	default:
+		l.Add(prefix, "", "%s", strings.TrimSpace(err.Error()))
 	}
 }
 

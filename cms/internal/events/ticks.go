@@ -1,8 +1,10 @@
-package cms
+package events
 
 import (
 	"slices"
 	"sync"
+
+	"github.com/elastipod/elastipod/cms/reconcile"
 )
 
 const (
@@ -10,17 +12,18 @@ const (
 	keptMoves = 300 // and, for longer, those that changed the wanted number
 )
 
-// tickLog keeps the last ticks of a pod, and for longer those that changed
+// Ticks keeps the last ticks of a pod, and for longer those that changed
 // something. Ticks in it are immutable.
-type tickLog struct {
+type Ticks struct {
 	mu    sync.RWMutex
-	ticks []*Tick
-	moves []*Tick
+	ticks []*reconcile.Tick
+	moves []*reconcile.Tick
 }
 
-func newTickLog() *tickLog { return &tickLog{} }
+func newTickLog() *Ticks { return &Ticks{} }
 
-func (l *tickLog) add(t *Tick) {
+// Add keeps a tick, which is not changed any more.
+func (l *Ticks) Add(t *reconcile.Tick) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ticks = appendBounded(l.ticks, t, keptTicks)
@@ -29,12 +32,12 @@ func (l *tickLog) add(t *Tick) {
 	}
 }
 
-// last returns up to limit ticks, newest first: all of the last ones, and
+// Last returns up to limit ticks, newest first: all of the last ones, and
 // before these those that changed something.
-func (l *tickLog) last(limit int) []Tick {
+func (l *Ticks) Last(limit int) []reconcile.Tick {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	var out []Tick
+	var out []reconcile.Tick
 	oldest := uint64(1<<64 - 1)
 	for _, t := range slices.Backward(l.ticks) {
 		if len(out) == limit {
@@ -54,7 +57,7 @@ func (l *tickLog) last(limit int) []Tick {
 	return out
 }
 
-func appendBounded(list []*Tick, t *Tick, most int) []*Tick {
+func appendBounded(list []*reconcile.Tick, t *reconcile.Tick, most int) []*reconcile.Tick {
 	if len(list) >= 2*most {
 		list = append(list[:0], list[len(list)-most+1:]...)
 	}

@@ -1,9 +1,11 @@
-package cms
+package state
 
 import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/elastipod/elastipod/internal/fault"
 )
 
 // Update says how the nodes of a pod are replaced when what they run changes.
@@ -14,16 +16,17 @@ type Update struct {
 	// within the pod's MaxNodes. Default 1; -1: none.
 	MaxSurge int
 	// MaxUnavailable is how many nodes fewer than wanted may be ready meanwhile.
-	// Default 0. Where there is no room for a surge, one node goes first
-	// whatever this says.
+	// Default 0. Where there is no room for a surge, one of two or more ready
+	// nodes still goes first; the only ready node goes first where this is 1 or
+	// more, and else the rollout waits.
 	MaxUnavailable int
 	// MinReady is how long a new node must be online before an old one goes for
 	// it. Default 0.
 	MinReady time.Duration
 	// Failures is how many new nodes may fail before the pod goes back to what
 	// it ran before. Default 3; -1: it never goes back by itself. A failure that
-	// trying again cannot mend, such as an image that does not exist, goes back
-	// at once.
+	// trying again cannot mend goes back at once: an image that does not exist,
+	// or that the registry denies.
 	Failures int
 	// MaxErrors is the fraction of requests to the new nodes that may fail, by
 	// the balancer's count, once they have had [GateRequests]. Above it the pod
@@ -101,9 +104,9 @@ func (u Update) WithDefaults() Update {
 	return u
 }
 
-// Validate returns every fault as [Faults], or nil.
+// Validate returns every fault as [fault.List], or nil.
 func (u Update) Validate() error {
-	var f Faults
+	var f fault.List
 	switch u.Strategy {
 	case "", Rolling, BlueGreen, Canary:
 	default:

@@ -1,10 +1,14 @@
-package cms
+// Package events numbers what happens in a cluster, keeps the last of it, and
+// hands it to subscribers.
+package events
 
 import (
 	"context"
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/elastipod/elastipod/cms/reconcile"
 )
 
 // ErrLagged says that a subscriber read too slowly and was dropped. It may
@@ -12,58 +16,66 @@ import (
 var ErrLagged = errors.New("cms: subscriber too slow")
 
 const (
-	keptEvents   = 4096
+	// Kept is how many events are kept.
+	Kept = 4096
+
 	eventIDBlock = 1000 // ids that are reserved in the store at a time
 )
 
-// eventLog numbers events, keeps the last of them and hands them to
+// Log numbers events, keeps the last of them and hands them to
 // subscribers, for none of which it ever waits.
-type eventLog struct {
+type Log struct {
 	wall     func() time.Time
 	mu       sync.Mutex
-	kept     []*Event // oldest first; never changed once here
+	kept     []*reconcile.Event // oldest first; never changed once here
 	nextID   uint64
 	reserved uint64 // ids up to this one may be used
 	subs     map[*Subscription]struct{}
 	closed   bool
 	low      chan struct{} // signalled when few reserved ids are left
+	ended    error
 }
 
-func newEventLog(wall func() time.Time) *eventLog {
-	return &eventLog{wall: wall, nextID: 1, reserved: eventIDBlock, subs: map[*Subscription]struct{}{}, low: make(chan struct{}, 1)}
+// New returns a log of events without a time of their own, which get that of wall.
+// Subscribers get the error ended once the log is closed.
+func New(wall func() time.Time, ended error) *Log {
+	return &Log{wall: wall, nextID: 1, reserved: eventIDBlock, subs: map[*Subscription]struct{}{}, low: make(chan struct{}, 1), ended: ended}
 }
 
-// resume continues after the ids that an earlier manager may have used.
-func (l *eventLog) resume(lastID uint64) {
+// Low is signalled when few ids are left that the store has recorded.
+func (l *Log) Low() <-chan struct{} { return l.low }
+
+// Resume continues after the ids that an earlier manager may have used.
+func (l *Log) Resume(lastID uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.nextID = lastID + 1
 	l.reserved = lastID
 }
 
-// reserve allows ids up to and including id, which the store has recorded.
-func (l *eventLog) reserve(id uint64) {
+// Reserve allows ids up to and including id, which the store has recorded.
+func (l *Log) Reserve(id uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reserved = max(l.reserved, id)
 }
 
-// wanted returns the id up to which ids should be reserved now.
-func (l *eventLog) wanted() uint64 {
+// Wanted returns the id up to which ids should be reserved now.
+func (l *Log) Wanted() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.nextID + 2*eventIDBlock
 }
 
-// emit gives the event an id and hands it on. Ticks get none and are not kept.
-func (l *eventLog) emit(e Event) {
+// Emit gives the event an id and hands it on. Ticks get none and are not kept.
+func (l *Log) Emit(e reconcile.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.At.IsZero() {
 		e.At = l.wall()
 	}
 	shared := &e // by all subscribers: what waits for one of them is small
-	if e.Type != EventTick {
+	if e.Type != reconcile.EventTick {
 		e.ID = l.nextID
 		l.nextID++
 		if l.reserved < l.nextID+eventIDBlock {
@@ -72,8 +84,8 @@ func (l *eventLog) emit(e Event) {
 			default:
 			}
 		}
-		if len(l.kept) == keptEvents {
-			l.kept = append(l.kept[:0], l.kept[keptEvents/4:]...)
+		if len(l.kept) == Kept {
+			l.kept = append(l.kept[:0], l.kept[Kept/4:]...)
 		}
 		l.kept = append(l.kept, shared)
 	}
@@ -88,35 +100,35 @@ func (l *eventLog) emit(e Event) {
 	}
 }
 
-// after returns the kept events with a larger id, oldest first, and the id that
+// After returns the kept events with a larger id, oldest first, and the id that
 // the next event will have. When events in between are not kept any more, the
-// first one is an [EventReset].
-func (l *eventLog) after(id uint64) ([]Event, uint64) {
+// first one is an [reconcile.EventReset].
+func (l *Log) After(id uint64) ([]reconcile.Event, uint64) {
 	l.mu.Lock()
 	past, next := l.pastLocked(id), l.nextID
 	l.mu.Unlock()
-	var out []Event
+	var out []reconcile.Event
 	for _, e := range past {
 		out = append(out, *e)
 	}
 	return out, next
 }
 
-// next returns the id that the next event will have.
-func (l *eventLog) next() uint64 {
+// NextID returns the id that the next event will have.
+func (l *Log) NextID() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.nextID
 }
 
-func (l *eventLog) pastLocked(id uint64) []*Event {
-	var out []*Event
+func (l *Log) pastLocked(id uint64) []*reconcile.Event {
+	var out []*reconcile.Event
 	oldest := l.nextID
 	if len(l.kept) > 0 {
 		oldest = l.kept[0].ID
 	}
 	if id != 0 && id+1 < oldest || id >= l.nextID {
-		out = append(out, &Event{ID: oldest - 1, At: l.wall(), Type: EventReset, Message: "earlier events are not kept any more; read the state anew"})
+		out = append(out, &reconcile.Event{ID: oldest - 1, At: l.wall(), Type: reconcile.EventReset, Message: "earlier events are not kept any more; read the state anew"})
 		id = 0
 	}
 	for _, e := range l.kept {
@@ -129,19 +141,19 @@ func (l *eventLog) pastLocked(id uint64) []*Event {
 
 // Subscription is a stream of events.
 type Subscription struct {
-	log    *eventLog
-	past   []*Event
-	events chan *Event
+	log    *Log
+	past   []*reconcile.Event
+	events chan *reconcile.Event
 	end    error // set before events is closed
 }
 
-// subscribe returns past events with an id larger than after, then live ones.
-func (l *eventLog) subscribe(after uint64, buffer int) *Subscription {
+// Subscribe returns past events with an id larger than after, then live ones.
+func (l *Log) Subscribe(after uint64, buffer int) *Subscription {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &Subscription{log: l, past: l.pastLocked(after), events: make(chan *Event, max(buffer, 1))}
+	s := &Subscription{log: l, past: l.pastLocked(after), events: make(chan *reconcile.Event, max(buffer, 1))}
 	if l.closed {
-		s.end = ErrNotRunning
+		s.end = l.ended
 		close(s.events)
 		return s
 	}
@@ -150,9 +162,9 @@ func (l *eventLog) subscribe(after uint64, buffer int) *Subscription {
 }
 
 // Next blocks for the next event. It returns [ErrLagged] when this subscriber
-// was too slow, [ErrNotRunning] when the manager stopped, or ctx's error. One
+// was too slow, the error for the end when the manager stopped, or ctx's error. One
 // goroutine may call it at a time.
-func (s *Subscription) Next(ctx context.Context) (Event, error) {
+func (s *Subscription) Next(ctx context.Context) (reconcile.Event, error) {
 	if len(s.past) > 0 {
 		e := s.past[0]
 		s.past = s.past[1:]
@@ -161,11 +173,11 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	select {
 	case e, ok := <-s.events:
 		if !ok {
-			return Event{}, s.end
+			return reconcile.Event{}, s.end
 		}
 		return *e, nil
 	case <-ctx.Done():
-		return Event{}, ctx.Err()
+		return reconcile.Event{}, ctx.Err()
 	}
 }
 
@@ -175,19 +187,19 @@ func (s *Subscription) Close() {
 	defer s.log.mu.Unlock()
 	if _, ok := s.log.subs[s]; ok {
 		delete(s.log.subs, s)
-		s.end = ErrNotRunning
+		s.end = s.log.ended
 		close(s.events)
 	}
 }
 
-// close ends every subscription.
-func (l *eventLog) close() {
+// Close ends every subscription.
+func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
 	for s := range l.subs {
 		delete(l.subs, s)
-		s.end = ErrNotRunning
+		s.end = l.ended
 		close(s.events)
 	}
 }
