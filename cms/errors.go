@@ -16,6 +16,8 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrConflict says that the state of the pod or host forbids what was asked.
 	ErrConflict = errors.New("conflict")
+	// ErrBalancer says that the balancer did not do what a change needs.
+	ErrBalancer = errors.New("the balancer failed")
 	// ErrNotRunning says that the manager has not started yet, or has stopped.
 	ErrNotRunning = errors.New("the manager is not running")
 )

@@ -80,6 +80,16 @@ func (e Elasticity) Validate(maxNodes int, policies *elastic.Registry) error {
 // ValidateFor returns every fault for a pod as [fault.List], or nil.
 func (e Elasticity) ValidateFor(s pod.Spec, policies *elastic.Registry) error {
 	var f fault.List
+	f.NestErr("", e.CheckBounds(s))
+	if _, err := policies.Parse(e.PolicyJSON); err != nil {
+		f.NestErr("policy", err)
+	}
+	return f.Err()
+}
+
+// CheckBounds returns every fault of all but the policy as [fault.List], or nil.
+func (e Elasticity) CheckBounds(s pod.Spec) error {
+	var f fault.List
 	maxNodes := s.MaxNodes
 	if least := leastMin(s); e.Min < least {
 		allowed := "use at least 0"
@@ -98,9 +108,6 @@ func (e Elasticity) ValidateFor(s pod.Spec, policies *elastic.Registry) error {
 	case ModeAct, ModeDryRun:
 	default:
 		f.Add("mode", `use "act" or "dry-run"`, "%q is unknown", e.Mode)
-	}
-	if _, err := policies.Parse(e.PolicyJSON); err != nil {
-		f.NestErr("policy", err)
 	}
 	return f.Err()
 }

@@ -173,3 +173,13 @@ func (p *Pod) MedianBoot() time.Duration {
 	sorted := slices.Sorted(slices.Values(p.Boots))
 	return sorted[len(sorted)/2]
 }
+
+// WantedAfter is the number of nodes that a pod which has now so many will want
+// once this record, of a backup, is restored. A pod that scales by itself knows
+// better than its backup.
+func (p *Pod) WantedAfter(now int) int {
+	if e := p.Elasticity; e.Enabled && e.Mode == ModeAct {
+		return e.Inside(now)
+	}
+	return min(p.Want, p.Spec.MaxNodes)
+}

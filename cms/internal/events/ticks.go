@@ -20,7 +20,7 @@ type Ticks struct {
 	moves []*reconcile.Tick
 }
 
-func newTickLog() *Ticks { return &Ticks{} }
+func NewTicks() *Ticks { return &Ticks{} }
 
 // Add keeps a tick, which is not changed any more.
 func (l *Ticks) Add(t *reconcile.Tick) {

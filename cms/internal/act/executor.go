@@ -1,0 +1,149 @@
+package act
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/cms/internal/clock"
+	"github.com/elastipod/elastipod/cms/internal/watch"
+	"github.com/elastipod/elastipod/cms/reconcile"
+)
+
+// Ports are what actions are done with.
+type Ports struct {
+	Balancer balancer.Balancer
+	Host     func(name string) *watch.Host // nil where there is none of that name
+	Clock    clock.Clock
+	Tracing  Tracing
+	Log      *slog.Logger
+	// Pulling is told, about once a second, how far the fetching of an image is.
+	Pulling func(pod, node, host, message string)
+	// Fetched is told that a host may have fetched an image.
+	Fetched func(h *watch.Host)
+}
+
+// Action is something to do. It brings its own Do, which returns soon after ctx
+// ends and is idempotent.
+type Action interface {
+	Key() reconcile.Key
+	Do(ctx context.Context, p *Ports) reconcile.Result
+}
+
+// slotted is an action of which only so many run at a time.
+type slotted interface{ NeedsSlot() bool }
+
+// Executor does the actions of one pod, at most one of a key at a time.
+type Executor struct {
+	ports *Ports
+	of    func(reconcile.Action) Action
+	wake  func()
+	ctx   context.Context
+	stop  context.CancelFunc
+	slots chan struct{} // one for each slotted action that may run at a time
+
+	mu      sync.Mutex
+	running map[reconcile.Key]*run
+	results []reconcile.Result // that nobody took yet, oldest first
+	acting  sync.WaitGroup
+}
+
+// run is an action that has not ended.
+type run struct {
+	since  time.Time // zero while it waits for a slot
+	cancel context.CancelFunc
+}
+
+// New returns an executor. Of turns the actions of plans into what is done, wake is
+// called when a result is there, and slots bounds how many nodes are started at a
+// time. The actions do not end with ctx, but with Close.
+func New(ctx context.Context, ports *Ports, of func(reconcile.Action) Action, slots int, wake func()) *Executor {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	return &Executor{ports: ports, of: of, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
+}
+
+// Do begins actions. One whose key has not ended yet is left out: the next plan
+// says whether it is still to be done.
+func (x *Executor) Do(actions ...reconcile.Action) {
+	for _, a := range actions {
+		if c, ok := a.(reconcile.Cancel); ok {
+			x.cancel(c.Of)
+			continue
+		}
+		x.begin(x.of(a))
+	}
+}
+
+func (x *Executor) cancel(k reconcile.Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if r := x.running[k]; r != nil {
+		r.cancel()
+	}
+}
+
+func (x *Executor) begin(a Action) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.running[a.Key()] != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(x.ctx)
+	r := &run{cancel: cancel}
+	s, ok := a.(slotted)
+	wait := ok && s.NeedsSlot()
+	if !wait {
+		r.since = x.ports.Clock.Now()
+	}
+	x.running[a.Key()] = r
+	x.acting.Go(func() {
+		defer cancel()
+		if wait {
+			select {
+			case x.slots <- struct{}{}:
+				defer func() { <-x.slots }()
+			case <-ctx.Done(): // what cannot begin says so itself
+			}
+			x.mu.Lock()
+			r.since = x.ports.Clock.Now()
+			x.mu.Unlock()
+		}
+		result := a.Do(ctx, x.ports)
+		x.mu.Lock()
+		delete(x.running, a.Key())
+		x.results = append(x.results, result)
+		x.mu.Unlock()
+		x.wake()
+	})
+}
+
+// Take returns, as of one moment, which actions have not ended and since when they
+// run, and the results that nobody took before.
+func (x *Executor) Take() (running map[reconcile.Key]time.Time, results []reconcile.Result) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	results, x.results = x.results, nil
+	return x.runningLocked(), results
+}
+
+func (x *Executor) runningLocked() map[reconcile.Key]time.Time {
+	if len(x.running) == 0 {
+		return nil
+	}
+	running := make(map[reconcile.Key]time.Time, len(x.running))
+	for k, r := range maps.All(x.running) {
+		running[k] = r.since
+	}
+	return running
+}
+
+// Close lets actions go on for a while, breaks off those that have not ended then,
+// and waits for them. Their results can still be taken.
+func (x *Executor) Close(grace time.Duration) {
+	defer x.stop()
+	defer time.AfterFunc(grace, x.stop).Stop()
+	x.acting.Wait()
+}

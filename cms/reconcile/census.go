@@ -1,0 +1,56 @@
+package reconcile
+
+import "github.com/elastipod/elastipod/pod"
+
+// Census counts the launched nodes of a pod, without those that are lost. Fresh
+// ones are as they should be, old ones should be replaced.
+type Census struct {
+	Fresh, FreshReady int // FreshReady are online and proven
+	Old               int
+	OldOnline         int
+	OldReady          int // online, and they do not hang
+	Starting          int // of both
+	Overdue           int // fresh ones whose start takes too long; counted nowhere else
+	Draining          int
+}
+
+// Live is how many nodes count as launched.
+func (c Census) Live() int { return c.Fresh + c.Old }
+
+// Launched is how many nodes there are against the pod's limit.
+func (c Census) Launched() int { return c.Live() + c.Overdue }
+
+func (t *turn) census() (c Census) {
+	for i := range t.pod.Nodes {
+		n := &t.pod.Nodes[i]
+		if n.State == pod.StateDraining {
+			c.Draining++
+		}
+		if !n.Live() || t.lost(n) {
+			continue
+		}
+		stale := t.stale(n)
+		if !stale && t.overdue(n) {
+			c.Overdue++
+			continue
+		}
+		if n.State == pod.StateStarting {
+			c.Starting++
+		}
+		if !stale {
+			c.Fresh++
+			if t.proven(n) {
+				c.FreshReady++
+			}
+			continue
+		}
+		c.Old++
+		if n.State == pod.StateOnline {
+			c.OldOnline++
+			if t.hung(n) == "" {
+				c.OldReady++
+			}
+		}
+	}
+	return c
+}

@@ -1,0 +1,145 @@
+package reconcile
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/cms/state"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// Memory is what is not in the record and must outlive a turn. A manager that
+// starts has none: the record and the world are enough to go on.
+type Memory struct {
+	Nodes   map[string]*NodeMemory
+	Starts  map[string]Retry // after failed starts, by host
+	Fronts  map[string]*FrontMemory
+	Orphans map[string]Orphan // by host and name
+	Vacant  []Vacancy         // places of nodes that died young
+	Digests map[uint64]string // of revisions, as resolved and not yet recorded
+	Room    NoRoom
+	Rollout RolloutMemory
+	// Settings is why nodes cannot carry the pod's settings.
+	Settings Fault `json:",omitzero"`
+	// Forgotten is when something was stopped and forgotten last: what a host
+	// showed before that proves nothing.
+	Forgotten time.Time `json:",omitzero"`
+}
+
+// NodeMemory is what is remembered of a node.
+type NodeMemory struct {
+	Ordered time.Time // when it was decided to start it, or when it was adopted
+	Settled time.Time // what a host observed after this is true of it
+	Ready   time.Time // since when it is known to be online
+	Adopted bool      // an earlier manager started it
+	Deaths  int       // of those before it in its place that died young, in a row
+	Hung    bool      // and that was told
+	Cause   string    // trace context of what ordered its start
+	Start   StartMemory
+	Drain   DrainMemory
+	Stop    StopMemory
+}
+
+// StartMemory is how far the start of a node is.
+type StartMemory struct {
+	Resolving bool      // it is asking what its image is
+	Made      *pod.Node // it is ready, and that is not recorded yet
+	Failed    Fault     // it failed, and that is not recorded yet
+}
+
+// DrainMemory is how far the drain of a node is: told → idle or overdue.
+type DrainMemory struct {
+	Told  time.Time // when it was told to drain
+	By    time.Time // when it is stopped at the latest
+	Idle  time.Time // since when it has nothing left to do
+	Cause string    // trace context of the order
+	Cut   int       // requests that it had at its deadline, not recorded yet
+}
+
+// StopMemory is how far the end of a node is.
+type StopMemory struct {
+	Done bool  // nothing is left of it on its host
+	Away bool  // its host did not answer when it should have been stopped
+	Try  Retry // after a failed stop
+}
+
+// FrontMemory is what is known of a front in the balancer.
+type FrontMemory struct {
+	Set     *state.Front         // as it was set last; nil: not known
+	Claim   state.Front          // its name and address, which nobody else may have
+	Applied []balancer.Server    // its servers, as far as is known; while an action runs, also those that it may bring
+	Trusted bool                 // Applied is what the balancer confirmed
+	Tried   bool                 // the balancer answered once, well or not
+	At      time.Time            // when it answered last
+	Drained map[string]time.Time // since when a server is confirmed to get no new requests
+	Ended   map[string]time.Time // since when a server's node is known to have ended
+	Try     Retry
+	Asked   uint64 // the command for which it was set last
+	Refused Fault  // why that failed
+	Leave   *Leave
+}
+
+// Leave is how far the removal of a front is.
+type Leave struct {
+	Since time.Time // since when it should be gone
+	By    time.Time // what it has then is cut
+	Empty bool      // it has nothing left, or no time
+	Cut   int       // requests that it had at its deadline, not recorded yet
+	Try   Retry
+}
+
+// Orphan is a node on a host that no record knows.
+type Orphan struct {
+	Host, Node string
+	Try        Retry
+}
+
+// Vacancy is the place of a node that died or hung young. The one that takes it
+// waits the longer, the more of them did so in a row; other nodes of the pod do
+// not wait for it.
+type Vacancy struct {
+	Deaths int       // in a row
+	Due    time.Time // when a node may take it
+	Host   string    // where the last one was
+	Node   string    // the last one
+	Why    string    // how it ended
+}
+
+// NoRoom is why no node could be placed, and until when that is not tried again.
+type NoRoom struct {
+	Until time.Time
+	Why   string
+}
+
+// RolloutMemory is what is remembered of the rollout that is under way.
+type RolloutMemory struct {
+	StepReady time.Time // since when the nodes of the step are ready
+	Stuck     Fault     // why the pod cannot go back
+}
+
+// Clone returns a copy that shares nothing that a stage changes.
+func (m Memory) Clone() Memory {
+	nodes := make([]NodeMemory, 0, len(m.Nodes))
+	byName := make(map[string]*NodeMemory, len(m.Nodes))
+	for name, n := range m.Nodes {
+		nodes = append(nodes, *n)
+		byName[name] = &nodes[len(nodes)-1]
+	}
+	m.Nodes = byName
+	fronts := make(map[string]*FrontMemory, len(m.Fronts))
+	for name, f := range m.Fronts {
+		c := *f
+		c.Drained, c.Ended = maps.Clone(f.Drained), maps.Clone(f.Ended)
+		if f.Leave != nil {
+			leave := *f.Leave
+			c.Leave = &leave
+		}
+		fronts[name] = &c
+	}
+	m.Fronts = fronts
+	m.Starts, m.Orphans, m.Digests = maps.Clone(m.Starts), maps.Clone(m.Orphans), maps.Clone(m.Digests)
+	m.Vacant = slices.Clone(m.Vacant)
+	return m
+}

@@ -1,0 +1,141 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/elastipod/elastipod/cms/state"
+	"github.com/elastipod/elastipod/pod"
+)
+
+// scale starts and drains nodes until as many are launched as wanted, and all of
+// them are as they should be.
+func scale(t *turn) {
+	if t.readOnly() || !t.created() {
+		return
+	}
+	c := t.census()
+	r := t.rule(c)
+	m := r.Moves(c)
+	if m.Short > 0 {
+		t.notes.surge = &Problem{Code: ProblemSurge, Count: m.Short, Limit: t.pod.Spec.MaxNodes}
+	}
+	if m.Waits {
+		why := fmt.Sprintf("max_nodes is %d", t.pod.Spec.MaxNodes)
+		if t.pod.Spec.MaxNodes > r.Want {
+			_, why = t.roomFor(t.pod.Spec.Limits, t.usable(), 1)
+		}
+		t.notes.waits = &Problem{Code: ProblemWaits, Fault: Fault{Text: why}}
+	}
+	if m.GiveWay {
+		t.giveWay()
+	}
+	t.shrink(m.DrainOld, t.stale)
+	t.shrink(m.DrainFresh, func(n *state.Node) bool { return !t.stale(n) && (r.Want == 0 || !t.overdue(n)) })
+	if m.StartOld > 0 {
+		t.grow(m.StartOld, t.pod.Rollout.From)
+	}
+	if m.StartFresh > 0 {
+		t.grow(m.StartFresh, t.pod.Revision)
+	}
+	if m.StartOld+m.StartFresh == 0 {
+		t.mem.Room = NoRoom{}
+		if c.Live() >= r.Want && c.Old == 0 {
+			t.mem.Vacant = nil
+		}
+	}
+}
+
+func (t *turn) rule(c Census) Rule {
+	r := Rule{Want: t.want(), MaxNodes: t.pod.Spec.MaxNodes, Update: t.pod.Spec.Update, Stuck: t.stuck()}
+	if rolling := t.pod.Rolling(); rolling != nil {
+		r.Rolling, r.Paused, r.Step = true, rolling.State == state.RolloutPaused, rolling.Step
+	}
+	if c.Old > 0 {
+		n, _ := t.roomFor(t.pod.Spec.Limits, t.usable(), 1)
+		r.Room = n > 0
+		r.Swap = t.gives() != nil
+	}
+	return r
+}
+
+// shrink drains the n nodes of some whose loss hurts least.
+func (t *turn) shrink(n int, some func(*state.Node) bool) {
+	if n <= 0 {
+		return
+	}
+	for _, name := range t.victims(n, some) {
+		t.drain(name, cmp.Or(t.staleWhy(t.pod.Node(name)), "scaled in"))
+	}
+}
+
+// gives returns the old node that can best make room for its own replacement, or
+// nil.
+func (t *turn) gives() *state.Node {
+	usable := t.usable()
+	for _, name := range t.victims(len(t.pod.Nodes), t.stale) {
+		if n := t.pod.Node(name); n.State == pod.StateOnline && t.fitsInstead(n, t.pod.Spec.Limits, usable) {
+			return n
+		}
+	}
+	return nil
+}
+
+// giveWay drains an old node whose replacement only fits where it is itself.
+// Without it a pod that fills its hosts could never be changed.
+func (t *turn) giveWay() {
+	if n := t.gives(); n != nil {
+		t.drain(n.Name, "gives way to its replacement: there is no room for both")
+	}
+}
+
+// grow launches n nodes of a revision: registered ones first where elasticity is
+// on. The places of those that died young wait their time, and hosts where starts
+// failed get one node at a time.
+func (t *turn) grow(n int, revision uint64) {
+	due, waiting := t.vacancies(n)
+	if t.w.Now.Before(t.mem.Room.Until) {
+		return
+	}
+	limits := t.pod.SpecOf(revision).Limits
+	for i := range n - waiting {
+		hosts := t.startable()
+		if anyHeld(hosts) && !anyUsable(hosts) {
+			return
+		}
+		var place Vacancy
+		if i < len(due) {
+			place = due[i]
+			hosts = t.avoiding(place.Host, limits, hosts)
+		}
+		name := ""
+		if oldest := t.pod.OldestNew(); oldest != nil && t.pod.Elasticity.Enabled {
+			name = oldest.Name
+		}
+		name, why := t.launch(name, revision, hosts)
+		if why != "" {
+			t.noRoom(why)
+			return
+		}
+		t.take(place, name)
+	}
+	t.mem.Room = NoRoom{}
+}
+
+// launch places a node on one of the hosts and records it as starting. An empty
+// name makes a new node. It returns the node's name, or why no host takes it.
+func (t *turn) launch(name string, revision uint64, hosts []place) (made, why string) {
+	limits := t.pod.SpecOf(revision).Limits
+	host, why := t.choose(limits, hosts)
+	if why != "" {
+		return "", why
+	}
+	rec := t.rec()
+	if name == "" {
+		name = rec.Register("", t.w.Wall).Name
+	}
+	rec.Node(name).Launch(host, revision)
+	t.mem.Nodes[name] = &NodeMemory{Ordered: t.w.Now, Cause: t.cause}
+	t.tell(Event{Type: EventNodeStarting, Node: name, Host: host, Message: fmt.Sprintf("node %s starts on host %s", name, host)})
+	return name, ""
+}

@@ -1,0 +1,180 @@
+package reconcile
+
+import "github.com/elastipod/elastipod/cms/state"
+
+// Rule is what the numbers of a pod's nodes follow, beside the numbers
+// themselves.
+type Rule struct {
+	Want, MaxNodes int
+	Update         state.Update
+	Rolling        bool // a rollout is under way
+	Paused         bool // by a person
+	Step           int  // of the rollout
+	Room           bool // a host has room for one more node
+	Swap           bool // a node fits where an old one is, once that is gone
+	Stuck          bool // what is started now could not take anybody's place
+}
+
+// Moves is what to do about the numbers: how many nodes to start and to drain.
+type Moves struct {
+	StartFresh, StartOld int // StartOld run what the rollout replaces
+	DrainFresh, DrainOld int
+	GiveWay              bool // drain one old node whose replacement only fits in its place
+	Waits                bool // the only ready node would have to go first, and must not
+	Short                int  // how many new nodes max_nodes leaves room for, where that is fewer than wanted; else 0
+}
+
+// Moves returns what brings the nodes closer to the rule.
+func (r Rule) Moves(c Census) Moves {
+	steps := r.Update.Steps
+	switch {
+	case r.Want == 0:
+		return Moves{DrainFresh: c.Fresh + c.Overdue, DrainOld: c.Old}
+	case c.Old == 0:
+		return r.settle(c)
+	case r.Rolling && r.Paused:
+		return r.hold(c)
+	case r.Rolling && r.Update.Strategy == state.Canary && r.Step < len(steps):
+		return r.canary(c, steps[r.Step].Weight)
+	case r.Rolling && r.Update.Strategy == state.BlueGreen && r.Step == 0 && r.MaxNodes > c.Old:
+		return r.blueGreen(c)
+	}
+	return r.roll(c)
+}
+
+// settle brings nodes that are all alike to the wanted number.
+func (r Rule) settle(c Census) Moves {
+	if c.Fresh > r.Want {
+		return Moves{DrainFresh: c.Fresh - r.Want}
+	}
+	return Moves{StartFresh: r.upTo(r.Want-c.Fresh, c)}
+}
+
+// upTo bounds a number of nodes to start by the pod's limit.
+func (r Rule) upTo(n int, c Census) int { return max(min(n, r.MaxNodes-c.Launched()), 0) }
+
+// keepsOne says that the last ready node must stay until a new one is proven:
+// there is one on its way, or could be, or nodes may never be fewer than wanted.
+func (r Rule) keepsOne(c Census, surge bool) bool {
+	return c.Fresh > 0 || surge && r.Room || r.Update.MaxUnavailable == 0
+}
+
+// spareOld bounds a number of old online nodes to drain, so that one ready node
+// stays where it must.
+func spareOld(n int, c Census, keepOne bool) int {
+	if keepOne && c.FreshReady == 0 && c.OldReady > 0 {
+		n = min(n, c.OldOnline-1)
+	}
+	return max(min(n, c.OldOnline), 0)
+}
+
+// roll replaces old nodes a few at a time.
+func (r Rule) roll(c Census) (m Moves) {
+	most := max(min(r.Want+max(r.Update.MaxSurge, 0), r.MaxNodes), r.Want)
+	surge := most > r.Want
+	keepOne := r.keepsOne(c, surge)
+	least := r.Want - r.Update.MaxUnavailable
+	if !surge {
+		least = min(least, r.Want-1) // one goes first
+	}
+	if surge && !r.Room && c.Fresh < r.Want && c.Live() >= r.Want && c.Live() < most && !r.Stuck {
+		if r.Swap && c.Starting == 0 && c.Draining == 0 {
+			m.GiveWay = spareOld(1, c, r.Update.MaxUnavailable == 0) > 0
+			m.Waits = !m.GiveWay
+			return m
+		}
+	}
+	ready := c.FreshReady + c.OldOnline
+	spare := max(ready-least, 0)
+	if r.Stuck {
+		spare = min(spare, max(ready-r.Want, 0)) // nothing could take their place now
+	}
+	gone := spareOld(spare, c, keepOne)
+	if !surge && gone == 0 && spare > 0 && c.Fresh == 0 {
+		m.Waits = true
+	}
+	ready -= gone
+	live := c.Live() - (c.Old - c.OldOnline) - gone // old ones that are not online go in any case
+	m.DrainOld = c.Old - c.OldOnline + gone
+	if excess := live - most; excess > 0 {
+		more := min(excess, max(ready-max(least, 1), 0), spareOld(c.OldOnline, c, true)-gone)
+		more = max(more, 0)
+		m.DrainOld += more
+		m.DrainFresh = min(excess-more, c.Fresh)
+		return m
+	}
+	m.StartFresh = r.upTo(min(r.Want-c.Fresh, most-live), c)
+	return m
+}
+
+// hold keeps a paused rollout where it is: old and new nodes follow the wanted
+// number in the proportion that they have, and nothing moves over.
+func (r Rule) hold(c Census) (m Moves) {
+	if r.Update.Strategy == state.BlueGreen && r.Step == 0 { // the new ones take no requests yet
+		m.StartOld = r.upTo(r.Want-c.Old, c)
+		m.DrainOld, m.DrainFresh = max(c.Old-r.Want, 0), max(c.Fresh-r.Want, 0)
+		return m
+	}
+	live := c.Live()
+	if live >= r.Want && live <= r.Want+max(r.Update.MaxSurge, 0) {
+		return m
+	}
+	fresh := (2*r.Want*c.Fresh + live - 1) / (2 * live) // the share, halves rounded down
+	fresh = min(fresh, r.Want-1)                        // an old one stays: it is proven
+	old := r.Want - fresh
+	m.StartFresh, m.StartOld = max(fresh-c.Fresh, 0), max(old-c.Old, 0)
+	m.StartOld = r.upTo(m.StartOld, c)
+	m.StartFresh = max(min(m.StartFresh, r.MaxNodes-c.Launched()-m.StartOld), 0)
+	m.DrainFresh, m.DrainOld = max(c.Fresh-fresh, 0), max(c.Old-old, 0)
+	return m
+}
+
+// canary keeps the share of new nodes that a step has.
+func (r Rule) canary(c Census, weight int) (m Moves) {
+	fresh, old := canaryShare(weight, r.Want, r.MaxNodes)
+	switch {
+	case c.Fresh < fresh && c.Launched() < r.MaxNodes:
+		m.StartFresh = r.upTo(fresh-c.Fresh, c)
+	case c.Fresh < fresh: // no room for a surge: one goes first
+		if c.Starting == 0 && c.Draining == 0 && c.FreshReady == c.Fresh {
+			m.DrainOld = spareOld(1, c, r.Update.MaxUnavailable == 0)
+			m.Waits = m.DrainOld == 0
+		}
+	case c.FreshReady >= fresh && c.Old > old:
+		m.DrainOld = c.Old - old
+	case c.Old > r.Want: // fewer are wanted than when it began
+		m.DrainOld = c.Old - r.Want
+	case c.Old < old && c.Launched() < r.MaxNodes:
+		m.StartOld = r.upTo(old-c.Old, c)
+	case c.Fresh > fresh && c.Live() > fresh+old:
+		// Of the new ones: an old one would have to be started again.
+		m.DrainFresh = min(c.Fresh-fresh, c.Live()-fresh-old)
+	}
+	return m
+}
+
+// canaryShare returns how many new and old nodes a step has: as many as wanted
+// together, and at least one of each, where the pod may have two.
+func canaryShare(weight, want, maxNodes int) (fresh, old int) {
+	fresh = max(min((weight*want+99)/100, want-1), 1)
+	old = max(want-fresh, 1)
+	if fresh+old > maxNodes {
+		old = 0
+	}
+	return fresh, old
+}
+
+// blueGreen starts a whole set of new nodes beside the old ones. While only the
+// old ones take requests, they are not drained for the new ones.
+func (r Rule) blueGreen(c Census) (m Moves) {
+	room := r.MaxNodes - c.Old
+	if room < r.Want {
+		m.Short = room
+	}
+	if goal := min(r.Want, room); c.Fresh < goal {
+		m.StartFresh = r.upTo(goal-c.Fresh, c)
+		return m
+	}
+	m.DrainOld, m.DrainFresh = max(c.Old-r.Want, 0), max(c.Fresh-r.Want, 0)
+	return m
+}

@@ -1,0 +1,141 @@
+package cms
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/elastipod/elastipod/pod"
+)
+
+// adoptWait bounds how long the start waits for hosts that do not answer.
+const adoptWait = 5 * time.Second
+
+// Run loads the state, adopts the nodes and servers that are there, and manages
+// the cluster until ctx ends; nodes and servers stay as they are then. It may be
+// called once, and returns nil when ctx ended it, after all that it started has
+// ended.
+func (m *Manager) Run(ctx context.Context) error {
+	ctx, cancel, err := m.life.begin(ctx, m.clock.Now(), m.clock.Wall())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		cancel()
+		m.events.Close()
+		m.life.running.Wait()
+		close(m.life.ended)
+	}()
+	state, err := m.cfg.Store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("cms: load: %w", err)
+	}
+	if state, err = m.identify(ctx, state); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.cluster = pod.Cluster{Name: m.cfg.Name, ID: state.ClusterID}
+	m.mu.Unlock()
+	m.events.Resume(state.EventID)
+	if err := m.reserveEvents(); err != nil {
+		return fmt.Errorf("cms: save: %w", err)
+	}
+
+	// Pollers outlive the loops, which need them to end in order.
+	pollCtx, stopPolling := context.WithCancel(context.WithoutCancel(ctx))
+	var polling sync.WaitGroup
+	defer polling.Wait()
+	defer stopPolling()
+	if err := m.startHosts(pollCtx, &polling, state.Hosts); err != nil {
+		return err
+	}
+	m.balancer.Observe(ctx)
+	polling.Go(func() { m.balancer.Run(pollCtx, m.life.epoch()) })
+	polling.Go(func() { m.keepEventIDs(pollCtx) })
+	polling.Go(func() { m.store.heal(pollCtx) })
+	if m.cfg.KeepImages >= 0 {
+		m.life.running.Go(func() { m.images.Run(ctx) })
+	}
+
+	var loops []*loop
+	for _, rec := range state.Pods {
+		rec.Spec = rec.Spec.WithDefaults() // of fields that an earlier version did not have
+		l := newLoop(ctx, m, rec.Spec.Name, rec)
+		loops = append(loops, l)
+		m.mu.Lock()
+		m.pods[l.name] = l
+		m.mu.Unlock()
+		m.claims.Set(l.name, balancerFronts(rec.Spec.Fronts))
+	}
+	m.life.adopt()
+	for _, l := range loops {
+		m.life.spawn(l.run)
+	}
+	for _, l := range loops {
+		<-l.board.settled // what the status says is of now, not of when the store was written
+	}
+	close(m.life.ready)
+	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", m.clock.Since(m.life.epoch()))
+	<-ctx.Done()
+	m.life.close()
+	m.life.running.Wait()
+	return nil
+}
+
+// Start runs the manager until the returned function is called, and returns once
+// the manager is ready. It returns the error of [Manager.Run] where the manager
+// could not start, and ctx's where that ended before. stop ends the manager and
+// waits until all that it started has ended, or its ctx ends; nodes and servers stay
+// as they are. It is safe to call twice.
+func (m *Manager) Start(ctx context.Context) (stop func(context.Context) error, err error) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var result error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		result = m.Run(running)
+	}()
+	select {
+	case <-m.Ready():
+	case <-ended:
+		cancel()
+		return nil, result
+	case <-ctx.Done():
+		cancel()
+		<-ended
+		return nil, ctx.Err()
+	}
+	return func(ctx context.Context) error {
+		cancel()
+		select {
+		case <-ended:
+			return result
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}, nil
+}
+
+// reserveEvents lets the store remember that event ids are in use.
+func (m *Manager) reserveEvents() error {
+	id := m.events.Wanted()
+	if err := m.store.save(Change{EventID: id}); err != nil {
+		return err
+	}
+	m.events.Reserve(id)
+	return nil
+}
+
+func (m *Manager) keepEventIDs(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.events.Low():
+			if err := m.reserveEvents(); err != nil {
+				m.cfg.Logger.Warn("reserve event ids", "error", err)
+			}
+		}
+	}
+}
