@@ -106,7 +106,7 @@ func (m *Manager) stopNode(ctx context.Context, hostName string, id pod.NodeID, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, grace+startTimeout)
 	defer cancel()
-	if err := rt.Stop(ctx, id, grace); err != nil {
+	if _, err := rt.Stop(ctx, id, grace); err != nil {
 		return fmt.Errorf("stop node %s on host %s: %w", id, hostName, err)
 	}
 	h.kick()

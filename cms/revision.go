@@ -257,10 +257,7 @@ func withDigest(revision, digest string) string {
 	if digest == "" {
 		return revision
 	}
-	_, sum, ok := strings.Cut(digest, ":")
-	if !ok {
-		sum = digest
-	}
+	sum := digest[strings.LastIndexByte(digest, ':')+1:]
 	return revision + "-" + sum[:min(len(sum), 12)]
 }
 

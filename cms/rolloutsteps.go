@@ -198,5 +198,5 @@ func (l *loop) weights() (fresh, old int) {
 
 // hopeless says that starting the same again will not help.
 func hopeless(err error) bool {
-	return errors.Is(err, pod.ErrImage) || errors.Is(err, pod.ErrUnsupported)
+	return errors.Is(err, pod.ErrImage) || errors.Is(err, pod.ErrImageDenied) || errors.Is(err, pod.ErrUnsupported)
 }

@@ -116,7 +116,7 @@ func (l *loop) prepare(ctx context.Context, host string, rt pod.Runtime, w pod.W
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	var told time.Time
-	made, err := p.Prepare(ctx, w, func(p pod.Progress) {
+	made, err := p.Prepare(ctx, w, "", func(p pod.Progress) {
 		if l.m.clock.since(told) < time.Second {
 			return
 		}

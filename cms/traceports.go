@@ -78,11 +78,11 @@ func (r tracedRuntime) Start(ctx context.Context, req pod.StartRequest) (pod.Nod
 	return n, err
 }
 
-func (r tracedRuntime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (r tracedRuntime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	ctx, s := r.trace.begin(ctx, "runtime.stop", r.about(id))
-	err := r.Runtime.Stop(ctx, id, grace)
+	tail, err := r.Runtime.Stop(ctx, id, grace)
 	s.end(err)
-	return err
+	return tail, err
 }
 
 func (r tracedRuntime) Extras() pod.Extras {
@@ -99,12 +99,12 @@ type tracedPreparer struct {
 	host  string
 }
 
-func (p tracedPreparer) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+func (p tracedPreparer) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
 	ctx, s := p.trace.begin(ctx, "runtime.prepare", about{host: p.host})
 	if s.recording() && w.Image != "" {
 		s.s.SetAttributes(keyImage.String(w.Image))
 	}
-	made, err := p.Preparer.Prepare(ctx, w, progress)
+	made, err := p.Preparer.Prepare(ctx, w, digest, progress)
 	s.end(err)
 	return made, err
 }

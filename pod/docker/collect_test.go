@@ -38,7 +38,7 @@ func TestStartWaitsForTheRemovalOfItsOwnImageOnly(t *testing.T) {
 		e.pulls()
 		r := e.open(t)
 		for _, name := range []string{"old", "new"} {
-			_, err := r.Prepare(t.Context(), imageWorkload(name), nil)
+			_, err := r.Prepare(t.Context(), imageWorkload(name), "", nil)
 			require.NoError(t, err)
 		}
 		time.Sleep(pod.RecentlyNeeded)
@@ -64,7 +64,7 @@ func TestStartWaitsForTheRemovalOfItsOwnImageOnly(t *testing.T) {
 		assert.Zero(t, time.Since(begun), "of another image")
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := r.Prepare(short, imageWorkload("old"), nil)
+		_, err := r.Prepare(short, imageWorkload("old"), "", nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NoError(t, start("n2", "old"))
 		assert.Equal(t, 4*time.Second, time.Since(begun))
@@ -83,7 +83,7 @@ func TestCollectStopsWhereTheEngineFails(t *testing.T) {
 		e.pulls()
 		r := e.open(t)
 		for _, name := range []string{"a", "b", "c"} {
-			_, err := r.Prepare(t.Context(), imageWorkload(name), nil)
+			_, err := r.Prepare(t.Context(), imageWorkload(name), "", nil)
 			require.NoError(t, err)
 		}
 		time.Sleep(pod.RecentlyNeeded)
@@ -124,7 +124,7 @@ func TestCollectRemovesNothingWhileItCannotAskWhatIsNeeded(t *testing.T) {
 		e := newFakeEngine()
 		e.pulls()
 		r := e.open(t)
-		_, err := r.Prepare(t.Context(), imageWorkload("a"), nil)
+		_, err := r.Prepare(t.Context(), imageWorkload("a"), "", nil)
 		require.NoError(t, err)
 		time.Sleep(pod.RecentlyNeeded)
 		e.before = func(_ context.Context, call string) error {
