@@ -575,3 +575,18 @@ func TestManyAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, left)
 }
+
+// A start that fails because the machine is short of something may work later.
+func TestOnlyWhatIsNoProgramIsNotExecutable(t *testing.T) {
+	for _, err := range []error{unix.ENOENT, unix.EACCES, unix.ENOEXEC} {
+		assert.True(t, notExecutable(err), err)
+	}
+	for _, err := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ETXTBSY, unix.E2BIG} {
+		assert.False(t, notExecutable(err), err)
+	}
+}
+
+func TestStateOfAnEarlierVersionIsAService(t *testing.T) {
+	assert.Equal(t, pod.NodeService, nodeState{}.view().Kind)
+	assert.Equal(t, pod.NodeJob, nodeState{Kind: pod.NodeJob}.view().Kind)
+}
