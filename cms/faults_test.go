@@ -123,10 +123,10 @@ type stubborn struct {
 	broken *atomic.Bool
 }
 
-func (s stubborn) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (s stubborn) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	if s.broken.Load() {
-		_ = s.Runtime.Stop(ctx, pod.NodeID{Pod: "counted", Name: id.Name}, 0) // so that the host counts it
-		return errors.New("device busy")
+		_, _ = s.Runtime.Stop(ctx, pod.NodeID{Pod: "counted", Name: id.Name}, 0) // so that the host counts it
+		return nil, errors.New("device busy")
 	}
 	return s.Runtime.Stop(ctx, id, grace)
 }

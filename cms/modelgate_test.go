@@ -105,9 +105,8 @@ func (r gatedRuntime) Start(ctx context.Context, q pod.StartRequest) (pod.Node, 
 	return through(ctx, r.gate, r.host, func(ctx context.Context) (pod.Node, error) { return r.Runtime.Start(ctx, q) })
 }
 
-func (r gatedRuntime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
-	_, err := through(ctx, r.gate, r.host, func(ctx context.Context) (struct{}, error) { return struct{}{}, r.Runtime.Stop(ctx, id, grace) })
-	return err
+func (r gatedRuntime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
+	return through(ctx, r.gate, r.host, func(ctx context.Context) ([]string, error) { return r.Runtime.Stop(ctx, id, grace) })
 }
 
 type gatedBalancer struct {

@@ -59,7 +59,7 @@ type pulling struct{ pod.Runtime }
 
 func (p pulling) Extras() pod.Extras { return pod.Extras{Preparer: p} }
 
-func (pulling) Prepare(_ context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+func (pulling) Prepare(_ context.Context, w pod.Workload, _ string, progress func(pod.Progress)) (pod.Prepared, error) {
 	progress(pod.Progress{Message: "looking for " + w.Image})
 	for i := range int64(20) {
 		time.Sleep(99 * time.Millisecond)

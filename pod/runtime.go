@@ -28,16 +28,25 @@ type Runtime interface {
 	// It is idempotent by r.ID: when that node already runs it is returned as it
 	// is; when it exists but has ended, what is left is removed and it is made
 	// anew. On an error nothing is left behind, unless the host became
-	// unreachable. [ErrImage] and [ErrUnsupported] say that trying the same
-	// again will not help; [ErrExited] that the node ended at once, with its
-	// last output in the message.
+	// unreachable. Where r.Digest is set the node runs exactly that content, which
+	// Start fetches by its digest where the host lacks it. [ErrImage],
+	// [ErrImageDenied] and [ErrUnsupported] say that trying the same again will
+	// not help; [ErrImageElsewhere] that this host lacks an image that only other
+	// hosts have; [ErrRegistry] that trying again may help; [ErrExited] that the
+	// node ended at once, with its last output in the message.
 	Start(ctx context.Context, r StartRequest) (Node, error)
 
 	// Stop signals the node to end, kills it and all that it started once grace
 	// is over, and removes what it left behind; grace 0 kills at once. It
 	// blocks until that is done. A node that does not exist is no error. When
 	// ctx ends first the node may still be there; call again.
-	Stop(ctx context.Context, id NodeID, grace time.Duration) error
+	//
+	// The tail is the last output of the node, oldest line first, as [ReadTail]
+	// bounds it, read just before what is left of the node is removed. It is nil
+	// where the node did not exist, wrote nothing, its output cannot be read
+	// within about 2 s, or Stop returns an error. Output that cannot be read is no
+	// error.
+	Stop(ctx context.Context, id NodeID, grace time.Duration) (tail []string, err error)
 
 	// Extras returns the optional ports that this runtime has, the same each
 	// time. A wrapper passes them on by returning them.
@@ -60,8 +69,9 @@ type Extras struct {
 // Watcher tells of events sooner than a poll would.
 type Watcher interface {
 	// Watch calls f, one call at a time, for each node of the cluster that
-	// starts, ends or changes its health, until ctx ends or the connection fails, and returns the
-	// reason. Events may be lost or repeated: they are hints to observe again.
+	// starts, ends, changes its health, is frozen or thawed, until ctx ends or the
+	// connection fails, and returns the reason. Events may be lost or repeated:
+	// they are hints to observe again.
 	Watch(ctx context.Context, f func(Event)) error
 }
 
@@ -79,15 +89,29 @@ const (
 	EventStarted EventKind = "started"
 	EventEnded   EventKind = "ended"
 	EventHealth  EventKind = "health"
+	EventFrozen  EventKind = "frozen" // somebody froze it, such as with docker pause
+	EventThawed  EventKind = "thawed" // it runs again after it was frozen
 )
 
 // Preparer makes a host ready to start nodes of a workload quickly.
 type Preparer interface {
 	// Prepare checks that the host can run the workload and fetches what it
 	// needs, calling progress (which may be nil) now and then, one call at a
-	// time. It is idempotent, and quick when nothing is to be done. It returns
-	// [ErrImage], [ErrUnsupported] or [ErrUnreachable].
-	Prepare(ctx context.Context, w Workload, progress func(Progress)) (Prepared, error)
+	// time. It is idempotent, and quick when nothing is to be done.
+	//
+	// With an empty digest Prepare resolves the workload's image by its pull
+	// policy: [PullMissing] and [PullNever] take the host's own copy where there
+	// is one, [PullAlways] asks the registry. The digest that it returns pins the
+	// content for later calls, on any host.
+	//
+	// With a digest Prepare makes sure that the host has exactly that content,
+	// whatever the image's tag means by now. A copy on the host is enough, for
+	// [PullAlways] too; otherwise Prepare fetches the image by its digest, never
+	// by its tag, unless the policy is [PullNever].
+	//
+	// Prepare returns [ErrImage], [ErrImageDenied], [ErrImageElsewhere],
+	// [ErrRegistry], [ErrUnsupported] or [ErrUnreachable].
+	Prepare(ctx context.Context, w Workload, digest string, progress func(Progress)) (Prepared, error)
 }
 
 // Progress is how far a pull is.
@@ -99,9 +123,11 @@ type Progress struct {
 
 // Prepared is what a host holds for a workload.
 type Prepared struct {
-	// Digest identifies the content of the image, such as "sha256:…"; empty for
-	// runtimes without images. It goes into the revision, so that a tag that
-	// moved is a new revision.
+	// Digest pins the content of the image: "sha256:…" is the digest by which its
+	// registry knows it, "id:sha256:…" the id of an image without a registry, one
+	// that was built or loaded on the host. It is empty for runtimes without
+	// images. It goes into the revision, so that a tag that moved is a new
+	// revision.
 	Digest string
 }
 
@@ -130,7 +156,7 @@ const RecentlyNeeded = 30 * time.Second
 
 // Image is an image that a [Collector] brought to a host.
 type Image struct {
-	Name string // by which it was fetched, as the workload says it
+	Name string // by which it was fetched: as the workload says it, or [PinnedImage]
 	ID   string // of its content, as the host calls it
 	Size int64  // bytes; other images may share some of them
 }
@@ -207,14 +233,38 @@ func (id NodeID) String() string { return id.Pod + "/" + id.Name }
 type StartRequest struct {
 	ID       NodeID   // the node's
 	Revision string   // kept with the node, and observed again
+	Kind     NodeKind // kept with the node, and observed again; zero means [NodeService]
 	Workload Workload // complete: defaults are filled in
-	Limits   Limits   // complete: defaults are filled in
+	// Digest pins the content of the workload's image, as Prepare returned it.
+	// Empty: the node runs what the image's name means on the host.
+	Digest string
+	Limits Limits // complete: defaults are filled in
 	// Secrets holds the content of each secret of the workload by its name.
 	Secrets map[string]SecretValue
 	// Settings is kept with the node as it is, for a [Salvager] to give back: at
 	// most [MaxSettings] bytes of valid UTF-8, and nothing secret, as everybody
 	// who may look at the node sees it.
 	Settings string
+}
+
+// NodeKind is what a node is for.
+type NodeKind string
+
+// The kinds of nodes.
+const (
+	NodeService NodeKind = "node" // a replica of a pod: takes requests, or waits for jobs
+	NodeJob     NodeKind = "job"  // runs one job to its end
+)
+
+// ParseNodeKind returns the kind of that name, [NodeService] for an empty one.
+func ParseNodeKind(name string) (NodeKind, error) {
+	switch k := NodeKind(name); k {
+	case "":
+		return NodeService, nil
+	case NodeService, NodeJob:
+		return k, nil
+	}
+	return "", fmt.Errorf("%.80q is not a kind of node; use %q or %q", name, NodeService, NodeJob)
 }
 
 // SecretValue is the content of a secret. It never prints itself.
@@ -238,14 +288,15 @@ type Phase string
 // The phases of a node on its host.
 const (
 	PhaseRunning Phase = "running"
-	PhaseFrozen  Phase = "frozen"
+	PhaseFrozen  Phase = "frozen" // its processes stand still, such as by docker pause
 	PhaseExited  Phase = "exited"
 )
 
 // Node is a node as its runtime sees it.
 type Node struct {
-	ID       NodeID // as it was started
-	Revision string // as it was started
+	ID       NodeID   // as it was started
+	Revision string   // as it was started
+	Kind     NodeKind // as it was started; never zero
 	// Handle is the runtime's own name for it: a container id, a pid.
 	Handle    string
 	Phase     Phase     // whether it runs
@@ -255,7 +306,8 @@ type Node struct {
 	Endpoints map[string]string
 	Usage     Usage // what it has used so far
 	// Health is what the image's own HEALTHCHECK says, where the workload's
-	// probe is [ProbeHealthcheck].
+	// probe is [ProbeHealthcheck]. It is unknown while the node is frozen, as
+	// nothing checks it then.
 	Health Health
 	// Exit is set when Phase is [PhaseExited].
 	Exit *Exit

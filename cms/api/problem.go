@@ -121,7 +121,7 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusConflict, "%s", err.Error()) // also where it wraps that something is gone
 	case errors.Is(err, cms.ErrNotFound), errors.Is(err, pod.ErrNotFound):
 		return newProblem(http.StatusNotFound, "%s", err.Error())
-	case errors.Is(err, pod.ErrImage):
+	case errors.Is(err, pod.ErrImage), errors.Is(err, pod.ErrImageDenied), errors.Is(err, pod.ErrImageElsewhere):
 		return newProblem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, cms.ErrNotRunning):
 		return newProblem(http.StatusServiceUnavailable, "%s; try again in a moment", err.Error()).header("Retry-After", retrySoon)
@@ -133,6 +133,8 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusServiceUnavailable, "%s; end some, or try again later", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, errClosing):
 		return newProblem(http.StatusServiceUnavailable, "%s; try again once it is back", err.Error()).header("Retry-After", retrySoon)
+	case errors.Is(err, pod.ErrRegistry):
+		return newProblem(http.StatusServiceUnavailable, "%s; try again later", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, pod.ErrUnreachable), errors.Is(err, balancer.ErrUnavailable):
 		return newProblem(http.StatusServiceUnavailable, "%s; see that it runs, then try again", err.Error()).header("Retry-After", retrySoon)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -12,9 +12,9 @@ import (
 )
 
 // hopeless says whether a node could not be started for a reason that trying again
-// does not mend: its image or program is missing, or its host cannot do what it asks.
+// does not mend: its image or program is missing or denied, or its host cannot do what it asks.
 func hopeless(reason string) bool {
-	return strings.Contains(reason, pod.ErrImage.Error()) || strings.Contains(reason, pod.ErrUnsupported.Error())
+	return strings.Contains(reason, pod.ErrImage.Error()) || strings.Contains(reason, pod.ErrImageDenied.Error()) || strings.Contains(reason, pod.ErrUnsupported.Error())
 }
 
 // mend says what to do about a pod whose nodes cannot start.

@@ -66,7 +66,7 @@ func BenchmarkStart(b *testing.B) {
 				ours = append(ours, time.Since(began))
 				more = append(more, ours[i]-raw[i])
 				began = time.Now()
-				require.NoError(b, rt.Stop(b.Context(), n.ID, 0))
+				require.NoError(b, stopError(rt.Stop(b.Context(), n.ID, 0)))
 				stop = append(stop, time.Since(began))
 			}
 			median(b, raw, "engine-ms")
@@ -84,7 +84,7 @@ func BenchmarkObserve(b *testing.B) {
 		r := request(fmt.Sprintf("n%d", i), "sleep", withPort)
 		_, err := rt.Start(b.Context(), r)
 		require.NoError(b, err)
-		b.Cleanup(func() { require.NoError(b, rt.Stop(context.Background(), r.ID, 0)) })
+		b.Cleanup(func() { require.NoError(b, stopError(rt.Stop(context.Background(), r.ID, 0))) })
 	}
 	var times []time.Duration
 	for b.Loop() {

@@ -17,8 +17,8 @@ import (
 // BuildImage builds the image ref on the host's engine, unless it is there,
 // from the tar that content writes: a Dockerfile and what it copies. It is for
 // programs that bring their own image instead of a registry. It wraps
-// [pod.ErrUnreachable] when the engine did not answer and [pod.ErrImage] when it
-// could not build. Each alias is then another name of the image.
+// [pod.ErrUnreachable] when the engine did not answer; where the engine could not
+// build, the error is the engine's own. Each alias is then another name of the image.
 func BuildImage(ctx context.Context, h pod.Host, ref string, content func(io.Writer) error, aliases ...string) error {
 	api, conns, err := connect(h)
 	if err != nil {
@@ -55,7 +55,7 @@ func buildImage(ctx context.Context, api *client.Client, ref string, content fun
 	}()
 	answer, err := api.ImageBuild(ctx, r, build.ImageBuildOptions{Tags: []string{ref}, Remove: true, ForceRemove: true})
 	if err != nil {
-		return fmt.Errorf("%w: %w", pod.ErrImage, err)
+		return err
 	}
 	defer answer.Body.Close()
 	for d := json.NewDecoder(answer.Body); ; {
@@ -66,7 +66,7 @@ func buildImage(ctx context.Context, api *client.Client, ref string, content fun
 		case err != nil:
 			return fmt.Errorf("%w: %w", pod.ErrUnreachable, err)
 		case line.Error != "":
-			return fmt.Errorf("%w: %s", pod.ErrImage, line.Error)
+			return errors.New(line.Error)
 		}
 	}
 }

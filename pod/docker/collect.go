@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ func (r *Runtime) Collect(ctx context.Context, images []pod.Image, keep []string
 	}
 	var out []pod.Collected
 	for _, i := range images {
-		c, err := r.collect(ctx, i, needed[i.ID])
+		c, err := r.collect(ctx, i, images, keep, needed[i.ID])
 		if err != nil {
 			return out, r.fail(ctx, err, "remove image", i.Name)
 		}
@@ -48,29 +49,38 @@ func (r *Runtime) Collect(ctx context.Context, images []pod.Image, keep []string
 	return out, nil
 }
 
-// collect removes an image unless it is needed.
-func (r *Runtime) collect(ctx context.Context, i pod.Image, needed string) (pod.Collected, error) {
+// collect removes an image, one of several that are ours, unless it is needed.
+func (r *Runtime) collect(ctx context.Context, i pod.Image, ours []pod.Image, keep []string, needed string) (pod.Collected, error) {
 	kept := func(why string) (pod.Collected, error) { return pod.Collected{Image: i, Kept: why}, nil }
 	if needed != "" {
 		return kept(needed)
 	}
-	removed, ok := r.images.remove(i)
+	found, err := r.api.ImageInspect(ctx, i.ID)
+	switch {
+	case errdefs.IsNotFound(err):
+		r.images.forget(i.ID)
+		return kept("")
+	case err != nil:
+		return pod.Collected{}, err
+	}
+	if name := pinnedAs(found, keep); name != "" {
+		return kept("it is needed as " + name)
+	}
+	names := []string{i.Name}
+	for _, o := range ours {
+		if o.ID == i.ID {
+			names = append(names, o.Name)
+		}
+	}
+	if other := otherName(found, names); other != "" {
+		return kept("it is also called " + other)
+	}
+	removed, ok := r.images.remove(i.ID, slices.Concat(names, found.RepoTags, found.RepoDigests))
 	if !ok {
 		return kept("it was asked for a moment ago")
 	}
 	gone := false
 	defer func() { removed(gone) }()
-	found, err := r.api.ImageInspect(ctx, i.ID)
-	switch {
-	case errdefs.IsNotFound(err):
-		gone = true
-		return kept("")
-	case err != nil:
-		return pod.Collected{}, err
-	}
-	if other := otherName(found, i.Name); other != "" {
-		return kept("it is also called " + other)
-	}
 	_, err = r.api.ImageRemove(ctx, i.ID, image.RemoveOptions{})
 	switch {
 	case errdefs.IsNotFound(err):
@@ -86,26 +96,49 @@ func (r *Runtime) collect(ctx context.Context, i pod.Image, needed string) (pod.
 	return pod.Collected{Image: i, Removed: true}, nil
 }
 
-// otherName returns a name of an image that it was not fetched by; empty when
-// there is none.
-func otherName(found image.InspectResponse, name string) string {
-	mine := nameKey(name)
+// pinnedAs returns the one of some references that pins this image. Not every
+// engine finds an image by its digest once its tag has moved.
+func pinnedAs(found image.InspectResponse, refs []string) string {
+	for _, ref := range refs {
+		_, digest, pinned := strings.Cut(ref, "@")
+		if pinned && (digest == found.ID || slices.ContainsFunc(found.RepoDigests, func(d string) bool { return strings.HasSuffix(d, "@"+digest) })) {
+			return ref
+		}
+	}
+	return ""
+}
+
+// otherName returns a name of an image that is none of those it was fetched by;
+// empty when there is none. A digest is one that the fetch of a tag left.
+func otherName(found image.InspectResponse, names []string) string {
 	for _, tag := range found.RepoTags {
-		if nameKey(tag) != mine {
+		if !slices.ContainsFunc(names, func(name string) bool { return nameKey(name) == nameKey(tag) }) {
 			return tag
 		}
 	}
-	own, err := reference.ParseNormalizedNamed(name)
 	for _, d := range found.RepoDigests {
-		if other, err2 := reference.ParseNormalizedNamed(d); err == nil && err2 == nil && other.Name() != own.Name() {
+		if !slices.ContainsFunc(names, func(name string) bool { return repository(name) == repository(d) }) {
 			return d
 		}
 	}
 	return ""
 }
 
-// nameKey returns a name in full, so that two ways to write it are one.
+// repository returns the name in full of the repository that an image is in.
+func repository(name string) string {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return named.Name()
+}
+
+// nameKey returns a name in full, so that two ways to write it are one. An id
+// stays as it is.
 func nameKey(name string) string {
+	if strings.HasPrefix(name, "sha256:") {
+		return name
+	}
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return name
@@ -119,7 +152,7 @@ type imageUse struct {
 	mu       sync.Mutex
 	fetched  []pod.Image
 	needed   map[string]time.Time // by name in full, or by id
-	removing string               // name in full of the image that is being removed
+	removing []string             // names in full, and the id, of the image that is being removed
 	removed  chan struct{}        // closed when that is over
 }
 
@@ -127,6 +160,20 @@ func (u *imageUse) all() []pod.Image {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return slices.Clone(u.fetched)
+}
+
+// ours says whether an image of that id was fetched.
+func (u *imageUse) ours(id string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.ContainsFunc(u.fetched, func(f pod.Image) bool { return f.ID == id })
+}
+
+// forget says that an image is gone.
+func (u *imageUse) forget(id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.fetched = slices.DeleteFunc(u.fetched, func(f pod.Image) bool { return f.ID == id })
 }
 
 func (u *imageUse) add(i pod.Image) {
@@ -146,7 +193,7 @@ func (u *imageUse) want(ctx context.Context, name string) error {
 		u.mu.Lock()
 		u.mark(name)
 		wait := u.removed
-		busy := u.removing == name
+		busy := slices.Contains(u.removing, name)
 		u.mu.Unlock()
 		if !busy {
 			return nil
@@ -175,28 +222,32 @@ func (u *imageUse) mark(key string) {
 	u.needed[key] = time.Now()
 }
 
-// remove begins a removal, unless the image was asked for a moment ago. The
-// function ends it, and says whether the image is gone.
-func (u *imageUse) remove(i pod.Image) (func(gone bool), bool) {
+// remove begins the removal of the image that has these names, unless it was
+// asked for a moment ago. The function ends it, and says whether the image is
+// gone.
+func (u *imageUse) remove(id string, names []string) (func(gone bool), bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	name := nameKey(i.Name)
-	for _, key := range []string{name, i.ID} {
+	keys := []string{id}
+	for _, name := range names {
+		keys = append(keys, nameKey(name))
+	}
+	for _, key := range keys {
 		if at, ok := u.needed[key]; ok && time.Since(at) < pod.RecentlyNeeded {
 			return nil, false
 		}
 	}
-	if u.removing != "" {
+	if u.removing != nil {
 		return nil, false // by another call, which is as good
 	}
-	u.removing, u.removed = name, make(chan struct{})
+	u.removing, u.removed = keys, make(chan struct{})
 	return func(gone bool) {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		if gone {
-			u.fetched = slices.DeleteFunc(u.fetched, func(f pod.Image) bool { return f.ID == i.ID })
+			u.fetched = slices.DeleteFunc(u.fetched, func(f pod.Image) bool { return f.ID == id })
 		}
-		u.removing = ""
+		u.removing = nil
 		close(u.removed)
 	}, true
 }

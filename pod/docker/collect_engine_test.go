@@ -28,7 +28,7 @@ func TestCollectLeavesWhatIsNotOurs(t *testing.T) {
 	}
 	prepare := func(w pod.Workload) string {
 		t.Helper()
-		_, err := b.rt.Prepare(t.Context(), w, nil)
+		_, err := b.rt.Prepare(t.Context(), w, "", nil)
 		require.NoError(t, err)
 		found, err := b.api.ImageInspect(t.Context(), w.Image)
 		require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestCollectLeavesWhatIsNotOurs(t *testing.T) {
 	out := collect(moved, w.Image)
 	assert.Contains(t, out[0].Kept, "container", "the engine says who uses it")
 	assert.Equal(t, "it is needed as "+w.Image, out[1].Kept)
-	require.NoError(t, b.rt.Stop(t.Context(), n.ID, 0))
+	require.NoError(t, stopError(b.rt.Stop(t.Context(), n.ID, 0)))
 	out = collect(moved, w.Image)
 	assert.True(t, out[0].Removed)
 	assert.False(t, there(first))

@@ -38,7 +38,7 @@ func TestStartWaitsForTheRemovalOfItsOwnImageOnly(t *testing.T) {
 		e.pulls()
 		r := e.open(t)
 		for _, name := range []string{"old", "new"} {
-			_, err := r.Prepare(t.Context(), imageWorkload(name), nil)
+			_, err := r.Prepare(t.Context(), imageWorkload(name), "", nil)
 			require.NoError(t, err)
 		}
 		time.Sleep(pod.RecentlyNeeded)
@@ -64,7 +64,7 @@ func TestStartWaitsForTheRemovalOfItsOwnImageOnly(t *testing.T) {
 		assert.Zero(t, time.Since(begun), "of another image")
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := r.Prepare(short, imageWorkload("old"), nil)
+		_, err := r.Prepare(short, imageWorkload("old"), "", nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NoError(t, start("n2", "old"))
 		assert.Equal(t, 4*time.Second, time.Since(begun))
@@ -83,7 +83,7 @@ func TestCollectStopsWhereTheEngineFails(t *testing.T) {
 		e.pulls()
 		r := e.open(t)
 		for _, name := range []string{"a", "b", "c"} {
-			_, err := r.Prepare(t.Context(), imageWorkload(name), nil)
+			_, err := r.Prepare(t.Context(), imageWorkload(name), "", nil)
 			require.NoError(t, err)
 		}
 		time.Sleep(pod.RecentlyNeeded)
@@ -124,7 +124,7 @@ func TestCollectRemovesNothingWhileItCannotAskWhatIsNeeded(t *testing.T) {
 		e := newFakeEngine()
 		e.pulls()
 		r := e.open(t)
-		_, err := r.Prepare(t.Context(), imageWorkload("a"), nil)
+		_, err := r.Prepare(t.Context(), imageWorkload("a"), "", nil)
 		require.NoError(t, err)
 		time.Sleep(pod.RecentlyNeeded)
 		e.before = func(_ context.Context, call string) error {
@@ -137,5 +137,81 @@ func TestCollectRemovesNothingWhileItCannotAskWhatIsNeeded(t *testing.T) {
 		require.ErrorIs(t, err, pod.ErrUnreachable)
 		assert.Empty(t, out)
 		assert.Contains(t, e.images, "a")
+	})
+}
+
+// hasDigest makes the engine get an image by its tag and by its digest.
+func (e *fakeEngine) hasDigest(digest string) {
+	e.pull = func(string, image.PullOptions) (io.ReadCloser, error) {
+		i := image.InspectResponse{ID: "sha256:" + digest[7:], RepoTags: []string{"web:1"}, RepoDigests: []string{"web@" + digest}, Size: 7}
+		e.images["web:1"], e.images["web@"+digest] = i, i
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+}
+
+// An image that was fetched by its tag is not removed under a start that pins it.
+func TestPinnedStartWaitsForTheRemovalOfItsImage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		digest := "sha256:" + strings.Repeat("ab", 32)
+		e := newFakeEngine()
+		e.hasDigest(digest)
+		r := e.open(t)
+		p, err := r.Prepare(t.Context(), imageWorkload("web:1"), "", nil)
+		require.NoError(t, err)
+		require.Equal(t, digest, p.Digest)
+		fetched := r.Fetched()
+		require.Len(t, fetched, 1)
+		time.Sleep(pod.RecentlyNeeded)
+		start := func(name string) {
+			t.Helper()
+			_, err := r.Start(t.Context(), startRequest(func(q *pod.StartRequest) {
+				q.ID.Name, q.Workload.Image, q.Workload.Pull, q.Digest = name, "web:1", pod.PullAlways, digest
+			}))
+			require.NoError(t, err)
+		}
+		e.before = func(_ context.Context, call string) error {
+			if call == "remove image" {
+				time.Sleep(5 * time.Second)
+			}
+			return nil
+		}
+		removed := make(chan bool)
+		go func() {
+			out, err := r.Collect(context.Background(), fetched, nil)
+			assert.NoError(t, err)
+			removed <- out[0].Removed
+		}()
+		time.Sleep(time.Second)
+		begun := time.Now()
+		start("n1")
+		assert.Equal(t, 4*time.Second, time.Since(begun))
+		assert.True(t, <-removed)
+		assert.Equal(t, "web@"+digest, r.Fetched()[0].Name, "it was fetched again by its digest")
+		assert.Equal(t, "web@"+digest, e.containers["id1"].config.Image)
+
+		// And a start keeps it for a while, by whatever name it is collected.
+		time.Sleep(time.Second)
+		out, err := r.Collect(t.Context(), fetched, nil)
+		require.NoError(t, err)
+		assert.Equal(t, "it was asked for a moment ago", out[0].Kept)
+	})
+}
+
+// Not every engine finds by its digest an image whose tag has moved.
+func TestPinnedImageIsKeptWhereTheEngineDoesNotFindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		digest := "sha256:" + strings.Repeat("ab", 32)
+		e := newFakeEngine()
+		e.hasDigest(digest)
+		r := e.open(t)
+		_, err := r.Prepare(t.Context(), imageWorkload("web:1"), "", nil)
+		require.NoError(t, err)
+		time.Sleep(pod.RecentlyNeeded)
+		delete(e.images, "web@"+digest)
+		for _, keep := range []string{"web@" + digest, r.Fetched()[0].ID} {
+			out, err := r.Collect(t.Context(), r.Fetched(), []string{keep})
+			require.NoError(t, err)
+			assert.Equal(t, "it is needed as "+keep, out[0].Kept)
+		}
 	})
 }

@@ -23,10 +23,15 @@ func conform(t *testing.T, e *dockertest.Engine, h pod.Host) {
 	t.Helper()
 	e.BuildScratch(t, helperImage, helper)
 	h.Name, h.Runtime = "test", "docker"
-	var fetchable func(t *testing.T, args ...string) pod.Workload
+	missing := pod.Workload{Image: "no/such-image:1", Pull: pod.PullNever}
+	var images registryImages
 	if h.Bind == "" { // a remote engine does not reach the test's registry
-		fetchable = fetchableImages(t)
+		images = fetchableImages(t)
+		missing = pod.Workload{Image: images.name + ":no-such-tag"}
 	}
+	api, err := e.Client()
+	require.NoError(t, err)
+	defer api.Close()
 	podtest.Run(t, podtest.Harness{
 		Open: func(t *testing.T, c pod.Cluster) pod.Runtime {
 			rt, err := docker.New(docker.Config{Cluster: c, Host: h})
@@ -34,23 +39,45 @@ func conform(t *testing.T, e *dockertest.Engine, h pod.Host) {
 			return rt
 		},
 		Workload:    func(args ...string) pod.Workload { return pod.Workload{Image: helperImage, Command: args} },
-		Missing:     pod.Workload{Image: "127.0.0.1:1/no/such-image:1"},
+		Missing:     missing,
 		Unsupported: map[string]pod.Workload{"no image": {Command: []string{"/bin/true"}}},
-		Fetchable:   fetchable,
-		Slack:       20 * time.Second,
+		Fetchable:   images.fetchable,
+		MoveTag:     images.move,
+		Freeze: func(t *testing.T, n pod.Node, on bool) {
+			if on {
+				require.NoError(t, api.ContainerPause(t.Context(), n.Handle))
+			} else {
+				require.NoError(t, api.ContainerUnpause(t.Context(), n.Handle))
+			}
+		},
+		Slack: 20 * time.Second,
 	})
 }
 
+// registryImages are images of a registry for the suite.
+type registryImages struct {
+	name      string // of the repository
+	fetchable func(t *testing.T, args ...string) pod.Workload
+	move      func(t *testing.T, w pod.Workload)
+}
+
 // fetchableImages serves images of the helper, each of another content.
-func fetchableImages(t *testing.T) func(t *testing.T, args ...string) pod.Workload {
+func fetchableImages(t *testing.T) registryImages {
 	t.Helper()
 	binary, err := os.ReadFile(helper)
 	require.NoError(t, err)
 	reg, name := serveRegistry(t)
-	return func(t *testing.T, args ...string) pod.Workload {
-		tag := strconv.Itoa(len(reg.tags) + 1)
-		reg.add(t, tag, map[string][]byte{"app": binary, "tag": []byte(tag)})
-		return pod.Workload{Image: name + ":" + tag, Command: args}
+	return registryImages{
+		name: name,
+		fetchable: func(t *testing.T, args ...string) pod.Workload {
+			tag := strconv.Itoa(len(reg.tags) + 1)
+			reg.add(t, tag, map[string][]byte{"app": binary, "tag": []byte(tag)})
+			return pod.Workload{Image: name + ":" + tag, Command: args}
+		},
+		move: func(t *testing.T, w pod.Workload) {
+			_, tag, _ := strings.Cut(w.Image, name+":")
+			reg.add(t, tag, map[string][]byte{"app": binary, "tag": []byte(tag + " moved")})
+		},
 	}
 }
 

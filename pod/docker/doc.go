@@ -37,6 +37,31 @@
 //     no environment, label or inspection and are removed with the node. What
 //     the image has in such a directory stays there.
 //
+// # Images
+//
+// A revision's image is pinned when it is resolved first. The digest of an image
+// from a registry is the one in its repository ("sha256:…"); a node then runs the
+// container image "name@sha256:…", which the engine pulls where it lacks it,
+// whatever the tag means by then. An image that was built or loaded on the host
+// has no such digest in the engine's own image store and is pinned by its id
+// ("id:sha256:…"); other hosts refuse it with [pod.ErrImageElsewhere] until it is
+// loaded there. With the containerd image store engines show a digest for these
+// images too, so that another host asks the registry and returns [pod.ErrImage]
+// or [pod.ErrImageDenied]. Both stores are written for; the tests run on the
+// engine's own.
+//
+// Engines answer little but words when a pull fails. They are sorted into
+// [pod.ErrImage], [pod.ErrImageDenied] and, for all that may pass,
+// [pod.ErrRegistry]; Docker Hub says of a private repository and of one that does
+// not exist that access is denied. A full disk is the engine's own error.
+//
+// # Paused containers
+//
+// A container that somebody paused is a frozen node; Watch tells of pause and
+// unpause. No health check runs meanwhile: [pod.Node].Health is unknown then, and
+// after it goes on what its checks said before counts until the next one. The
+// engine itself calls such a container unhealthy.
+//
 // # Addresses
 //
 // Which address of a node is dialled is [pod.Host].AddressMode:

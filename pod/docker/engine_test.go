@@ -54,13 +54,16 @@ func open(t *testing.T, e *dockertest.Engine, edit ...func(*docker.Config)) *ben
 		snap, err := rt.Observe(ctx)
 		assert.NoError(t, err)
 		for _, n := range snap.Nodes {
-			assert.NoError(t, rt.Stop(ctx, n.ID, 0))
+			assert.NoError(t, stopError(rt.Stop(ctx, n.ID, 0)))
 		}
 		assert.NoError(t, rt.Close())
 		assert.NoError(t, api.Close())
 	})
 	return &bench{t, rt, api}
 }
+
+// stopError returns what went wrong in a stop.
+func stopError(_ []string, err error) error { return err }
 
 func request(name, mode string, edit ...func(*pod.StartRequest)) pod.StartRequest {
 	s := pod.Spec{Name: "web", Workload: pod.Workload{Image: probeImage, Command: strings.Fields(mode)}, Limits: pod.Limits{Memory: 64 << 20}}
@@ -77,6 +80,17 @@ func (b *bench) start(r pod.StartRequest) pod.Node {
 	n, err := b.rt.Start(b.Context(), r)
 	require.NoError(b, err)
 	return n
+}
+
+// clear removes all nodes, and the images of a registry.
+func (b *bench) clear(repo string) {
+	b.Helper()
+	snap, err := b.rt.Observe(b.Context())
+	require.NoError(b, err)
+	for _, n := range snap.Nodes {
+		require.NoError(b, stopError(b.rt.Stop(b.Context(), n.ID, 0)))
+	}
+	removeImages(b.T, b, repo)
 }
 
 func (b *bench) find(id pod.NodeID) *pod.Node {
@@ -216,7 +230,7 @@ func TestStockImagesWorkWithTheDefaults(t *testing.T) {
 	b := open(t, shared)
 	n := b.start(request("n1", "stock", func(r *pod.StartRequest) { r.Workload.Ports = map[string]int{"http": 80} }))
 	b.eventuallyAnswers(n.Endpoints["http"], "uid 101")
-	require.NoError(t, b.rt.Stop(t.Context(), n.ID, time.Second))
+	require.NoError(t, stopError(b.rt.Stop(t.Context(), n.ID, time.Second)))
 }
 
 func TestSecretsAreFilesForTheNodesUserOnly(t *testing.T) {
@@ -251,7 +265,7 @@ func TestSecretsAreFilesForTheNodesUserOnly(t *testing.T) {
 		}
 		assert.Subset(t, volumes(b), own)
 		assert.NotEmpty(t, own)
-		require.NoError(t, b.rt.Stop(t.Context(), n.ID, 0))
+		require.NoError(t, stopError(b.rt.Stop(t.Context(), n.ID, 0)))
 		for _, v := range volumes(b) {
 			assert.NotContains(t, own, v, "secrets go with the node")
 		}
@@ -305,11 +319,12 @@ func TestMissingImageNamesImageAndHost(t *testing.T) {
 	b := open(t, shared)
 	r := request("n1", "sleep", func(r *pod.StartRequest) { r.Workload.Image = "127.0.0.1:1/shop/web:7" })
 	_, err := b.rt.Start(t.Context(), r)
-	require.ErrorIs(t, err, pod.ErrImage)
+	require.ErrorIs(t, err, pod.ErrRegistry, "nobody answers at its registry")
+	require.NotErrorIs(t, err, pod.ErrUnreachable, "the engine does")
 	assert.ErrorContains(t, err, "127.0.0.1:1/shop/web:7 cannot be pulled")
 	assert.ErrorContains(t, err, "on host bench")
 	r.Workload.Pull = pod.PullNever
-	_, err = b.rt.Prepare(t.Context(), r.Workload, nil)
+	_, err = b.rt.Prepare(t.Context(), r.Workload, "", nil)
 	require.ErrorIs(t, err, pod.ErrImage)
 	assert.ErrorContains(t, err, "its pull policy is never")
 }
@@ -344,7 +359,7 @@ func TestMountsNetworksAndHosts(t *testing.T) {
 	})
 	t.Cleanup(func() { assert.NoError(t, b.api.VolumeRemove(context.Background(), r.Workload.Mounts[1].Source, true)) })
 	n := b.start(r)
-	defer func() { require.NoError(t, b.rt.Stop(context.Background(), n.ID, 0)) }()
+	defer func() { require.NoError(t, stopError(b.rt.Stop(context.Background(), n.ID, 0))) }()
 	out := b.output(n.ID, "done")
 	assert.Contains(t, out, "uid 1001\nroot: permission denied tmp: writable")
 	assert.Contains(t, out, "10.1.2.3\\tdb.internal")
@@ -364,7 +379,7 @@ func TestMountsNetworksAndHosts(t *testing.T) {
 	require.ErrorIs(t, err, pod.ErrUnsupported)
 	assert.ErrorContains(t, err, "network no-such-network")
 	assert.Nil(t, b.find(r.ID))
-	_, err = b.rt.Prepare(t.Context(), r.Workload, nil)
+	_, err = b.rt.Prepare(t.Context(), r.Workload, "", nil)
 	require.ErrorIs(t, err, pod.ErrUnsupported)
 }
 
@@ -376,7 +391,7 @@ func TestFrozenNodeIsSeenAndStopped(t *testing.T) {
 	assert.Equal(t, pod.PhaseFrozen, b.find(n.ID).Phase)
 	again := b.start(request("n1", "sleep"))
 	assert.Equal(t, pod.PhaseFrozen, again.Phase)
-	require.NoError(t, b.rt.Stop(t.Context(), n.ID, time.Second))
+	require.NoError(t, stopError(b.rt.Stop(t.Context(), n.ID, time.Second)))
 	assert.Nil(t, b.find(n.ID))
 }
 
@@ -389,7 +404,7 @@ func TestContainerRemovedByHandIsGone(t *testing.T) {
 	assert.Nil(t, b.find(n.ID))
 	_, err := b.rt.Logs(t.Context(), n.ID, pod.LogOptions{})
 	require.ErrorIs(t, err, pod.ErrNotFound)
-	require.NoError(t, b.rt.Stop(t.Context(), n.ID, time.Second))
+	require.NoError(t, stopError(b.rt.Stop(t.Context(), n.ID, time.Second)))
 }
 
 func TestAutoAddressKnowsALocalSocketOfARemoteNetwork(t *testing.T) {

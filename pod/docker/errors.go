@@ -27,7 +27,7 @@ func (r *Runtime) fail(ctx context.Context, err error, op, object string) error 
 	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errClosed) {
 		err = errClosed
 	}
-	if unanswered(err) && !errors.Is(err, pod.ErrUnreachable) {
+	if unanswered(err) && !errors.Is(err, pod.ErrUnreachable) && !errors.Is(err, pod.ErrRegistry) {
 		return fmt.Errorf("%s on host %s: %w: %w", op, r.host.Name, pod.ErrUnreachable, r.remedy(err))
 	}
 	return fmt.Errorf("%s on host %s: %w", op, r.host.Name, err)
@@ -49,11 +49,17 @@ func (r *Runtime) remedy(err error) error {
 
 // unanswered says whether an error means that the engine did not answer.
 func unanswered(err error) bool {
+	return disconnected(err) || errdefs.IsUnavailable(err) && !errors.Is(err, context.Canceled)
+}
+
+// disconnected says whether an error is of the connection to the engine, so that
+// the engine said nothing.
+func disconnected(err error) bool {
 	var netErr net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
 		return false
-	case client.IsErrConnectionFailed(err), errors.Is(err, context.DeadlineExceeded), errdefs.IsUnavailable(err):
+	case client.IsErrConnectionFailed(err), errors.Is(err, context.DeadlineExceeded):
 		return true
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return true

@@ -358,6 +358,9 @@ func (e *fakeEngine) open(t *testing.T, edit ...func(*Config)) *Runtime {
 	return r
 }
 
+// stopError returns what went wrong in a stop.
+func stopError(_ []string, err error) error { return err }
+
 func startRequest(edit ...func(*pod.StartRequest)) pod.StartRequest {
 	spec := pod.Spec{Name: "web", Workload: pod.Workload{Image: "app", Ports: map[string]int{"http": 80}}}.WithDefaults()
 	r := pod.StartRequest{ID: pod.NodeID{Pod: "web", Name: "n1"}, Revision: "r1", Workload: spec.Workload, Limits: spec.Limits}

@@ -84,6 +84,7 @@ func FuzzContainers(f *testing.F) {
 func FuzzLabels(f *testing.F) {
 	f.Add("/rec.web.n1", "rec", recordedCluster.ID, "node", "web", "n1", "http=80,admin=81", "running", "Up 2 minutes (healthy)", "172.17.0.2", 0, "out\n")
 	f.Add("/rec.web.n1", "rec", "another", "node", "web", "n1", "http=-80,=7,x=99999", "exited", "Exited (137)", "", 1, strings.Repeat("\u00e4", 1001))
+	f.Add("/rec.web.n1", "rec", recordedCluster.ID, "job", "web", "n1", "", "paused", "Up 2 minutes (Paused)", "172.17.0.2", 0, "out\n")
 	f.Add("/mine", "rec", recordedCluster.ID, "node", "web", "n1", "", "paused", "", "::1", -1, "")
 	f.Add("/rec.a.b.c", "rec", recordedCluster.ID, "node", "a.b", "c", "http=0", "created", "", "", 0, "")
 	f.Add("/rec..", "rec", recordedCluster.ID, "node", "", "", "", "restarting", "", "x", 0, "")
@@ -132,7 +133,7 @@ func lookAt(t *testing.T, e *oddList) {
 	}
 	id := pod.NodeID{Pod: "web", Name: "n1"}
 	ours := e.inspected.Config != nil && r.ours(e.inspected.Config.Labels, id)
-	if err := r.Stop(t.Context(), id, 0); err == nil && !ours {
+	if err := stopError(r.Stop(t.Context(), id, 0)); err == nil && !ours {
 		assert.Empty(t, e.removed, "what is not ours is not removed")
 	}
 }
@@ -140,7 +141,7 @@ func lookAt(t *testing.T, e *oddList) {
 // listedAs says whether the node was listed with its own name and our labels.
 func listedAs(list []container.Summary, n pod.Node, clusterID string) bool {
 	for _, c := range list {
-		if c.ID != n.Handle || c.Labels[LabelClusterID] != clusterID || c.Labels[LabelKind] != KindNode || nodeID(c.Labels) != n.ID {
+		if c.ID != n.Handle || c.Labels[LabelClusterID] != clusterID || nodeKind(c.Labels) != n.Kind || nodeID(c.Labels) != n.ID {
 			continue
 		}
 		for _, name := range c.Names {
@@ -156,6 +157,7 @@ func listedAs(list []container.Summary, n pod.Node, clusterID string) bool {
 func sound(t *testing.T, n pod.Node) {
 	t.Helper()
 	assert.True(t, pod.ValidName(n.ID.Pod) && pod.ValidName(n.ID.Name), "%q", n.ID)
+	assert.Contains(t, []pod.NodeKind{pod.NodeService, pod.NodeJob}, n.Kind)
 	assert.Contains(t, []pod.Phase{pod.PhaseRunning, pod.PhaseFrozen, pod.PhaseExited}, n.Phase)
 	assert.Equal(t, n.Phase == pod.PhaseExited, n.Exit != nil)
 	for _, at := range n.Endpoints {
@@ -189,6 +191,7 @@ func FuzzEvents(f *testing.F) {
 		a := m.Actor.Attributes
 		f.Add(string(m.Action), m.Actor.ID, a["name"], a[LabelCluster], a[LabelClusterID], a[LabelKind], a[LabelPod], a[LabelNode])
 	}
+	f.Add("pause", "x", "rec.web.n1", "rec", recordedCluster.ID, "job", "web", "n1")
 	f.Add("die", "x", "mine", "rec", recordedCluster.ID, "node", "web", "n1")
 	f.Add("health_status: unhealthy", "x", "rec.web.n1", "rec", recordedCluster.ID, "node", "web", "n1")
 	f.Fuzz(func(t *testing.T, action, id, name, cluster, clusterID, kind, podName, node string) {
@@ -201,10 +204,10 @@ func FuzzEvents(f *testing.F) {
 		require.NoError(t, json.Unmarshal(text, &m))
 		r.tell(m, func(e pod.Event) {
 			assert.Equal(t, recordedCluster, pod.Cluster{Name: cluster, ID: clusterID}, "an event of a stranger was told")
-			assert.Equal(t, KindNode, kind)
+			assert.Contains(t, []pod.NodeKind{pod.NodeService, pod.NodeJob}, pod.NodeKind(kind))
 			assert.Equal(t, name, r.containerName(e.Node))
 			assert.True(t, pod.ValidName(e.Node.Pod) && pod.ValidName(e.Node.Name))
-			assert.Contains(t, []pod.EventKind{pod.EventStarted, pod.EventEnded, pod.EventHealth}, e.Kind)
+			assert.Contains(t, []pod.EventKind{pod.EventStarted, pod.EventEnded, pod.EventHealth, pod.EventFrozen, pod.EventThawed}, e.Kind)
 		})
 	})
 }

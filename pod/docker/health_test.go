@@ -26,7 +26,7 @@ ENTRYPOINT ["/app"]
 	healthcheck := func(r *pod.StartRequest) { r.Workload.Probe.Kind = pod.ProbeHealthcheck }
 
 	_, err = b.rt.Start(t.Context(), request("none", "sleep", healthcheck))
-	require.ErrorIs(t, err, pod.ErrImage)
+	require.ErrorIs(t, err, pod.ErrUnsupported)
 	assert.ErrorContains(t, err, "has no HEALTHCHECK")
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -42,6 +42,19 @@ ENTRYPOINT ["/app"]
 	n := b.start(request("n1", "sleep", healthcheck, func(r *pod.StartRequest) { r.Workload.Image = image }))
 	assert.Equal(t, pod.HealthUnknown, b.find(n.ID).Health, "not asked yet")
 	b.await(events, n.ID, pod.HealthGood)
+
+	// Nothing checks a paused container, and the engine calls it unhealthy from
+	// then until the first check after it goes on.
+	require.NoError(t, b.api.ContainerPause(t.Context(), n.Handle))
+	paused := b.find(n.ID)
+	assert.Equal(t, pod.PhaseFrozen, paused.Phase)
+	assert.Equal(t, pod.HealthUnknown, paused.Health)
+	require.NoError(t, b.api.ContainerUnpause(t.Context(), n.Handle))
+	for range 20 {
+		seen := b.find(n.ID)
+		require.Equal(t, pod.PhaseRunning, seen.Phase)
+		require.Equal(t, pod.HealthGood, seen.Health, "it was healthy before")
+	}
 
 	plain := b.start(request("n2", "sleep", func(r *pod.StartRequest) { r.Workload.Image = image }))
 	c, err := b.api.ContainerInspect(t.Context(), plain.Handle)

@@ -26,20 +26,25 @@ import (
 const progressSpan = 100 * time.Millisecond
 
 // Prepare implements [pod.Preparer]: it pulls the image as the workload's policy
-// says and checks that the networks exist. The digest is the registry's of the
-// image's repository, or the image's own id where it came from no registry.
-func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+// says, or the content that the digest pins, and checks that the networks exist.
+// The digest that it returns is the registry's of the image's repository, or the
+// image's own id where it came from no registry.
+func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
 	ctx, done, err := r.begin(ctx)
 	if err != nil {
 		return pod.Prepared{}, r.fail(ctx, err, "prepare", w.Image)
 	}
 	defer done()
-	p, err := r.prepare(ctx, w, progress)
+	p, err := r.prepare(ctx, w, digest, progress)
 	return p, r.fail(ctx, err, "prepare", w.Image)
 }
 
-func (r *Runtime) prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+func (r *Runtime) prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
 	if err := supported(w); err != nil {
+		return pod.Prepared{}, err
+	}
+	ref, err := pinned(w.Image, digest)
+	if err != nil {
 		return pod.Prepared{}, err
 	}
 	for _, n := range w.Networks {
@@ -49,24 +54,10 @@ func (r *Runtime) prepare(ctx context.Context, w pod.Workload, progress func(pod
 			return pod.Prepared{}, err
 		}
 	}
-	if err := r.images.want(ctx, w.Image); err != nil {
+	if err := r.images.want(ctx, ref); err != nil {
 		return pod.Prepared{}, err
 	}
-	if w.Pull == pod.PullAlways {
-		if err := r.fetch(ctx, w.Image, progress); err != nil {
-			return pod.Prepared{}, err
-		}
-	}
-	found, err := r.api.ImageInspect(ctx, w.Image)
-	if errdefs.IsNotFound(err) && w.Pull != pod.PullAlways {
-		if w.Pull == pod.PullNever {
-			return pod.Prepared{}, neverPulled(w.Image)
-		}
-		if err := r.fetch(ctx, w.Image, progress); err != nil {
-			return pod.Prepared{}, err
-		}
-		found, err = r.api.ImageInspect(ctx, w.Image)
-	}
+	found, err := r.resolve(ctx, w, digest, ref, progress)
 	switch {
 	case errdefs.IsNotFound(err), errdefs.IsInvalidArgument(err):
 		return pod.Prepared{}, fmt.Errorf("%w: %w", pod.ErrImage, err)
@@ -74,27 +65,77 @@ func (r *Runtime) prepare(ctx context.Context, w pod.Workload, progress func(pod
 		return pod.Prepared{}, err
 	}
 	r.images.wanted(found.ID)
-	return pod.Prepared{Digest: digestOf(w.Image, found)}, nil
+	if digest == "" {
+		digest = digestOf(w.Image, found)
+	}
+	return pod.Prepared{Digest: digest}, nil
 }
 
-func neverPulled(ref string) error {
-	return fmt.Errorf("%w: image %s is not on the host, and its pull policy is never", pod.ErrImage, ref)
+// resolve returns the image that a reference means on the host, fetching it as
+// the workload's policy says, or where it is pinned and not there.
+func (r *Runtime) resolve(ctx context.Context, w pod.Workload, digest, ref string, progress func(pod.Progress)) (image.InspectResponse, error) {
+	if digest != "" || w.Pull != pod.PullAlways {
+		found, err := r.api.ImageInspect(ctx, ref)
+		if err == nil || !errdefs.IsNotFound(err) {
+			return found, err
+		}
+		if err := mayFetch(w, digest); err != nil {
+			return found, err
+		}
+	}
+	if err := r.fetch(ctx, ref, progress); err != nil {
+		return image.InspectResponse{}, err
+	}
+	return r.api.ImageInspect(ctx, ref)
+}
+
+// mayFetch refuses to fetch an image that the host lacks where its policy forbids
+// it, or where no registry has it.
+func mayFetch(w pod.Workload, digest string) error {
+	switch {
+	case pod.PinnedByID(digest):
+		return fmt.Errorf("%w: this host lacks image %s (%s), which was built or loaded on another host and is in no registry; "+
+			"push it to a registry, or load it on this host", pod.ErrImageElsewhere, w.Image, pod.PinnedImage(w.Image, digest))
+	case w.Pull == pod.PullNever && digest != "":
+		return fmt.Errorf("%w: the host lacks image %s with the content %s, and its pull policy is never", pod.ErrImage, w.Image, digest)
+	case w.Pull == pod.PullNever:
+		return fmt.Errorf("%w: image %s is not on the host, and its pull policy is never", pod.ErrImage, w.Image)
+	}
+	return nil
+}
+
+// pinned returns the reference by which the engine knows an image that a digest
+// pins; the image itself where the digest is empty.
+func pinned(ref, digest string) (string, error) {
+	at := pod.PinnedImage(ref, digest)
+	if digest != "" && !pod.PinnedByID(digest) {
+		named, err := reference.ParseNormalizedNamed(at)
+		if _, ok := named.(reference.Canonical); err != nil || !ok {
+			return "", fmt.Errorf("%.100q is not the digest of an image", digest)
+		}
+	}
+	return at, nil
 }
 
 // obtain gets the image that creating a container missed.
-func (r *Runtime) obtain(ctx context.Context, w pod.Workload, missing error) error {
-	if _, err := r.api.ImageInspect(ctx, w.Image); err == nil {
+func (r *Runtime) obtain(ctx context.Context, w pod.Workload, digest string, missing error) error {
+	ref := pod.PinnedImage(w.Image, digest)
+	if _, err := r.api.ImageInspect(ctx, ref); err == nil {
 		return missing // something else was not found
 	}
-	if w.Pull == pod.PullNever {
-		return neverPulled(w.Image)
+	if err := mayFetch(w, digest); err != nil {
+		return err
 	}
-	return r.fetch(ctx, w.Image, nil)
+	return r.fetch(ctx, ref, nil)
 }
 
-// digestOf returns the digest of the image in its repository, or its id.
+// digestOf returns what pins an image: its digest in its repository, or its id
+// where it has none there.
 func digestOf(ref string, found image.InspectResponse) string {
 	named, err := reference.ParseNormalizedNamed(ref)
+	if digested, ok := named.(reference.Canonical); err == nil && ok {
+		return digested.Digest().String() // the reference itself says it
+	}
 	if err == nil {
 		for _, d := range found.RepoDigests {
 			other, err := reference.ParseNormalizedNamed(d)
@@ -103,10 +144,11 @@ func digestOf(ref string, found image.InspectResponse) string {
 			}
 		}
 	}
-	return found.ID
+	return "id:" + found.ID
 }
 
-// fetch pulls an image and notes whether that brought it to the host.
+// fetch pulls an image and notes whether that brought it to the host, or gave
+// another name to what an earlier one brought.
 func (r *Runtime) fetch(ctx context.Context, ref string, progress func(pod.Progress)) error {
 	list, err := r.api.ImageList(ctx, image.ListOptions{All: true})
 	if err != nil {
@@ -119,7 +161,8 @@ func (r *Runtime) fetch(ctx context.Context, ref string, progress func(pod.Progr
 	if err != nil {
 		return nil // whoever needs it looks for himself
 	}
-	if !slices.ContainsFunc(list, func(i image.Summary) bool { return i.ID == found.ID }) {
+	was := slices.ContainsFunc(list, func(i image.Summary) bool { return i.ID == found.ID })
+	if !was || r.images.ours(found.ID) {
 		r.images.add(pod.Image{Name: ref, ID: found.ID, Size: found.Size})
 	}
 	return nil
@@ -133,7 +176,7 @@ func (r *Runtime) pull(ctx context.Context, ref string, progress func(pod.Progre
 	}
 	auth, err := r.registryAuth(reference.Domain(named))
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", pod.ErrImage, ref, err)
+		return fmt.Errorf("%w: %s: %w", pod.ErrImageDenied, ref, err)
 	}
 	r.log.Info("pulling image", "image", ref)
 	stream, err := r.api.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
@@ -144,12 +187,12 @@ func (r *Runtime) pull(ctx context.Context, ref string, progress func(pod.Progre
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w: %s was not pulled in time: %w", pod.ErrRegistry, ref, ctx.Err())
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case unanswered(err):
-		return err
 	}
-	return fmt.Errorf("%w: %s cannot be pulled: %w", pod.ErrImage, ref, err)
+	return pullError(named, ref, err)
 }
 
 // registryAuth returns the credentials of a registry in the engine's encoding,

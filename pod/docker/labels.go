@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,7 +15,7 @@ import (
 const (
 	LabelCluster   = "io.elastipod.cluster"
 	LabelClusterID = "io.elastipod.cluster-id"
-	LabelKind      = "io.elastipod.kind"
+	LabelKind      = "io.elastipod.kind" // of a node: a [pod.NodeKind]
 	LabelPod       = "io.elastipod.pod"
 	LabelNode      = "io.elastipod.node"
 	LabelRevision  = "io.elastipod.revision"
@@ -24,9 +25,6 @@ const (
 	LabelSettings = "io.elastipod.settings"
 )
 
-// KindNode is the value of [LabelKind] on nodes.
-const KindNode = "node"
-
 func (r *Runtime) labels(req pod.StartRequest) map[string]string {
 	var ports []string
 	for _, name := range slices.Sorted(maps.Keys(req.Workload.Ports)) {
@@ -35,7 +33,7 @@ func (r *Runtime) labels(req pod.StartRequest) map[string]string {
 	labels := map[string]string{
 		LabelCluster:   r.cluster.Name,
 		LabelClusterID: r.cluster.ID,
-		LabelKind:      KindNode,
+		LabelKind:      string(cmp.Or(req.Kind, pod.NodeService)),
 		LabelPod:       req.ID.Pod,
 		LabelNode:      req.ID.Name,
 		LabelRevision:  req.Revision,
@@ -56,7 +54,7 @@ func (r *Runtime) containerName(id pod.NodeID) string {
 // ours says whether a container with these labels is that node of ours.
 func (r *Runtime) ours(labels map[string]string, id pod.NodeID) bool {
 	return labels[LabelCluster] == r.cluster.Name && labels[LabelClusterID] == r.cluster.ID &&
-		labels[LabelKind] == KindNode && nodeID(labels) == id
+		nodeKind(labels) != "" && nodeID(labels) == id
 }
 
 // isNode says whether a container is a node of a cluster of our name: it carries
@@ -65,7 +63,7 @@ func (r *Runtime) ours(labels map[string]string, id pod.NodeID) bool {
 // on to every container of it, and nothing keeps others from copying them.
 func (r *Runtime) isNode(labels map[string]string, names ...string) bool {
 	id := nodeID(labels)
-	return labels[LabelCluster] == r.cluster.Name && labels[LabelKind] == KindNode &&
+	return labels[LabelCluster] == r.cluster.Name && nodeKind(labels) != "" &&
 		pod.ValidName(id.Pod) && pod.ValidName(id.Name) &&
 		slices.ContainsFunc(names, func(name string) bool { return strings.TrimPrefix(name, "/") == r.containerName(id) })
 }
@@ -78,6 +76,15 @@ func (r *Runtime) foreign(labels map[string]string, name string) error {
 			pod.ErrForeign, strings.TrimPrefix(name, "/"), r.cluster.Name, owner, r.cluster.ID)
 	}
 	return nil
+}
+
+// nodeKind returns the kind of a node; empty where a container is none.
+func nodeKind(labels map[string]string) pod.NodeKind {
+	if labels[LabelKind] == "" {
+		return ""
+	}
+	kind, _ := pod.ParseNodeKind(labels[LabelKind])
+	return kind
 }
 
 func nodeID(labels map[string]string) pod.NodeID {

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
@@ -46,6 +48,32 @@ func (r *Runtime) openLogs(ctx context.Context, id pod.NodeID, o pod.LogOptions)
 		opts.Tail = strconv.Itoa(o.Tail)
 	}
 	return r.api.ContainerLogs(ctx, found, opts)
+}
+
+// tailTimeout bounds how long a stop reads the output of its node.
+const tailTimeout = 2 * time.Second
+
+// tail returns the last output of a container that is about to be removed; nil
+// where it cannot be read in time.
+func (r *Runtime) tail(ctx context.Context, id string) []string {
+	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
+	defer cancel()
+	lines, err := r.readTail(ctx, id)
+	if err != nil {
+		r.log.Debug("cannot read the last output of a node that is stopped", "container", id, "error", err)
+	}
+	return lines
+}
+
+func (r *Runtime) readTail(ctx context.Context, id string) ([]string, error) {
+	raw, err := r.api.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(pod.TailLines)})
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { _ = raw.Close() })() // a read under way ends, too
+	lines, err := pod.ReadTail(&demux{from: raw})
+	return lines, cmp.Or(ctx.Err(), err)
 }
 
 // logReader reads a node's output until that, its context or the runtime ends.

@@ -145,7 +145,7 @@ func (r *Runtime) drop(id string) {
 // mentionable says whether a container is a node that exists: not one that is
 // being made or removed.
 func (r *Runtime) mentionable(c container.Summary) bool {
-	if c.Labels[LabelKind] != KindNode {
+	if nodeKind(c.Labels) == "" {
 		return false
 	}
 	if !r.isNode(c.Labels, c.Names...) {
@@ -196,7 +196,7 @@ func (r *Runtime) view(ctx context.Context, c container.Summary, f *facts) (*pod
 		return nil, err
 	}
 	n := &pod.Node{
-		ID: nodeID(c.Labels), Revision: c.Labels[LabelRevision], Handle: c.ID,
+		ID: nodeID(c.Labels), Revision: c.Labels[LabelRevision], Kind: nodeKind(c.Labels), Handle: c.ID,
 		Phase: pod.PhaseRunning, StartedAt: k.startedAt,
 	}
 	if k.exit != nil {
@@ -210,13 +210,61 @@ func (r *Runtime) view(ctx context.Context, c container.Summary, f *facts) (*pod
 		n.Phase = pod.PhaseFrozen
 	}
 	n.Endpoints = r.endpoints(portsOf(c.Labels), reachOfSummary(c), f)
-	n.Health = healthOf(c.Status)
+	if n.Health, err = r.health(ctx, c); err != nil {
+		return nil, err
+	}
 	n.Usage = r.usage(c.ID, k, f)
 	return n, nil
 }
 
+// health returns what a container's health check says. Engines call a container
+// unhealthy from the moment that it is paused until its next check after that, so
+// this is looked into.
+func (r *Runtime) health(ctx context.Context, c container.Summary) (pod.Health, error) {
+	h := healthOf(c.Status)
+	if h != pod.HealthUnhealthy {
+		return h, nil
+	}
+	full, err := r.inspect(ctx, c.ID)
+	if errdefs.IsNotFound(err) {
+		return h, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return checkedHealth(full), nil
+}
+
+// defaultRetries is how many checks in a row fail before an engine calls a
+// container unhealthy whose image does not say so.
+const defaultRetries = 3
+
+// checkedHealth judges by the checks themselves whether a container is unhealthy
+// that its engine calls so.
+func checkedHealth(c container.InspectResponse) pod.Health {
+	h := c.State.Health
+	switch {
+	case h == nil, c.State.Paused:
+		return pod.HealthUnknown
+	case h.Status == container.Healthy: // since it was listed
+		return pod.HealthGood
+	}
+	retries := defaultRetries
+	if check := c.Config.Healthcheck; check != nil && check.Retries > 0 {
+		retries = check.Retries
+	}
+	switch {
+	case h.FailingStreak >= retries:
+		return pod.HealthUnhealthy
+	case slices.ContainsFunc(h.Log, func(l *container.HealthcheckResult) bool { return l != nil && l.ExitCode == 0 }):
+		return pod.HealthGood // as before it was paused
+	}
+	return pod.HealthUnknown
+}
+
 // healthOf reads what a health check says from a container's status in words,
-// such as "Up 3 minutes (healthy)": the list has it nowhere else.
+// such as "Up 3 minutes (healthy)": the list has it nowhere else. A paused
+// container's says nothing of it.
 func healthOf(status string) pod.Health {
 	switch {
 	case strings.HasSuffix(status, "("+container.Healthy+")"):

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/docker/docker/api/types/image"
@@ -30,6 +31,26 @@ type registry struct {
 	blobs          map[string][]byte // by digest; manifests too
 	tags           map[string]string
 	user, password string
+
+	mu    sync.Mutex
+	asked []string // manifests that were asked for, by tag or digest
+	fail  int      // the status of every answer about a manifest; 0: as it should be
+}
+
+// setFail makes the registry answer with a status when it is asked for a manifest.
+func (r *registry) setFail(status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = status
+}
+
+// manifests returns which manifests were asked for since the last time.
+func (r *registry) manifests() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asked := r.asked
+	r.asked = nil
+	return asked
 }
 
 func digest(b []byte) string {
@@ -89,6 +110,14 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if kind == "manifests" {
+		r.mu.Lock()
+		r.asked = append(r.asked, name)
+		status := r.fail
+		r.mu.Unlock()
+		if status != 0 {
+			w.WriteHeader(status)
+			return
+		}
 		if at, ok := r.tags[name]; ok {
 			name = at
 		}
@@ -125,14 +154,15 @@ func TestPullWithCredentialsAndProgress(t *testing.T) {
 	})
 	w := request("n1", "sleep", func(r *pod.StartRequest) { r.Workload.Image = ref }).Workload
 
-	_, err = b.rt.Prepare(t.Context(), w, nil)
-	require.ErrorIs(t, err, pod.ErrImage)
+	_, err = b.rt.Prepare(t.Context(), w, "", nil)
+	require.ErrorIs(t, err, pod.ErrImageDenied)
+	require.NotErrorIs(t, err, pod.ErrImage)
 	assert.NotContains(t, err.Error(), "wrong", "the password is not in the error")
 
 	// The password is read when it is needed: mending the file is enough.
 	require.NoError(t, os.WriteFile(password, []byte("hunter2\n"), 0o600))
 	var steps []pod.Progress
-	p, err := b.rt.Prepare(t.Context(), w, func(p pod.Progress) { steps = append(steps, p) })
+	p, err := b.rt.Prepare(t.Context(), w, "", func(p pod.Progress) { steps = append(steps, p) })
 	require.NoError(t, err)
 	assert.Equal(t, first, p.Digest, "the registry's digest")
 	require.GreaterOrEqual(t, len(steps), 2)
@@ -148,21 +178,21 @@ func TestPullWithCredentialsAndProgress(t *testing.T) {
 
 	// The tag moves: only a policy of always sees it.
 	second := reg.add(t, "1", map[string][]byte{"app": binary, "moved": nil})
-	p, err = b.rt.Prepare(t.Context(), w, nil)
+	p, err = b.rt.Prepare(t.Context(), w, "", nil)
 	require.NoError(t, err)
 	assert.Equal(t, first, p.Digest)
 	w.Pull = pod.PullAlways
-	p, err = b.rt.Prepare(t.Context(), w, nil)
+	p, err = b.rt.Prepare(t.Context(), w, "", nil)
 	require.NoError(t, err)
 	assert.Equal(t, second, p.Digest)
 
 	w.Image = domain + "/shop/web:no-such-tag"
-	_, err = b.rt.Prepare(t.Context(), w, nil)
+	_, err = b.rt.Prepare(t.Context(), w, "", nil)
 	require.ErrorIs(t, err, pod.ErrImage)
 	assert.ErrorContains(t, err, "no-such-tag cannot be pulled")
 
 	// A start pulls what is missing by itself.
-	require.NoError(t, b.rt.Stop(t.Context(), n.ID, 0))
+	require.NoError(t, stopError(b.rt.Stop(t.Context(), n.ID, 0)))
 	removeImages(t, b, domain)
 	n = b.start(request("n2", "sleep", func(r *pod.StartRequest) { r.Workload.Image = ref }))
 	assert.Equal(t, pod.PhaseRunning, n.Phase)

@@ -23,8 +23,10 @@ func calls(r *Runtime) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Observe": func(ctx context.Context) error { _, err := r.Observe(ctx); return err },
 		"Start":   func(ctx context.Context) error { _, err := r.Start(ctx, startRequest()); return err },
-		"Stop":    func(ctx context.Context) error { return r.Stop(ctx, pod.NodeID{Pod: "web", Name: "n1"}, time.Second) },
-		"Prepare": func(ctx context.Context) error { _, err := r.Prepare(ctx, imageWorkload("app"), nil); return err },
+		"Stop": func(ctx context.Context) error {
+			return stopError(r.Stop(ctx, pod.NodeID{Pod: "web", Name: "n1"}, time.Second))
+		},
+		"Prepare": func(ctx context.Context) error { _, err := r.Prepare(ctx, imageWorkload("app"), "", nil); return err },
 		"Logs": func(ctx context.Context) error {
 			_, err := r.Logs(ctx, pod.NodeID{Pod: "web", Name: "n1"}, pod.LogOptions{})
 			return err
@@ -128,9 +130,9 @@ func TestStopThatIsRefusedIsTold(t *testing.T) {
 			}
 			return nil
 		}
-		require.ErrorIs(t, r.Stop(t.Context(), n.ID, time.Second), refused, call)
+		require.ErrorIs(t, stopError(r.Stop(t.Context(), n.ID, time.Second)), refused, call)
 		e.before = nil
-		require.NoError(t, r.Stop(t.Context(), n.ID, time.Second), "and done the next time")
+		require.NoError(t, stopError(r.Stop(t.Context(), n.ID, time.Second)), "and done the next time")
 		assert.Zero(t, e.left())
 	}
 }
@@ -163,8 +165,8 @@ func TestPasswordOfARegistryThatIsMissing(t *testing.T) {
 		e := newFakeEngine()
 		e.pull = func(string, image.PullOptions) (io.ReadCloser, error) { return nil, errors.New("must not be asked") }
 		r := e.open(t, func(c *Config) { c.Host.Registries = map[string]pod.RegistryAuth{"shop.example": auth} })
-		_, err := r.Prepare(t.Context(), imageWorkload("shop.example/web:1"), nil)
-		require.ErrorIs(t, err, pod.ErrImage)
+		_, err := r.Prepare(t.Context(), imageWorkload("shop.example/web:1"), "", nil)
+		require.ErrorIs(t, err, pod.ErrImageDenied)
 		assert.ErrorContains(t, err, "shop.example/web:1: password of registry shop.example")
 		assert.ErrorContains(t, err, want)
 	}
@@ -177,8 +179,8 @@ func TestPasswordOfARegistryThatIsMissing(t *testing.T) {
 	r := e.open(t, func(c *Config) {
 		c.Host.Registries = map[string]pod.RegistryAuth{"index.docker.io": {Username: "robot", PasswordEnv: "REGISTRY_PASSWORD"}}
 	})
-	_, err := r.Prepare(t.Context(), imageWorkload("nginx"), nil)
-	require.ErrorIs(t, err, pod.ErrImage)
+	_, err := r.Prepare(t.Context(), imageWorkload("nginx"), "", nil)
+	require.ErrorIs(t, err, pod.ErrImageDenied)
 	assert.ErrorContains(t, err, "nginx cannot be pulled: denied")
 	assert.NotContains(t, err.Error(), "hunter2")
 }

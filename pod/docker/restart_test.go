@@ -63,7 +63,7 @@ func TestEngineKilledAndRestarted(t *testing.T) {
 				assert.ErrorContains(t, err, "host bench")
 				_, err = b.rt.Start(t.Context(), request("n2", "sleep"))
 				require.ErrorIs(t, err, pod.ErrUnreachable)
-				require.ErrorIs(t, b.rt.Stop(t.Context(), nodes[mode].ID, 0), pod.ErrUnreachable)
+				require.ErrorIs(t, stopError(b.rt.Stop(t.Context(), nodes[mode].ID, 0)), pod.ErrUnreachable)
 			}
 			if n, ok := nodes[pod.AddressContainer]; ok {
 				_, err := get("http://" + n.Endpoints["http"])

@@ -65,7 +65,7 @@ func (r *Runtime) salvaged(c container.InspectResponse, f *facts) pod.Salvaged {
 	labels := c.Config.Labels
 	started, _ := time.Parse(time.RFC3339Nano, c.State.StartedAt)
 	n := pod.Node{
-		ID: nodeID(labels), Revision: labels[LabelRevision], Handle: c.ID, Phase: pod.PhaseRunning, StartedAt: started,
+		ID: nodeID(labels), Revision: labels[LabelRevision], Kind: nodeKind(labels), Handle: c.ID, Phase: pod.PhaseRunning, StartedAt: started,
 	}
 	switch {
 	case c.State.Paused:

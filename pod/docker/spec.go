@@ -47,12 +47,16 @@ func (r *Runtime) spec(req pod.StartRequest, f *facts) (containerSpec, error) {
 	if err := supported(w); err != nil {
 		return containerSpec{}, err
 	}
+	ref, err := pinned(w.Image, req.Digest)
+	if err != nil {
+		return containerSpec{}, err
+	}
 	if len(req.Settings) > pod.MaxSettings {
 		return containerSpec{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(req.Settings), pod.MaxSettings)
 	}
 	s := containerSpec{
 		config: &container.Config{
-			Image:      w.Image,
+			Image:      ref,
 			Hostname:   req.ID.Name,
 			Entrypoint: w.Entrypoint,
 			Cmd:        w.Command,

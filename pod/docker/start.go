@@ -81,6 +81,9 @@ func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, er
 	if !pod.ValidName(req.ID.Pod) || !pod.ValidName(req.ID.Name) {
 		return pod.Node{}, fmt.Errorf("%q is not a node's name", req.ID.String())
 	}
+	if _, err := pod.ParseNodeKind(string(req.Kind)); err != nil {
+		return pod.Node{}, err
+	}
 	f, err := r.engineFacts(ctx)
 	if err != nil {
 		return pod.Node{}, err
@@ -92,7 +95,7 @@ func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, er
 	if err != nil {
 		return pod.Node{}, err
 	}
-	if err := r.images.want(ctx, req.Workload.Image); err != nil {
+	if err := r.images.want(ctx, s.config.Image); err != nil {
 		return pod.Node{}, err
 	}
 	id, running, err := r.create(ctx, req, s)
@@ -141,7 +144,7 @@ func (r *Runtime) create(ctx context.Context, req pod.StartRequest, s containerS
 				return "", running, err
 			}
 		case errdefs.IsNotFound(err) && !pulled:
-			if err := r.obtain(ctx, req.Workload, err); err != nil {
+			if err := r.obtain(ctx, req.Workload, req.Digest, err); err != nil {
 				return "", nil, err
 			}
 			pulled = true
@@ -212,7 +215,7 @@ func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s
 		return pod.Node{}, fmt.Errorf("%w: %s", pod.ErrExited, exitMessage(exit))
 	}
 	if req.Workload.Probe.Kind == pod.ProbeHealthcheck && (c.State.Health == nil || c.State.Health.Status == container.NoHealthcheck) {
-		return pod.Node{}, fmt.Errorf("%w: image %s has no HEALTHCHECK, which the probe asks for", pod.ErrImage, req.Workload.Image)
+		return pod.Node{}, fmt.Errorf("%w: image %s has no HEALTHCHECK, which the probe asks for", pod.ErrUnsupported, req.Workload.Image)
 	}
 	return r.nodeOf(c, f), nil
 }
@@ -256,6 +259,7 @@ func (r *Runtime) nodeOf(c container.InspectResponse, f *facts) pod.Node {
 	n := pod.Node{
 		ID:        nodeID(c.Config.Labels),
 		Revision:  c.Config.Labels[LabelRevision],
+		Kind:      nodeKind(c.Config.Labels),
 		Handle:    c.ID,
 		Phase:     pod.PhaseRunning,
 		StartedAt: k.startedAt,

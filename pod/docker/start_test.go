@@ -130,7 +130,7 @@ func TestStartRefusesForeignNames(t *testing.T) {
 	e.containers["x"] = &fakeContainer{id: "x", name: "c.web.n1", config: &container.Config{}, state: container.State{}}
 	_, err = e.open(t).Start(t.Context(), startRequest())
 	require.ErrorContains(t, err, "container c.web.n1 exists and is not a node of this cluster")
-	require.NoError(t, e.open(t).Stop(t.Context(), startRequest().ID, 0))
+	require.NoError(t, stopError(e.open(t).Stop(t.Context(), startRequest().ID, 0)))
 	assert.Equal(t, 1, e.left(), "what is not ours is left alone")
 }
 
@@ -158,9 +158,9 @@ func TestStopWaitsForARemovalUnderWay(t *testing.T) {
 	_, err := r.Start(t.Context(), startRequest())
 	require.NoError(t, err)
 	e.busy = 3
-	require.NoError(t, r.Stop(t.Context(), startRequest().ID, time.Second))
+	require.NoError(t, stopError(r.Stop(t.Context(), startRequest().ID, time.Second)))
 	assert.Zero(t, e.left())
-	require.NoError(t, r.Stop(t.Context(), startRequest().ID, time.Second), "twice")
+	require.NoError(t, stopError(r.Stop(t.Context(), startRequest().ID, time.Second)), "twice")
 }
 
 func TestGraceIsKeptToTheMillisecond(t *testing.T) {
@@ -176,7 +176,7 @@ func TestGraceIsKeptToTheMillisecond(t *testing.T) {
 	_, err := r.Start(t.Context(), startRequest())
 	require.NoError(t, err)
 	began := time.Now()
-	require.NoError(t, r.Stop(t.Context(), startRequest().ID, 50*time.Millisecond))
+	require.NoError(t, stopError(r.Stop(t.Context(), startRequest().ID, 50*time.Millisecond)))
 	assert.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond)
 	assert.Less(t, time.Since(began), 900*time.Millisecond)
 	assert.Zero(t, e.left())
@@ -227,10 +227,10 @@ func TestEngineThatIsAwayIsUnreachable(t *testing.T) {
 	e.before = func(context.Context, string) error { return io.EOF }
 	_, err = r.Observe(t.Context())
 	require.ErrorIs(t, err, pod.ErrUnreachable)
-	require.ErrorIs(t, r.Stop(t.Context(), startRequest().ID, 0), pod.ErrUnreachable)
+	require.ErrorIs(t, stopError(r.Stop(t.Context(), startRequest().ID, 0)), pod.ErrUnreachable)
 	_, err = r.Logs(t.Context(), startRequest().ID, pod.LogOptions{})
 	require.ErrorIs(t, err, pod.ErrUnreachable)
-	_, err = r.Prepare(t.Context(), startRequest().Workload, nil)
+	_, err = r.Prepare(t.Context(), startRequest().Workload, "", nil)
 	require.ErrorIs(t, err, pod.ErrUnreachable)
 	e.before = nil
 	e.called()

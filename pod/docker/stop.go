@@ -17,35 +17,39 @@ const removalPoll = 20 * time.Millisecond
 
 // Stop implements [pod.Runtime]. The signal is the image's (SIGTERM by
 // default); anonymous volumes go too.
-func (r *Runtime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (r *Runtime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	ctx, done, err := r.begin(ctx)
 	if err != nil {
-		return r.fail(ctx, err, "stop node", id.String())
+		return nil, r.fail(ctx, err, "stop node", id.String())
 	}
 	defer done()
 	unlock, err := r.busy.lock(ctx, id)
 	if err != nil {
-		return r.fail(ctx, err, "stop node", id.String())
+		return nil, r.fail(ctx, err, "stop node", id.String())
 	}
 	defer unlock()
-	return r.fail(ctx, r.stop(ctx, id, grace), "stop node", id.String())
+	tail, err := r.stop(ctx, id, grace)
+	return tail, r.fail(ctx, err, "stop node", id.String())
 }
 
-func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	container, err := r.find(ctx, id)
 	if err != nil {
 		if errors.Is(err, pod.ErrNotFound) {
-			return nil
+			return nil, nil
 		}
-		return err
+		return nil, err
 	}
 	if err := r.signal(ctx, container, grace); err != nil {
-		return err
+		return nil, err
 	}
 	crashpoint.Here("docker-stop/ended")
-	err = r.remove(ctx, container)
+	tail := r.tail(ctx, container)
+	if err := r.remove(ctx, container); err != nil {
+		return nil, err
+	}
 	crashpoint.Here("docker-stop/removed")
-	return err
+	return tail, nil
 }
 
 // find returns the id of a node's container, or [pod.ErrNotFound].

@@ -35,7 +35,7 @@ func TestContainerOfACommittedNodeIsNoNode(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, snap.Nodes, 1)
 	assert.Equal(t, n.Handle, snap.Nodes[0].Handle)
-	require.NoError(t, b.rt.Stop(t.Context(), n.ID, 0))
+	require.NoError(t, stopError(b.rt.Stop(t.Context(), n.ID, 0)))
 	_, err = b.api.ContainerInspect(t.Context(), made.ID)
 	require.NoError(t, err, "it is left alone")
 }

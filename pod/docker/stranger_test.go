@@ -78,7 +78,7 @@ func TestLabelsAloneMakeNoNode(t *testing.T) {
 	require.Len(t, left, 1, "neither is it taken over")
 	assert.Equal(t, n.Handle, left[0].Node.Handle)
 
-	require.NoError(t, r.Stop(t.Context(), n.ID, 0))
+	require.NoError(t, stopError(r.Stop(t.Context(), n.ID, 0)))
 	assert.Equal(t, 1, e.left(), "the copy is not stopped")
 }
 
@@ -97,7 +97,7 @@ func TestInspectionThatIsNotComplete(t *testing.T) {
 		_, err = r.Observe(t.Context())
 		require.ErrorContains(t, err, want, answer)
 		assert.NotErrorIs(t, err, pod.ErrUnreachable, "it did answer")
-		require.ErrorContains(t, r.Stop(t.Context(), n.ID, 0), want, answer)
+		require.ErrorContains(t, stopError(r.Stop(t.Context(), n.ID, 0)), want, answer)
 		_, err = r.Logs(t.Context(), n.ID, pod.LogOptions{})
 		require.ErrorContains(t, err, want, answer)
 		_, err = r.Start(t.Context(), startRequest())

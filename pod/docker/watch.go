@@ -24,6 +24,8 @@ func (r *Runtime) Watch(ctx context.Context, f func(pod.Event)) error {
 		filters.Arg("event", string(events.ActionDie)),
 		filters.Arg("event", string(events.ActionOOM)),
 		filters.Arg("event", string(events.ActionHealthStatus)),
+		filters.Arg("event", string(events.ActionPause)),
+		filters.Arg("event", string(events.ActionUnPause)),
 		filters.Arg("label", LabelClusterID+"="+r.cluster.ID),
 	)})
 	// The client's goroutine ends when it has closed errs.
@@ -56,6 +58,10 @@ func (r *Runtime) tell(m events.Message, f func(pod.Event)) {
 	switch {
 	case m.Action == events.ActionDie:
 		e.Kind = pod.EventEnded
+	case m.Action == events.ActionPause:
+		e.Kind = pod.EventFrozen
+	case m.Action == events.ActionUnPause:
+		e.Kind = pod.EventThawed
 	case m.Action == events.ActionOOM:
 		r.mu.Lock()
 		k := r.entry(m.Actor.ID)

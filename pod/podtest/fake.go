@@ -24,7 +24,7 @@ type Fake struct {
 	closed   chan struct{}
 	watchers map[*fakeWatcher]struct{} // guarded by host.mu
 	fetched  []pod.Image               // guarded by host.mu
-	needed   map[string]time.Time      // images that were asked for; guarded by host.mu
+	needed   map[string]time.Time      // images that were asked for, by id; guarded by host.mu
 }
 
 var _ interface {
@@ -35,6 +35,8 @@ var _ interface {
 	pod.Salvager
 	pod.Collector
 } = (*Fake)(nil)
+
+var errNothingPinned = fmt.Errorf("%w: the workload has no image that a digest could pin", pod.ErrUnsupported)
 
 var errFakeClosed = errors.New("podtest: runtime is closed")
 
@@ -93,7 +95,9 @@ func (f *Fake) snapshot() (pod.Snapshot, error) {
 	var memory int64
 	s := pod.Snapshot{Host: pod.HostStatus{Capacity: h.Capacity, Engine: "fake"}}
 	for k, n := range h.nodes {
-		cpu += n.cores
+		if n.node.Phase != pod.PhaseFrozen {
+			cpu += n.cores
+		}
 		memory += n.memory
 		if k.cluster == f.cluster && n.node.Phase != "" {
 			s.Nodes = append(s.Nodes, n.view())
@@ -125,6 +129,10 @@ func (f *Fake) Start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 }
 
 func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) {
+	kind, err := pod.ParseNodeKind(string(r.Kind))
+	if err != nil {
+		return pod.Node{}, err
+	}
 	if len(r.Settings) > pod.MaxSettings {
 		return pod.Node{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(r.Settings), pod.MaxSettings)
 	}
@@ -158,15 +166,19 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 		}
 	}
 	// h.mu is held.
-	if r.Workload.Image != "" && r.Workload.Image != MissingImage {
-		f.fetchLocked(r.Workload.Image)
-	}
-	n := f.newNode(r)
+	n := f.newNode(r, kind)
 	h.nodes[key] = n
 	delay := h.startDelay
+	var imageErr error
+	switch {
+	case r.Workload.Image != "":
+		n.digest, imageErr = f.obtain(r.Workload, r.Digest, false)
+	case r.Digest != "":
+		imageErr = errNothingPinned
+	}
 	h.mu.Unlock()
 
-	err := sleep(ctx, delay)
+	err = sleep(ctx, delay)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -178,8 +190,8 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 	case h.startErrs != 0:
 		err = h.startErr
 		h.startErrs = max(h.startErrs-1, -1)
-	case r.Workload.Image == MissingImage:
-		err = pod.ErrImage
+	default:
+		err = imageErr
 	}
 	if err != nil {
 		delete(h.nodes, key)
@@ -191,9 +203,9 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 	return n.view(), nil
 }
 
-func (f *Fake) newNode(r pod.StartRequest) *fakeNode {
+func (f *Fake) newNode(r pod.StartRequest, kind pod.NodeKind) *fakeNode {
 	n := &fakeNode{
-		node: pod.Node{ID: r.ID, Revision: r.Revision, Handle: f.host.newHandle()},
+		node: pod.Node{ID: r.ID, Revision: r.Revision, Kind: kind, Handle: f.host.newHandle()},
 		made: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
 		term: make(chan struct{}), kill: make(chan struct{}),
 		log: newFakeLog(), memory: fakeMemory, request: r,
@@ -248,27 +260,28 @@ func fakeEnv(n *fakeNode, r pod.StartRequest) map[string]string {
 }
 
 // Stop implements [pod.Runtime].
-func (f *Fake) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (f *Fake) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	done, err := f.begin(ctx, FakeCall{Op: "stop", ID: id, Grace: grace})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return done(f.stop(ctx, id, grace))
+	tail, err := f.stop(ctx, id, grace)
+	return tail, done(err)
 }
 
-func (f *Fake) stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (f *Fake) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	h, key := f.host, fakeKey{f.cluster, id}
 	h.mu.Lock()
 	n := h.nodes[key]
 	delay := h.stopDelay
 	h.mu.Unlock()
 	if n == nil {
-		return nil
+		return nil, nil
 	}
 	select {
 	case <-n.made: // a start that is under way comes first
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	wait, exit := min(delay, grace), pod.Exit{Code: 143}
 	n.termed.Do(func() { close(n.term) })
@@ -281,20 +294,21 @@ func (f *Fake) stop(ctx context.Context, id pod.NodeID, grace time.Duration) err
 		exit.Code = 137
 	}
 	if err := n.sleep(ctx, wait); err != nil {
-		return err
+		return nil, err
 	}
 	h.set(func() { h.end(n, exit) })
 	select {
 	case <-n.gone:
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
+	tail := n.log.tail()
 	h.set(func() {
 		if h.nodes[key] == n {
 			delete(h.nodes, key)
 		}
 	})
-	return nil
+	return tail, nil
 }
 
 // sleep waits for d, or less when the node ends.
@@ -324,34 +338,50 @@ func (f *Fake) Close() error {
 	return nil
 }
 
-// MissingImage is an image that no fake host can get: Prepare and Start return
+// MissingImage is an image that no fake registry has: Prepare and Start return
 // [pod.ErrImage].
 const MissingImage = "missing"
 
 // Prepare implements [pod.Preparer].
-func (f *Fake) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "prepare"})
+func (f *Fake) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
+	done, err := f.begin(ctx, FakeCall{Op: "prepare", Image: w.Image, Digest: digest})
 	if err != nil {
 		return pod.Prepared{}, err
 	}
-	f.host.mu.Lock()
-	err = f.host.prepareErr
-	f.host.mu.Unlock()
-	if err == nil && w.Image == MissingImage {
-		err = pod.ErrImage
+	p, err := f.prepare(ctx, w, digest, progress)
+	return p, done(err)
+}
+
+func (f *Fake) prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (p pod.Prepared, err error) {
+	h := f.host
+	h.mu.Lock()
+	hung := h.prepareHung
+	h.mu.Unlock()
+	if hung != nil {
+		select {
+		case <-hung:
+		case <-ctx.Done():
+			return p, ctx.Err()
+		case <-f.closed:
+			return p, errFakeClosed
+		}
 	}
-	if err != nil {
-		return pod.Prepared{}, done(err)
+	h.mu.Lock()
+	switch {
+	case h.unreachable:
+		err = pod.ErrUnreachable
+	case h.prepareErr != nil:
+		err = h.prepareErr
+	case w.Image != "":
+		p.Digest, err = f.obtain(w, digest, w.Pull == pod.PullAlways)
+	case digest != "":
+		err = errNothingPinned
 	}
-	if progress != nil {
+	h.mu.Unlock()
+	if err == nil && progress != nil {
 		progress(pod.Progress{Message: "preparing", Done: 1, Total: 1})
 	}
-	p := pod.Prepared{}
-	if w.Image != "" {
-		p.Digest = "sha256:" + w.Image
-		f.fetch(w.Image)
-	}
-	return p, done(nil)
+	return p, err
 }
 
 // Logs implements [pod.Logger].

@@ -31,6 +31,9 @@ type FakeHost struct {
 	// Program, when set, is what each node runs, in a goroutine; what it
 	// returns is how the node ends. It returns soon after Kill is closed.
 	Program func(FakeProcess) pod.Exit
+	// Registry is where the host fetches images. Default: one of its own; give
+	// several hosts the same one to move tags for all of them.
+	Registry *FakeRegistry
 
 	mu           sync.Mutex
 	nodes        map[fakeKey]*fakeNode
@@ -43,10 +46,11 @@ type FakeHost struct {
 	startErr     error
 	startErrs    int // how many starts still fail; negative: all
 	prepareErr   error
+	prepareHung  chan struct{} // closed when Prepare goes on; nil where it does not hang
 	unreachable  bool
 	observeErr   error
-	newHealth    pod.Health // of nodes with a health check when they start
-	images       map[string]*fakeImage
+	newHealth    pod.Health            // of nodes with a health check when they start
+	images       map[string]*fakeImage // by the id of their content
 	collectDelay time.Duration
 	watchBroken  chan struct{} // closed and replaced by BreakWatch
 }
@@ -68,6 +72,8 @@ type FakeCall struct {
 	Cluster pod.Cluster      // whose runtime was called
 	ID      pod.NodeID       // the node, where the call concerns one
 	Grace   time.Duration    // of a stop
+	Image   string           // of a prepare: the workload's image
+	Digest  string           // that a prepare was given
 	Request pod.StartRequest // of a start
 	At      time.Time        // when the call began
 	Err     error            // what it returned; set when it has
@@ -81,6 +87,7 @@ type fakeKey struct {
 type fakeNode struct {
 	node    pod.Node
 	request pod.StartRequest
+	digest  string        // of the content that it runs; empty without an image
 	made    chan struct{} // closed when the start is over, well or not
 	ended   chan struct{} // closed when it has ended
 	gone    chan struct{} // closed when its program has returned too
@@ -104,6 +111,7 @@ const fakeMemory = 8 << 20
 func NewFakeHost() *FakeHost {
 	return &FakeHost{
 		Capacity:    pod.Resources{CPU: 4, Memory: 8 << 30},
+		Registry:    NewFakeRegistry(),
 		nodes:       map[fakeKey]*fakeNode{},
 		runtimes:    map[*Fake]struct{}{},
 		nextPort:    20001,
@@ -141,6 +149,20 @@ func (h *FakeHost) FailObserve(err error) { h.set(func() { h.observeErr = err })
 // FailPrepare makes every Prepare fail with err, until called with nil.
 func (h *FakeHost) FailPrepare(err error) { h.set(func() { h.prepareErr = err }) }
 
+// HangPrepare makes every Prepare hang until its context ends, or until called
+// with false.
+func (h *FakeHost) HangPrepare(on bool) {
+	h.set(func() {
+		switch {
+		case on && h.prepareHung == nil:
+			h.prepareHung = make(chan struct{})
+		case !on && h.prepareHung != nil:
+			close(h.prepareHung)
+			h.prepareHung = nil
+		}
+	})
+}
+
 // SetUnreachable makes every call fail with [pod.ErrUnreachable], and ends every
 // Watch, until called with false. Nodes go on.
 func (h *FakeHost) SetUnreachable(on bool) {
@@ -159,6 +181,23 @@ func (h *FakeHost) BreakWatch() { h.set(h.breakWatch) }
 // SetDeaf makes a node ignore that it is asked to end: only a kill ends it.
 func (h *FakeHost) SetDeaf(id pod.NodeID) {
 	h.each(id, func(n *fakeNode) { n.deaf = true })
+}
+
+// Freeze freezes a node that runs, as docker pause does, or thaws it. While it is
+// frozen it uses no CPU time and its health is unknown; its Program, if there is
+// one, is not held up. A stop ends it as if it ran.
+func (h *FakeHost) Freeze(id pod.NodeID, on bool) {
+	from, to, event := pod.PhaseRunning, pod.PhaseFrozen, pod.EventFrozen
+	if !on {
+		from, to, event = to, from, pod.EventThawed
+	}
+	h.each(id, func(n *fakeNode) {
+		if n.node.Phase == from {
+			n.settle()
+			n.node.Phase = to
+			h.tell(n, event)
+		}
+	})
 }
 
 // SetUsage makes a node use this many cores and bytes from now on. Its CPU time
@@ -269,7 +308,7 @@ func (h *FakeHost) breakWatch() {
 
 // end marks a running node as ended. h.mu is held.
 func (h *FakeHost) end(n *fakeNode, e pod.Exit) {
-	if n.node.Phase != pod.PhaseRunning {
+	if n.node.Phase != pod.PhaseRunning && n.node.Phase != pod.PhaseFrozen {
 		return
 	}
 	n.settle()
@@ -306,7 +345,9 @@ func (h *FakeHost) tell(n *fakeNode, kind pod.EventKind) {
 // settle brings the CPU time up to now.
 func (n *fakeNode) settle() {
 	now := time.Now()
-	n.cpu += time.Duration(n.cores * float64(now.Sub(n.usageAt)))
+	if n.node.Phase != pod.PhaseFrozen {
+		n.cpu += time.Duration(n.cores * float64(now.Sub(n.usageAt)))
+	}
 	n.usageAt = now
 }
 
@@ -319,7 +360,10 @@ func (n *fakeNode) view() pod.Node {
 		e.LastLog = slices.Clone(e.LastLog)
 		v.Exit = &e
 	}
-	if v.Phase == pod.PhaseRunning && !n.noUsage {
+	if v.Phase == pod.PhaseFrozen {
+		v.Health = pod.HealthUnknown
+	}
+	if (v.Phase == pod.PhaseRunning || v.Phase == pod.PhaseFrozen) && !n.noUsage {
 		n.settle()
 		v.Usage = pod.Usage{At: n.usageAt, CPU: n.cpu, Memory: n.memory}
 	}

@@ -2,8 +2,9 @@ package podtest
 
 import (
 	"context"
-	"maps"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
@@ -11,28 +12,53 @@ import (
 
 // fakeImage is an image on a [FakeHost].
 type fakeImage struct {
-	names []string // the first is the one it was fetched or added by
+	digest string   // as [pod.Prepared] has it
+	name   string   // by which it was fetched or added
+	tags   []string // what means it on the host
+}
+
+// id is what the host calls the image's content.
+func (i *fakeImage) id() string { return contentID(i.digest) }
+
+func contentID(digest string) string {
+	if pod.PinnedByID(digest) {
+		return pod.PinnedImage("", digest)
+	}
+	return digest
 }
 
 // FakeImageSize is the size of every image on a [FakeHost], in bytes.
 const FakeImageSize = 100 << 20
 
-// AddImage puts an image on the host that no runtime fetched.
-func (h *FakeHost) AddImage(name string) {
-	h.set(func() { h.images[name] = &fakeImage{names: []string{name}} })
+// AddImage puts an image on the host that no runtime fetched, with the digest
+// that it has in a registry unless told otherwise.
+func (h *FakeHost) AddImage(name string) { h.SetImage(name, defaultDigest(name)) }
+
+// SetImage makes a reference mean the content of that digest on the host, as
+// when somebody pulled, tagged, built or loaded it there: "id:sha256:…" is an
+// image that comes from no registry. What it meant before stays on the host
+// without that name. No registry learns of it.
+func (h *FakeHost) SetImage(ref, digest string) {
+	h.set(func() { h.tag(ref, digest) })
 }
 
 // NameImage gives an image that is there another name.
 func (h *FakeHost) NameImage(name, other string) {
 	h.set(func() {
-		if i := h.images[name]; i != nil {
-			i.names = append(i.names, other)
+		if i := h.named(name); i != nil {
+			h.tag(other, i.digest)
 		}
 	})
 }
 
 // RemoveImage removes an image, as when somebody else did. Nodes go on.
-func (h *FakeHost) RemoveImage(name string) { h.set(func() { delete(h.images, name) }) }
+func (h *FakeHost) RemoveImage(name string) {
+	h.set(func() {
+		if i := h.named(name); i != nil {
+			delete(h.images, i.id())
+		}
+	})
+}
 
 // SetCollectDelay sets how long each Collect takes from now on.
 func (h *FakeHost) SetCollectDelay(d time.Duration) { h.set(func() { h.collectDelay = d }) }
@@ -42,28 +68,112 @@ func (h *FakeHost) SetCollectDelay(d time.Duration) { h.set(func() { h.collectDe
 func (h *FakeHost) Images() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Sorted(maps.Keys(h.images))
+	var names []string
+	for _, i := range h.images {
+		names = append(names, i.name)
+	}
+	slices.Sort(names)
+	return names
 }
 
-// fetch makes an image be on the host, and needed.
-func (f *Fake) fetch(name string) { f.host.set(func() { f.fetchLocked(name) }) }
+// Digest returns the digest of the content that a node runs: what its start was
+// given, or what the name of its image meant then. It is empty where there is no
+// such node, or where it has no image.
+func (h *FakeHost) Digest(id pod.NodeID) string {
+	var digest string
+	h.each(id, func(n *fakeNode) { digest = n.digest })
+	return digest
+}
 
-func (f *Fake) fetchLocked(name string) {
+// named returns the image that a tag means on the host, or that was fetched by
+// that name and has none any more. h.mu is held.
+func (h *FakeHost) named(name string) *fakeImage {
+	if i := h.tagged(name); i != nil {
+		return i
+	}
+	for _, i := range h.images {
+		if i.name == name {
+			return i
+		}
+	}
+	return nil
+}
+
+// tagged returns the image that a tag means on the host. h.mu is held.
+func (h *FakeHost) tagged(ref string) *fakeImage {
+	for _, i := range h.images {
+		if slices.Contains(i.tags, ref) {
+			return i
+		}
+	}
+	return nil
+}
+
+// tag makes a reference mean that content, which is put on the host where it is
+// not there. h.mu is held.
+func (h *FakeHost) tag(ref, digest string) {
+	if old := h.tagged(ref); old != nil {
+		old.tags = slices.DeleteFunc(old.tags, func(t string) bool { return t == ref })
+	}
+	i := h.images[contentID(digest)]
+	if i == nil {
+		i = &fakeImage{digest: digest, name: ref}
+		h.images[i.id()] = i
+	}
+	i.tags = append(i.tags, ref)
+}
+
+// obtain makes sure that an image is on the host, by its tag or pinned by a
+// digest, and returns its digest. host.mu is held.
+func (f *Fake) obtain(w pod.Workload, digest string, always bool) (string, error) {
 	h := f.host
-	if h.images[name] == nil {
-		h.images[name] = &fakeImage{names: []string{name}}
-		if i := fakeImageOf(name); !slices.Contains(f.fetched, i) {
-			f.fetched = append(f.fetched, i)
+	var i *fakeImage
+	if digest != "" {
+		i = h.images[contentID(digest)]
+	} else if !always {
+		i = h.tagged(w.Image)
+	}
+	if i == nil {
+		ref := pod.PinnedImage(w.Image, digest)
+		switch {
+		case pod.PinnedByID(digest):
+			return "", fmt.Errorf("%w: this host lacks image %s (%s); push it to a registry, or load it on this host", pod.ErrImageElsewhere, w.Image, ref)
+		case w.Pull == pod.PullNever:
+			return "", fmt.Errorf("%w: image %s is not on the host, and its pull policy is never", pod.ErrImage, ref)
+		}
+		var err error
+		if i, err = f.fetch(w.Image, digest); err != nil {
+			return "", err
 		}
 	}
 	if f.needed == nil {
 		f.needed = map[string]time.Time{}
 	}
-	f.needed[name] = time.Now()
+	f.needed[i.id()] = time.Now()
+	return i.digest, nil
 }
 
-func fakeImageOf(name string) pod.Image {
-	return pod.Image{Name: name, ID: "sha256:" + name, Size: FakeImageSize}
+// fetch gets an image from the registry. host.mu is held.
+func (f *Fake) fetch(image, digest string) (*fakeImage, error) {
+	h, ref := f.host, pod.PinnedImage(image, digest)
+	got, err := h.Registry.get(image, digest)
+	if err != nil {
+		return nil, err
+	}
+	i := h.images[contentID(got)]
+	ours := i == nil || slices.ContainsFunc(f.fetched, func(o pod.Image) bool { return o.ID == i.id() })
+	if i == nil {
+		i = &fakeImage{digest: got, name: ref}
+		h.images[i.id()] = i
+	}
+	if digest == "" && !slices.Contains(i.tags, ref) {
+		h.tag(ref, got)
+	}
+	made := pod.Image{Name: ref, ID: i.id(), Size: FakeImageSize}
+	if ours && !slices.Contains(f.fetched, made) {
+		f.fetched = append(f.fetched, made)
+	}
+	return i, nil
 }
 
 // Fetched implements [pod.Collector].
@@ -93,39 +203,38 @@ func (f *Fake) collect(images []pod.Image, keep []string) []pod.Collected {
 	var out []pod.Collected
 	for _, i := range images {
 		c := pod.Collected{Image: i}
-		if f.host.images[i.Name] != nil {
-			c.Kept = f.keptImage(i.Name, keep)
+		if there := f.host.images[i.ID]; there != nil {
+			c.Kept = f.keptImage(there, images, keep)
 			c.Removed = c.Kept == ""
 		}
-		if c.Removed {
-			delete(f.host.images, i.Name)
-		}
 		if c.Kept == "" {
-			f.fetched = slices.DeleteFunc(f.fetched, func(other pod.Image) bool { return other == i })
+			delete(f.host.images, i.ID)
+			f.fetched = slices.DeleteFunc(f.fetched, func(other pod.Image) bool { return other.ID == i.ID })
 		}
 		out = append(out, c)
 	}
 	return out
 }
 
-// keptImage says why an image stays; host.mu is held.
-func (f *Fake) keptImage(name string, keep []string) string {
-	i := f.host.images[name]
-	for _, n := range i.names {
-		if slices.Contains(keep, n) {
-			return "it is needed as " + n
+// keptImage says why an image stays. host.mu is held.
+func (f *Fake) keptImage(i *fakeImage, ours []pod.Image, keep []string) string {
+	for _, name := range keep {
+		_, pinned, _ := strings.Cut(name, "@")
+		if name == i.id() || pinned == i.digest || slices.Contains(i.tags, name) {
+			return "it is needed as " + name
 		}
 	}
 	for _, n := range f.host.nodes {
-		if slices.Contains(i.names, n.request.Workload.Image) {
+		if n.digest != "" && contentID(n.digest) == i.id() {
 			return "a node uses it"
 		}
 	}
-	switch {
-	case len(i.names) > 1:
-		return "it is also called " + i.names[1]
+	for _, tag := range i.tags {
+		if !slices.ContainsFunc(ours, func(o pod.Image) bool { return o.ID == i.id() && o.Name == tag }) {
+			return "it is also called " + tag
+		}
 	}
-	if at, ok := f.needed[name]; ok && time.Since(at) < pod.RecentlyNeeded {
+	if at, ok := f.needed[i.id()]; ok && time.Since(at) < pod.RecentlyNeeded {
 		return "it was asked for a moment ago"
 	}
 	return ""

@@ -47,6 +47,14 @@ func (l *fakeLog) last(n int) []string {
 	return lastLines(l.buf, n)
 }
 
+// tail returns what a stop returns of the log.
+func (l *fakeLog) tail() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines, _ := pod.ReadTail(bytes.NewReader(l.buf)) // memory never fails
+	return lines
+}
+
 func lastLines(b []byte, n int) []string {
 	text := strings.TrimRight(string(b), "\n")
 	if text == "" {

@@ -48,6 +48,8 @@ func TestFake(t *testing.T) {
 			images++
 			return pod.Workload{Image: "image-" + strconv.Itoa(images), Command: args}
 		},
+		MoveTag: func(_ *testing.T, w pod.Workload) { host.Registry.Tag(w.Image, "sha256:moved-"+w.Image) },
+		Freeze:  func(_ *testing.T, n pod.Node, on bool) { host.Freeze(n.ID, on) },
 	})
 	assert.Empty(t, host.Nodes())
 }
@@ -147,14 +149,14 @@ func TestFakeInBubble(t *testing.T) {
 		_, err = rt.Start(t.Context(), testRequest())
 		require.NoError(t, err)
 		began = time.Now()
-		require.NoError(t, rt.Stop(t.Context(), testID, 10*time.Second))
+		require.NoError(t, stopError(rt.Stop(t.Context(), testID, 10*time.Second)))
 		assert.Equal(t, 3*time.Second, time.Since(began))
 
 		_, err = rt.Start(t.Context(), testRequest())
 		require.NoError(t, err)
 		h.SetDeaf(testID)
 		began = time.Now()
-		require.NoError(t, rt.Stop(t.Context(), testID, 10*time.Second))
+		require.NoError(t, stopError(rt.Stop(t.Context(), testID, 10*time.Second)))
 		assert.Equal(t, 10*time.Second, time.Since(began))
 
 		synctest.Wait()
@@ -194,7 +196,7 @@ func TestFakeFaults(t *testing.T) {
 		assert.ErrorIs(t, <-watched, pod.ErrUnreachable)
 		_, err = rt.Observe(t.Context())
 		assert.ErrorIs(t, err, pod.ErrUnreachable)
-		assert.ErrorIs(t, rt.Stop(t.Context(), testID, 0), pod.ErrUnreachable)
+		assert.ErrorIs(t, stopError(rt.Stop(t.Context(), testID, 0)), pod.ErrUnreachable)
 		assert.Len(t, h.Nodes(), 1, "nodes of an unreachable host go on")
 		h.SetUnreachable(false)
 
@@ -203,7 +205,7 @@ func TestFakeFaults(t *testing.T) {
 		assert.ErrorIs(t, err, boom)
 		h.FailObserve(nil)
 		h.FailPrepare(pod.ErrImage)
-		_, err = rt.Prepare(t.Context(), pod.Workload{}, nil)
+		_, err = rt.Prepare(t.Context(), pod.Workload{}, "", nil)
 		assert.ErrorIs(t, err, pod.ErrImage)
 
 		h.Vanish(testID)

@@ -37,6 +37,13 @@ type Harness struct {
 	// Fetchable returns a workload like Workload whose image is on no host yet
 	// and can be fetched, another one each time. Nil where there are no images.
 	Fetchable func(t *testing.T, args ...string) pod.Workload
+	// MoveTag makes the image of a workload that Fetchable returned mean other
+	// content, with the same program, in the registry. Nil where there are no
+	// images.
+	MoveTag func(t *testing.T, w pod.Workload)
+	// Freeze freezes a running node as somebody else would, such as with docker
+	// pause, or thaws it. Nil where nodes cannot be frozen.
+	Freeze func(t *testing.T, n pod.Node, on bool)
 	// Slack is how much longer than it should a thing may take on this runtime
 	// before a test fails. Default 5 s.
 	Slack time.Duration
@@ -61,10 +68,13 @@ func Run(t *testing.T, h Harness) {
 		{"ExitedAtStart", testExitedAtStart},
 		{"Missing", testMissing},
 		{"Unsupported", testUnsupported},
+		{"Kind", testKind},
 		{"StopUnknown", testStopUnknown},
 		{"StopGrace", testStopGrace},
 		{"StopDeaf", testStopDeaf},
 		{"StopKillsAtOnce", testStopKillsAtOnce},
+		{"StopTail", testStopTail},
+		{"StopTailIsBounded", testStopTailIsBounded},
 		{"StopDescendants", testStopDescendants},
 		{"ExitDescendants", testExitDescendants},
 		{"ExitCode", testExitCode},
@@ -76,7 +86,11 @@ func Run(t *testing.T, h Harness) {
 		{"LogsFollow", testLogsFollow},
 		{"LogsUnknown", testLogsUnknown},
 		{"Watch", testWatch},
+		{"Freeze", testFreeze},
 		{"Prepare", testPrepare},
+		{"PinnedOwnImage", testPinnedOwnImage},
+		{"PinnedByDigest", testPinnedByDigest},
+		{"PinnedMissing", testPinnedMissing},
 		{"Collect", testCollect},
 		{"CollectOfOthers", testCollectOfOthers},
 		{"Clusters", testClusters},
@@ -120,7 +134,7 @@ func (s *suite) open(c pod.Cluster) pod.Runtime {
 		defer cancel()
 		if snap, err := rt.Observe(ctx); err == nil {
 			for _, n := range snap.Nodes {
-				assert.NoError(s, rt.Stop(ctx, n.ID, 0))
+				assert.NoError(s, stopError(rt.Stop(ctx, n.ID, 0)))
 			}
 		}
 		assert.NoError(s, rt.Close())
@@ -203,6 +217,9 @@ func values(pairs []string) url.Values {
 	}
 	return q
 }
+
+// stopError returns what went wrong in a stop.
+func stopError(_ []string, err error) error { return err }
 
 func (s *suite) observe(rt pod.Runtime) pod.Snapshot {
 	s.Helper()

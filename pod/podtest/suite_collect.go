@@ -18,10 +18,12 @@ func (s *suite) fetchable(args ...string) (pod.Workload, bool) {
 	return pod.Spec{Name: "web", Workload: w}.WithDefaults().Workload, true
 }
 
-func (s *suite) prepare(rt pod.Runtime, w pod.Workload) {
+// prepare prepares the host and returns the digest of the workload's image.
+func (s *suite) prepare(rt pod.Runtime, w pod.Workload, digest string) string {
 	s.Helper()
-	_, err := rt.Extras().Preparer.Prepare(s.Context(), w, nil)
+	p, err := rt.Extras().Preparer.Prepare(s.Context(), w, digest, nil)
 	require.NoError(s, err)
+	return p.Digest
 }
 
 // collect collects one image.
@@ -42,14 +44,14 @@ func testCollect(s *suite) {
 	}
 	c := s.rt.Extras().Collector
 	require.Empty(s, c.Fetched())
-	s.prepare(s.rt, w)
+	s.prepare(s.rt, w, "")
 	fetched := c.Fetched()
 	require.Len(s, fetched, 1)
 	i := fetched[0]
 	assert.Equal(s, w.Image, i.Name)
 	assert.NotEmpty(s, i.ID)
 	assert.Positive(s, i.Size)
-	s.prepare(s.rt, w)
+	s.prepare(s.rt, w, "")
 	assert.Equal(s, fetched, c.Fetched(), "it was there")
 	assert.NotEmpty(s, s.collect(s.rt, i).Kept, "a start may be about to use it")
 
@@ -66,7 +68,7 @@ func testCollect(s *suite) {
 	s.order(n, "/exit", "code", "3")
 	s.exited(n.ID)
 	assert.NotEmpty(s, s.collect(later, i).Kept, "an ended node uses it")
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 
 	assert.True(s, s.collect(later, i).Removed)
 	again := s.collect(later, i)
@@ -76,7 +78,7 @@ func testCollect(s *suite) {
 	n = s.start(s.rt, r)
 	s.await(n)
 	assert.Len(s, c.Fetched(), 1, "a start fetches what is missing")
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 	assert.True(s, s.collect(s.open(s.cluster), i).Removed)
 }
 
@@ -86,8 +88,8 @@ func testCollectOfOthers(s *suite) {
 		return
 	}
 	other := s.open(s.newCluster())
-	s.prepare(other, w)
-	s.prepare(s.rt, w)
+	s.prepare(other, w, "")
+	s.prepare(s.rt, w, "")
 	assert.Empty(s, s.rt.Extras().Collector.Fetched(), "another cluster fetched it")
 	require.Len(s, other.Extras().Collector.Fetched(), 1)
 	i := other.Extras().Collector.Fetched()[0]
@@ -99,6 +101,6 @@ func testCollectOfOthers(s *suite) {
 	s.await(n)
 	theirs := s.open(pod.Cluster{Name: "t0", ID: "0123456789abcdef"})
 	assert.NotEmpty(s, s.collect(theirs, i).Kept, "a node of another cluster uses it")
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 	assert.True(s, s.collect(theirs, i).Removed)
 }

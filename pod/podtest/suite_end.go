@@ -18,32 +18,32 @@ import (
 func testStopUnknown(s *suite) {
 	for _, grace := range []time.Duration{0, time.Second} {
 		began := time.Now()
-		require.NoError(s, s.rt.Stop(s.Context(), pod.NodeID{Pod: "web", Name: "never"}, grace))
+		require.NoError(s, stopError(s.rt.Stop(s.Context(), pod.NodeID{Pod: "web", Name: "never"}, grace)))
 		assert.Less(s, time.Since(began), s.h.Slack)
 	}
 	n := s.serving("n1", "serve")
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Second))
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Second), "a second stop is no error")
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Second)))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Second)), "a second stop is no error")
 }
 
 func testStopGrace(s *suite) {
 	n := s.serving("n1", "serve")
 	began := time.Now()
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Minute))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Minute)))
 	assert.Less(s, time.Since(began), s.h.Slack+2*time.Second, "a stop does not wait longer than the node")
 	assert.Nil(s, s.find(s.rt, n.ID))
 
 	n = s.serving("n2", "serve") // one that has ended is removed too
 	s.order(n, "/exit", "code", "1")
 	s.exited(n.ID)
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Minute))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Minute)))
 	assert.Nil(s, s.find(s.rt, n.ID))
 }
 
 func testStopDeaf(s *suite) {
 	n := s.serving("n1", "deaf")
 	began := time.Now()
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, time.Second))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Second)))
 	assert.GreaterOrEqual(s, time.Since(began), 950*time.Millisecond, "the node has its grace")
 	assert.Less(s, time.Since(began), time.Second+s.h.Slack)
 	assert.Nil(s, s.find(s.rt, n.ID))
@@ -54,9 +54,60 @@ func testStopDeaf(s *suite) {
 func testStopKillsAtOnce(s *suite) {
 	n := s.serving("n1", "deaf")
 	began := time.Now()
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 	assert.Less(s, time.Since(began), s.h.Slack)
 	assert.Nil(s, s.find(s.rt, n.ID))
+}
+
+func testStopTail(s *suite) {
+	tail := func(n pod.Node, grace time.Duration) []string {
+		s.Helper()
+		lines, err := s.rt.Stop(s.Context(), n.ID, grace)
+		require.NoError(s, err)
+		return lines
+	}
+	n := s.serving("n1", "serve")
+	s.ask(n, "/print", "n", "150", "text", "line")
+	lines := tail(n, time.Minute)
+	require.Len(s, lines, pod.TailLines)
+	assert.Equal(s, "line 52", lines[0], "the oldest is first")
+	assert.Equal(s, []string{"line 150", "terminated"}, lines[pod.TailLines-2:], "what it wrote at its end is there")
+	assert.Nil(s, tail(n, time.Minute), "there is no such node any more")
+
+	n = s.serving("n2", "serve") // one that ended by itself
+	s.ask(n, "/print", "n", "2", "text", "last words")
+	s.order(n, "/exit", "code", "3")
+	s.exited(n.ID)
+	assert.Equal(s, []string{"serving", "last words 1", "last words 2"}, tail(n, 0))
+
+	r := s.request("n3", "exit", "0") // one that says nothing
+	if _, err := s.rt.Start(s.Context(), r); err == nil {
+		s.exited(r.ID)
+		assert.Nil(s, tail(pod.Node{ID: r.ID}, 0))
+	}
+
+	n = s.serving("n4", "deaf") // one that is killed
+	assert.Equal(s, []string{"serving"}, tail(n, 0))
+}
+
+func testStopTailIsBounded(s *suite) {
+	n := s.serving("n1", "serve")
+	s.ask(n, "/print", "n", "200", "text", strings.Repeat("x", 400))
+	s.ask(n, "/print", "n", "1", "text", strings.Repeat("y", 20_000))
+	began := time.Now()
+	lines, err := s.rt.Stop(s.Context(), n.ID, time.Minute)
+	require.NoError(s, err)
+	assert.Less(s, time.Since(began), s.h.Slack+2*time.Second)
+	require.Greater(s, len(lines), 10)
+	assert.LessOrEqual(s, len(lines), pod.TailLines)
+	size := 0
+	for _, line := range lines {
+		size += len(line) + 1
+	}
+	assert.LessOrEqual(s, size, pod.TailBytes)
+	assert.Equal(s, "terminated", lines[len(lines)-1])
+	long := lines[len(lines)-2]
+	assert.True(s, strings.HasPrefix(long, "yyyy") && len(long) < 2000, "a long line is cut, not left out")
 }
 
 // descendant makes the node start a descendant and returns a connection to it.
@@ -106,7 +157,7 @@ func testStopDescendants(s *suite) {
 	for _, far := range []bool{false, true} {
 		n := s.serving("n1", "serve")
 		conn := s.descendant(n, far)
-		require.NoError(s, s.rt.Stop(s.Context(), n.ID, 5*time.Second))
+		require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 5*time.Second)))
 		s.dead(conn, "a descendant of a stopped node")
 	}
 }
@@ -118,7 +169,7 @@ func testExitDescendants(s *suite) {
 		s.order(n, "/exit", "code", "5")
 		s.dead(conn, "a descendant of an ended node")
 		assert.Equal(s, 5, s.exited(n.ID).Exit.Code)
-		require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+		require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 	}
 }
 
@@ -149,61 +200,81 @@ func testExitSignal(s *suite) {
 	assert.True(s, strings.HasPrefix(e.Exit.Reason(), "killed by signal 9"), e.Exit.Reason())
 }
 
-func testWatch(s *suite) {
-	w := s.rt.Extras().Watcher
-	if w == nil {
+// watching is a Watch under way.
+type watching struct {
+	s      *suite
+	events chan pod.Event
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// watch begins to watch, and returns once events come in. It returns nil where
+// the runtime has no Watcher.
+func (s *suite) watch() *watching {
+	s.Helper()
+	watcher := s.rt.Extras().Watcher
+	if watcher == nil {
 		s.Log("this runtime has no Watcher")
-		return
+		return nil
 	}
 	ctx, cancel := context.WithCancel(s.Context())
-	defer cancel()
-	events := make(chan pod.Event, 100)
-	done := make(chan error, 1)
+	w := &watching{s: s, events: make(chan pod.Event, 100), cancel: cancel, done: make(chan error, 1)}
 	go func() {
-		done <- w.Watch(ctx, func(e pod.Event) {
+		w.done <- watcher.Watch(ctx, func(e pod.Event) {
 			select {
-			case events <- e:
+			case w.events <- e:
 			default: // repeated without end
 			}
 		})
 	}()
-	next := func(want pod.Event) time.Duration {
-		s.Helper()
-		began := time.Now()
-		deadline := time.After(s.h.Slack)
-		for {
-			select {
-			case e := <-events:
-				if e == want {
-					return time.Since(began)
-				}
-			case <-deadline:
-				require.Fail(s, "no event", "%+v", want)
-			}
-		}
-	}
 	// A watch may miss what happens before it is set up.
 	s.eventually("first event", 0, func() bool {
 		n := s.start(s.rt, s.request("n0", "serve"))
 		select {
-		case e := <-events:
+		case e := <-w.events:
 			assert.Equal(s, n.ID, e.Node)
 			return true
 		case <-time.After(100 * time.Millisecond):
-			require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+			require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 			return false
 		}
 	})
+	return w
+}
+
+// next waits for an event and returns how long that took.
+func (w *watching) next(want pod.Event) time.Duration {
+	w.s.Helper()
+	began := time.Now()
+	deadline := time.After(w.s.h.Slack)
+	for {
+		select {
+		case e := <-w.events:
+			if e == want {
+				return time.Since(began)
+			}
+		case <-deadline:
+			require.Fail(w.s, "no event", "%+v", want)
+		}
+	}
+}
+
+func testWatch(s *suite) {
+	w := s.watch()
+	if w == nil {
+		return
+	}
+	defer w.cancel()
 	n := s.start(s.rt, s.request("n1", "serve"))
-	next(pod.Event{Node: n.ID, Kind: pod.EventStarted})
+	w.next(pod.Event{Node: n.ID, Kind: pod.EventStarted})
 	s.await(n)
 	s.order(n, "/exit", "code", "1")
-	took := next(pod.Event{Node: n.ID, Kind: pod.EventEnded})
+	took := w.next(pod.Event{Node: n.ID, Kind: pod.EventEnded})
 	assert.Less(s, took, time.Second, "an end is told quickly")
 	s.Logf("an end was told after %s", took.Round(100*time.Microsecond))
-	cancel()
+	w.cancel()
 	select {
-	case err := <-done:
+	case err := <-w.done:
 		assert.ErrorIs(s, err, context.Canceled)
 	case <-time.After(s.h.Slack):
 		require.Fail(s, "Watch goes on after its context")

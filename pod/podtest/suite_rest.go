@@ -65,7 +65,7 @@ func testLogs(s *suite) {
 	s.order(n, "/exit", "code", "1")
 	s.exited(n.ID)
 	assert.Equal(s, []string{"line 30"}, read(pod.LogOptions{Tail: 1}), "output outlives the node")
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 	_, err := l.Logs(s.Context(), n.ID, pod.LogOptions{})
 	assert.ErrorIs(s, err, pod.ErrNotFound)
 }
@@ -147,10 +147,10 @@ func testPrepare(s *suite) {
 		return
 	}
 	w := s.workload("serve")
-	first, err := p.Prepare(s.Context(), w, nil)
+	first, err := p.Prepare(s.Context(), w, "", nil)
 	require.NoError(s, err)
 	began := time.Now()
-	again, err := p.Prepare(s.Context(), w, func(pod.Progress) {})
+	again, err := p.Prepare(s.Context(), w, "", func(pod.Progress) {})
 	require.NoError(s, err)
 	assert.Less(s, time.Since(began), s.h.Slack, "quick when nothing is to be done")
 	assert.Equal(s, first, again)
@@ -168,7 +168,7 @@ func testClusters(s *suite) {
 	require.Len(s, s.observe(other).Nodes, 1)
 	assert.Equal(s, mine.Handle, s.observe(s.rt).Nodes[0].Handle)
 	assert.Equal(s, theirs.Handle, s.observe(other).Nodes[0].Handle)
-	require.NoError(s, other.Stop(s.Context(), theirs.ID, 0))
+	require.NoError(s, stopError(other.Stop(s.Context(), theirs.ID, 0)))
 	assert.Equal(s, "ok\n", s.ask(mine, "/"), "another cluster's stop leaves ours alone")
 }
 
@@ -178,10 +178,10 @@ func testForeign(s *suite) {
 	_, err := other.Observe(s.Context())
 	require.ErrorIs(s, err, pod.ErrForeign)
 	assert.ErrorContains(s, err, s.cluster.ID, "the error says whose")
-	assert.NoError(s, other.Stop(s.Context(), n.ID, 0), "to another manager the node does not exist")
+	assert.NoError(s, stopError(other.Stop(s.Context(), n.ID, 0)), "to another manager the node does not exist")
 	assert.NotNil(s, s.find(s.rt, n.ID), "the owner goes on")
 	assert.Equal(s, "ok\n", s.ask(n, "/"))
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 	assert.Empty(s, s.observe(other).Nodes, "a name without nodes is free")
 }
 
@@ -231,9 +231,9 @@ func testCancelled(s *suite) {
 	ctx, cancel = context.WithTimeout(s.Context(), 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	assert.ErrorIs(s, s.rt.Stop(ctx, n.ID, time.Minute), context.DeadlineExceeded)
+	assert.ErrorIs(s, stopError(s.rt.Stop(ctx, n.ID, time.Minute)), context.DeadlineExceeded)
 	assert.Less(s, time.Since(began), s.h.Slack)
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0), "a second stop finishes it")
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)), "a second stop finishes it")
 	assert.Empty(s, s.observe(s.rt).Nodes)
 }
 

@@ -34,7 +34,7 @@ func testLife(s *suite) {
 	assert.Equal(s, n.Revision, seen.Revision)
 	assert.True(s, n.StartedAt.Equal(seen.StartedAt), "%s and %s", n.StartedAt, seen.StartedAt)
 
-	require.NoError(s, s.rt.Stop(s.Context(), r.ID, 5*time.Second))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), r.ID, 5*time.Second)))
 	assert.Nil(s, s.find(s.rt, r.ID), "nothing is left after a stop")
 	_, err := s.get(n, "/", nil)
 	assert.Error(s, err, "nobody answers after a stop")
@@ -67,11 +67,11 @@ func testStartReplacesEnded(s *suite) {
 // testStartCancelled cancels starts at several points of their course.
 func testStartCancelled(s *suite) {
 	n := s.serving("probe", "serve") // warms up, and tells how long a start takes
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 	began := time.Now()
 	n = s.start(s.rt, s.request("probe", "serve"))
 	took := time.Since(began)
-	require.NoError(s, s.rt.Stop(s.Context(), n.ID, 0))
+	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
 
 	for i := range 8 {
 		r := s.request(fmt.Sprintf("n%d", i), "serve")
@@ -79,7 +79,7 @@ func testStartCancelled(s *suite) {
 		_, err := s.rt.Start(ctx, r)
 		cancel()
 		if err == nil { // it was quicker
-			require.NoError(s, s.rt.Stop(s.Context(), r.ID, 0))
+			require.NoError(s, stopError(s.rt.Stop(s.Context(), r.ID, 0)))
 			continue
 		}
 		assert.ErrorIs(s, err, context.DeadlineExceeded)
@@ -111,7 +111,7 @@ func testStartSideBySide(s *suite) {
 	}
 	assert.Len(s, s.observe(s.rt).Nodes, len(nodes))
 	for i, n := range nodes {
-		wg.Go(func() { errs[i] = s.rt.Stop(s.Context(), n.ID, time.Second) })
+		wg.Go(func() { errs[i] = stopError(s.rt.Stop(s.Context(), n.ID, time.Second)) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -161,7 +161,7 @@ func testMissing(s *suite) {
 	assert.ErrorContains(s, err, r.ID.Name, "the error names the node")
 	assert.Empty(s, s.observe(s.rt).Nodes)
 	if p := s.rt.Extras().Preparer; p != nil {
-		_, err := p.Prepare(s.Context(), r.Workload, nil)
+		_, err := p.Prepare(s.Context(), r.Workload, "", nil)
 		require.ErrorIs(s, err, pod.ErrImage)
 	}
 }
@@ -174,7 +174,7 @@ func testUnsupported(s *suite) {
 		require.ErrorIs(s, err, pod.ErrUnsupported, name)
 		assert.Empty(s, s.observe(s.rt).Nodes)
 		if p := s.rt.Extras().Preparer; p != nil {
-			_, err := p.Prepare(s.Context(), r.Workload, nil)
+			_, err := p.Prepare(s.Context(), r.Workload, "", nil)
 			require.ErrorIs(s, err, pod.ErrUnsupported, name)
 		}
 	}

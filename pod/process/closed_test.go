@@ -18,8 +18,8 @@ func calls(r *Runtime) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Observe": func(ctx context.Context) error { _, err := r.Observe(ctx); return err },
 		"Start":   func(ctx context.Context) error { _, err := r.Start(ctx, request("n2", serving())); return err },
-		"Stop":    func(ctx context.Context) error { return r.Stop(ctx, id("n1"), time.Second) },
-		"Prepare": func(ctx context.Context) error { _, err := r.Prepare(ctx, serving(), nil); return err },
+		"Stop":    func(ctx context.Context) error { return stopError(r.Stop(ctx, id("n1"), time.Second)) },
+		"Prepare": func(ctx context.Context) error { _, err := r.Prepare(ctx, serving(), "", nil); return err },
 		"Logs":    func(ctx context.Context) error { _, err := r.Logs(ctx, id("n1"), pod.LogOptions{}); return err },
 		"Watch":   func(ctx context.Context) error { return r.Watch(ctx, func(pod.Event) {}) },
 		"Salvage": func(ctx context.Context) error { _, err := r.Salvage(ctx); return err },

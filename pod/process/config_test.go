@@ -109,9 +109,9 @@ func TestLookPath(t *testing.T) {
 }
 
 func TestUnsupportedNamesEveryField(t *testing.T) {
-	err := unsupported(pod.Workload{Image: "x", Entrypoint: []string{"x"}, CapAdd: []string{"X"}, ExtraHosts: map[string]string{"a": "b"}})
+	err := unsupported(pod.Workload{Image: "x", Entrypoint: []string{"x"}, CapAdd: []string{"X"}, ExtraHosts: map[string]string{"a": "b"}}, "sha256:aa")
 	require.ErrorIs(t, err, pod.ErrUnsupported)
-	for _, field := range []string{"workload.image", "workload.entrypoint", "workload.cap_add", "workload.extra_hosts", "workload.command"} {
+	for _, field := range []string{"workload.image", "workload.entrypoint", "workload.cap_add", "workload.extra_hosts", "workload.command", "workload.digest"} {
 		assert.ErrorContains(t, err, field)
 	}
 }

@@ -28,7 +28,7 @@ func TestStateThatIsDamaged(t *testing.T) {
 			assert.NoDirExists(t, dir, "nothing of it is left")
 
 			damage()
-			require.NoError(t, r.Stop(t.Context(), id("n2"), 0))
+			require.NoError(t, stopError(r.Stop(t.Context(), id("n2"), 0)))
 			assert.NoDirExists(t, dir)
 
 			damage()
@@ -48,13 +48,13 @@ func TestStateThatIsDamagedUnderASupervisor(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	_, err = r.Observe(t.Context())
 	require.NoError(t, err)
-	require.ErrorContains(t, r.Stop(t.Context(), n.ID, 0), path)
+	require.ErrorContains(t, stopError(r.Stop(t.Context(), n.ID, 0)), path)
 	_, err = r.Start(t.Context(), request("n1", serving()))
 	require.ErrorContains(t, err, path)
 	_, err = get(n, "/")
 	require.NoError(t, err, "it still serves")
 	require.NoError(t, os.WriteFile(path, good, 0o600))
-	require.NoError(t, r.Stop(t.Context(), n.ID, 0))
+	require.NoError(t, stopError(r.Stop(t.Context(), n.ID, 0)))
 }
 
 // A state that holds no mark, or one that is none, stands for no process.
@@ -68,7 +68,7 @@ func TestStateWithoutAMarkEndsNobody(t *testing.T) {
 		require.NoError(t, os.MkdirAll(dir, 0o700))
 		require.NoError(t, writeState(dir, nodeState{ID: id("n1"), Mark: m, Boot: r.boot, Supervisor: procRef{PID: 1 << 22, Start: 1}}))
 		assert.Equal(t, 137, exited(t, r, "n1").Code, "its supervisor is gone")
-		require.NoError(t, r.Stop(t.Context(), id("n1"), 0))
+		require.NoError(t, stopError(r.Stop(t.Context(), id("n1"), 0)))
 		assert.NoDirExists(t, dir)
 		_, err := get(n, "/")
 		require.NoError(t, err, "the node of another cluster lives: %q", m)

@@ -45,7 +45,7 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	fmt.Println(node.ID, node.Phase)
-	if err := rt.Stop(ctx, id, time.Second); err != nil {
+	if _, err := rt.Stop(ctx, id, time.Second); err != nil {
 		log.Fatal(err)
 	}
 	// Output: greeter/n1 running

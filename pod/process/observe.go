@@ -217,7 +217,7 @@ func (r *Runtime) usage(s nodeState, t processTable, now time.Time) pod.Usage {
 // view returns the node as callers see it, but for its usage.
 func (s nodeState) view() pod.Node {
 	n := pod.Node{
-		ID: s.ID, Revision: s.Revision, Handle: strconv.Itoa(s.Main.PID), Phase: pod.PhaseRunning,
+		ID: s.ID, Revision: s.Revision, Kind: cmp.Or(s.Kind, pod.NodeService), Handle: strconv.Itoa(s.Main.PID), Phase: pod.PhaseRunning,
 		StartedAt: s.StartedAt, Endpoints: maps.Clone(s.Endpoints),
 	}
 	if s.Exit != nil {

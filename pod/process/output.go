@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -93,6 +94,27 @@ func lastLog(dir string) []string {
 		if missing := pod.LastLogLines - len(lines); missing > 0 {
 			lines = append(lastLines(tailOf(old), missing), lines...)
 		}
+	}
+	return lines
+}
+
+// tailLog returns the last lines of a node's output as a stop returns them, nil
+// where it cannot be read. The files hold 2 MiB at most, so this takes no longer
+// than a few milliseconds.
+func tailLog(dir string) []string {
+	old, current, err := kept(dir)
+	if err != nil {
+		return nil
+	}
+	defer current.Close()
+	var all io.Reader = current
+	if old != nil {
+		defer old.Close()
+		all = io.MultiReader(old, current)
+	}
+	lines, err := pod.ReadTail(io.LimitReader(all, 4*outSize))
+	if err != nil {
+		return nil
 	}
 	return lines
 }

@@ -111,3 +111,18 @@ func TestLogBounded(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "line 100000 of a node that has much to say about itself\nend\n", string(b))
 }
+
+// The output that a stop returns goes on from the file that was current before.
+func TestTailReadsBothFiles(t *testing.T) {
+	dir := t.TempDir()
+	assert.Nil(t, tailLog(dir), "there is no output")
+	o, err := openOutput(dir, 40)
+	require.NoError(t, err)
+	assert.Nil(t, tailLog(dir), "nothing was written")
+	for i := range 10 {
+		_, _ = fmt.Fprintf(o, "line %d\n", i)
+	}
+	got := tailLog(dir)
+	assert.Greater(t, len(got), 5, "more than one file holds")
+	assert.Equal(t, "line 9", got[len(got)-1])
+}

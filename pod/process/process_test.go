@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// stopError returns what went wrong in a stop.
+func stopError(_ []string, err error) error { return err }
+
 // childEnv is the environment of processes that this program becomes. Built with
 // -race they would sleep for a second before they exit; built with -cover they
 // say where they write what was run, and complain where they do not know.

@@ -39,7 +39,12 @@ func (r *Runtime) start(ctx context.Context, q pod.StartRequest) (pod.Node, erro
 	if len(q.Settings) > pod.MaxSettings {
 		return pod.Node{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(q.Settings), pod.MaxSettings)
 	}
-	if err := unsupported(q.Workload); err != nil {
+	kind, err := pod.ParseNodeKind(string(q.Kind))
+	if err != nil {
+		return pod.Node{}, err
+	}
+	q.Kind = kind
+	if err := unsupported(q.Workload, q.Digest); err != nil {
 		return pod.Node{}, err
 	}
 	path, err := lookPath(q.Workload, r.cfg.WorkDir)
@@ -187,7 +192,7 @@ func (l *launch) prepare() (status *os.File, err error) {
 	}
 	ports := map[string]int{}
 	l.state = nodeState{
-		ID: l.q.ID, Revision: l.q.Revision, Mark: random(), Boot: l.r.boot,
+		ID: l.q.ID, Revision: l.q.Revision, Kind: l.q.Kind, Mark: random(), Boot: l.r.boot,
 		Endpoints: make(map[string]string, len(l.q.Workload.Ports)),
 		Command:   l.q.Workload.Command, Settings: l.q.Settings,
 	}
@@ -257,7 +262,7 @@ func (l *launch) spawn() (*os.Process, error) {
 // report is what a supervisor says once it has started its node, or has not.
 type report struct {
 	Error string `json:"error,omitempty"`
-	Exec  bool   `json:"exec,omitempty"` // the program could not be executed
+	Exec  bool   `json:"exec,omitempty"` // the program is none, or may not be executed
 }
 
 func (l *launch) await(ctx context.Context, status *os.File) error {

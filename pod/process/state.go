@@ -48,6 +48,7 @@ type runSpec struct {
 type nodeState struct {
 	ID         pod.NodeID        `json:"id"`
 	Revision   string            `json:"revision"`
+	Kind       pod.NodeKind      `json:"kind,omitempty"` // empty in states of earlier versions
 	Endpoints  map[string]string `json:"endpoints"`
 	Mark       string            `json:"mark"`
 	Boot       string            `json:"boot"`

@@ -25,52 +25,54 @@ const stubborn = 5 * time.Second
 
 // Stop implements [pod.Runtime]. The node's process group gets SIGTERM; after
 // grace the node and every descendant get SIGKILL.
-func (r *Runtime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
-	if err := r.stop(ctx, id, grace); err != nil {
-		return fmt.Errorf("stop node %s: %w", id, err)
+func (r *Runtime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
+	tail, err := r.stop(ctx, id, grace)
+	if err != nil {
+		return nil, fmt.Errorf("stop node %s: %w", id, err)
 	}
 	r.changed()
-	return nil
+	return tail, nil
 }
 
-func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	if err := r.usable(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if !pod.ValidName(id.Pod) || !pod.ValidName(id.Name) {
-		return nil // no node has such a name
+		return nil, nil // no node has such a name
 	}
 	dir := r.nodeDir(id)
 	if _, err := readState(dir); errors.Is(err, fs.ErrNotExist) && !exists(dir) {
-		return nil
+		return nil, nil
 	}
 	release, err := r.lockNode(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
 	s, err := readState(dir)
 	// Where no supervisor lives, what cannot be read stands for nothing that runs.
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && supervised(dir) {
-		return err
+		return nil, err
 	}
 	if err == nil && s.Boot == r.boot {
 		if err := end(ctx, s, grace); err != nil {
-			return err
+			return nil, err
 		}
 		if after, err := readState(dir); err == nil {
 			s = after
 		}
 	}
 	crashpoint.Here("process-stop/ended")
+	tail := tailLog(dir)
 	if err := r.clear(ctx, dir, s); err != nil {
-		return err
+		return nil, err
 	}
 	crashpoint.Here("process-stop/cleared")
 	r.mu.Lock()
 	delete(r.nodes, id)
 	r.mu.Unlock()
-	return nil
+	return tail, nil
 }
 
 // end makes the supervisor end its node, or ends the supervisor.

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -137,7 +138,7 @@ func (s *supervisor) start() report {
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Credential: spec.Credential.sys()},
 	})
 	if err != nil {
-		return report{Error: err.Error(), Exec: true}
+		return report{Error: err.Error(), Exec: notExecutable(err)}
 	}
 	_, _ = w.Close(), null.Close()
 	s.drained = make(chan struct{})
@@ -157,6 +158,13 @@ func (s *supervisor) start() report {
 		return report{Error: err.Error()}
 	}
 	return report{}
+}
+
+// notExecutable says whether a program cannot be executed whenever it is tried.
+// Other errors, such as of a machine without memory, may pass.
+func notExecutable(err error) bool {
+	return slices.ContainsFunc([]error{unix.ENOENT, unix.EACCES, unix.EPERM, unix.ENOEXEC, unix.ENOTDIR, unix.EISDIR, unix.ELOOP},
+		func(e error) bool { return errors.Is(err, e) })
 }
 
 // These hide the methods by which io.CopyBuffer would go without its buffer.

@@ -51,7 +51,7 @@ func open(t testing.TB, dir string) *Runtime {
 		s, err := again.Observe(context.Background())
 		require.NoError(t, err)
 		for _, n := range s.Nodes {
-			assert.NoError(t, again.Stop(context.Background(), n.ID, 0))
+			assert.NoError(t, stopError(again.Stop(context.Background(), n.ID, 0)))
 		}
 		assert.NoError(t, again.Close())
 		assert.NoError(t, r.Close())
@@ -237,7 +237,7 @@ func TestManagerKilledInStart(t *testing.T) {
 		for _, name := range []string{"n1", "n2"} {
 			n := start(t, r, name, serving())
 			await(t, n)
-			require.NoError(t, r.Stop(t.Context(), n.ID, 0))
+			require.NoError(t, stopError(r.Stop(t.Context(), n.ID, 0)))
 		}
 		left, err := os.ReadDir(dir)
 		require.NoError(t, err)
@@ -259,7 +259,7 @@ func TestLockOfAKilledManagerIsCollected(t *testing.T) {
 	assert.NoFileExists(t, left)
 	assert.FileExists(t, held)
 	release()
-	require.NoError(t, r.Stop(t.Context(), n.ID, 0))
+	require.NoError(t, stopError(r.Stop(t.Context(), n.ID, 0)))
 }
 
 func TestSupervisorKilled(t *testing.T) {
@@ -335,7 +335,7 @@ func TestPidReused(t *testing.T) {
 
 	require.NotNil(t, find(t, r, "n1"))
 	assert.Equal(t, pod.PhaseExited, find(t, r, "n1").Phase, "the pid is another process")
-	require.NoError(t, r.Stop(t.Context(), id("n1"), time.Second))
+	require.NoError(t, stopError(r.Stop(t.Context(), id("n1"), time.Second)))
 	assert.Nil(t, find(t, r, "n1"))
 	ref, err := refOf(bystander.Process.Pid)
 	require.NoError(t, err)
@@ -369,7 +369,7 @@ func TestDaemon(t *testing.T) {
 			daemon := pidIn(t, file)
 			require.True(t, daemon.alive())
 			if how == "stop" {
-				require.NoError(t, r.Stop(t.Context(), n.ID, 5*time.Second))
+				require.NoError(t, stopError(r.Stop(t.Context(), n.ID, 5*time.Second)))
 				assert.False(t, daemon.alive(), "it is dead when Stop returns")
 				return
 			}
@@ -456,7 +456,7 @@ func TestUser(t *testing.T) {
 	elsewhere, err := os.Readlink(filepath.Join(r.nodeDir(id("n1")), secretDir))
 	require.NoError(t, err)
 	require.Equal(t, secrets, elsewhere, "who clears up finds them without the state")
-	require.NoError(t, r.Stop(t.Context(), id("n1"), 0))
+	require.NoError(t, stopError(r.Stop(t.Context(), id("n1"), 0)))
 	assert.NoDirExists(t, secrets)
 
 	w.User = "no-such-user"
@@ -540,7 +540,7 @@ func TestManyAtOnce(t *testing.T) {
 					assert.NoError(t, err)
 					_ = unix.Kill(pid, unix.SIGKILL) // dies while others look at it
 				}
-				if !assert.NoError(t, r.Stop(t.Context(), n.ID, time.Duration(round%2)*time.Second)) {
+				if !assert.NoError(t, stopError(r.Stop(t.Context(), n.ID, time.Duration(round%2)*time.Second))) {
 					return
 				}
 			}
@@ -574,4 +574,19 @@ func TestManyAtOnce(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)
+}
+
+// A start that fails because the machine is short of something may work later.
+func TestOnlyWhatIsNoProgramIsNotExecutable(t *testing.T) {
+	for _, err := range []error{unix.ENOENT, unix.EACCES, unix.ENOEXEC} {
+		assert.True(t, notExecutable(err), err)
+	}
+	for _, err := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ETXTBSY, unix.E2BIG} {
+		assert.False(t, notExecutable(err), err)
+	}
+}
+
+func TestStateOfAnEarlierVersionIsAService(t *testing.T) {
+	assert.Equal(t, pod.NodeService, nodeState{}.view().Kind)
+	assert.Equal(t, pod.NodeJob, nodeState{Kind: pod.NodeJob}.view().Kind)
 }

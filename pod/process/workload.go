@@ -19,11 +19,11 @@ import (
 // Prepare implements [pod.Preparer]: it checks that the workload asks for
 // nothing that processes cannot have ([pod.ErrUnsupported]) and looks its
 // program up ([pod.ErrImage]).
-func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, _ func(pod.Progress)) (pod.Prepared, error) {
+func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, digest string, _ func(pod.Progress)) (pod.Prepared, error) {
 	if err := r.usable(ctx); err != nil {
 		return pod.Prepared{}, fmt.Errorf("prepare: %w", err)
 	}
-	if err := unsupported(w); err != nil {
+	if err := unsupported(w, digest); err != nil {
 		return pod.Prepared{}, fmt.Errorf("prepare: %w", err)
 	}
 	if _, err := lookPath(w, r.cfg.WorkDir); err != nil {
@@ -36,7 +36,7 @@ func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, _ func(pod.Progre
 }
 
 // unsupported names every field that processes cannot honour.
-func unsupported(w pod.Workload) error {
+func unsupported(w pod.Workload, digest string) error {
 	var f fault.List
 	const container = "leave it out, or use hosts that run containers"
 	for _, c := range []struct {
@@ -50,6 +50,7 @@ func unsupported(w pod.Workload) error {
 		{"extra_hosts", len(w.ExtraHosts) > 0},
 		{"cap_add", len(w.CapAdd) > 0},
 		{"security", w.Security == pod.SecurityStrict},
+		{"digest", digest != ""},
 		{"probe.healthcheck", w.Probe.Kind == pod.ProbeHealthcheck},
 	} {
 		if c.set {

@@ -97,13 +97,13 @@ type demoPreparer struct {
 }
 
 // Prepare implements [pod.Preparer].
-func (p demoPreparer) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+func (p demoPreparer) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
 	if w.Image == p.rt.image.ref || w.Image == demoAlias || w.Image == demoAlias+":latest" {
 		if err := p.rt.image.ensure(ctx, p.rt.host, progress); err != nil {
 			return pod.Prepared{}, fmt.Errorf("prepare image %s on host %s: %w", w.Image, p.rt.host.Name, err)
 		}
 	}
-	return p.Preparer.Prepare(ctx, w, progress)
+	return p.Preparer.Prepare(ctx, w, digest, progress)
 }
 
 // ensure builds the image unless the engine has it.
