@@ -134,7 +134,7 @@ func TestFrontsOfPodsThatComeLateAreNoStrays(t *testing.T) {
 		}}))
 		w.restart()
 		w.pod(1)
-		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 2, Policy: json.RawMessage(`{"kind":"slow"}`)})
+		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 2, PolicyJSON: json.RawMessage(`{"kind":"slow"}`)})
 		require.NoError(t, err)
 		require.NoError(t, w.balancer.SetFront(t.Context(), balancer.Front{Name: "stray", Listen: "127.0.0.1:5999"}))
 		w.balancer.SetInFlight("web", "n1", 1)

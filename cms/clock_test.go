@@ -43,7 +43,7 @@ func life(t *testing.T, off func(passed time.Duration) time.Duration) (seen []st
 		sp.Update = cms.Update{Strategy: cms.Canary, MinReady: 30 * time.Second, Steps: []cms.CanaryStep{{Weight: 30, Pause: time.Minute}}}
 		_, err := w.CreatePod(t.Context(), sp)
 		require.NoError(t, err)
-		_, err = w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 2, Max: 6, Policy: json.RawMessage(
+		_, err = w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 2, Max: 6, PolicyJSON: json.RawMessage(
 			`{"kind":"cooldown","up":"20s","down":"2m","policy":{"kind":"stabilize","down":"1m","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}}`)})
 		require.NoError(t, err)
 		w.load(0.9)

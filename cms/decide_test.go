@@ -57,7 +57,7 @@ func inCountingWorld(t *testing.T, n int, f func(t *testing.T, w *world, tell *a
 		}}))
 		w.restart()
 		w.pod(n)
-		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 10, Policy: json.RawMessage(`{"kind":"counting"}`)})
+		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 10, PolicyJSON: json.RawMessage(`{"kind":"counting"}`)})
 		require.NoError(t, err)
 		f(t, w, &tell)
 	})
@@ -123,7 +123,7 @@ func TestNothingIsSavedWhereNothingChanges(t *testing.T) {
 			w.restart()
 			w.pod(1)
 			_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 2, Max: 5,
-				Policy: json.RawMessage(`{"kind":"` + kind + `","lower":0.3,"upper":0.7}`)})
+				PolicyJSON: json.RawMessage(`{"kind":"` + kind + `","lower":0.3,"upper":0.7}`)})
 			require.NoError(t, err)
 			w.converge()
 			w.load(0.5)

@@ -271,7 +271,7 @@ func TestClockSetBackDoesNotKeepADrainingNode(t *testing.T) {
 func TestHaltFreezesTheNumberOfAnElasticPod(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		w.pod(1)
-		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 4, Policy: []byte(`{"kind":"target","metric":"in_flight","value":1}`)})
+		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 4, PolicyJSON: []byte(`{"kind":"target","metric":"in_flight","value":1}`)})
 		require.NoError(t, err)
 		w.balancer.SetInFlight("web", "n1", 4)
 		w.wait("grown", func(s cms.PodStatus) bool { return s.Want == 4 && s.Converged })

@@ -142,7 +142,7 @@ func (w *world) wait(what string, done func(cms.PodStatus) bool) cms.PodStatus {
 // elasticity switches it on with a threshold policy on CPU.
 func (w *world) elasticity(low, high int) {
 	w.t.Helper()
-	_, err := w.SetElasticity(w.t.Context(), "web", cms.Elasticity{Enabled: true, Min: low, Max: high, Policy: json.RawMessage(cms.DefaultPolicy)})
+	_, err := w.SetElasticity(w.t.Context(), "web", cms.Elasticity{Enabled: true, Min: low, Max: high, PolicyJSON: json.RawMessage(cms.DefaultPolicy)})
 	require.NoError(w.t, err)
 }
 

@@ -234,7 +234,7 @@ func (m *model) do(s step) error {
 	case "resume":
 		_, err = w.Resume(cctx, name)
 	case "elastic":
-		_, err = w.SetElasticity(cctx, name, cms.Elasticity{Enabled: true, Min: 1 + s.b%3, Max: 1 + s.b%3 + s.c%3, Policy: json.RawMessage(cms.DefaultPolicy)})
+		_, err = w.SetElasticity(cctx, name, cms.Elasticity{Enabled: true, Min: 1 + s.b%3, Max: 1 + s.b%3 + s.c%3, PolicyJSON: json.RawMessage(cms.DefaultPolicy)})
 	case "manual":
 		_, err = w.SetElasticity(cctx, name, cms.Elasticity{})
 	case "addhost":
@@ -333,7 +333,7 @@ func (m *model) harm(ctx context.Context, s step, name, hostName string) (err er
 	case "policy":
 		_, err = w.SetElasticity(ctx, name, cms.Elasticity{
 			Enabled: true, Min: 1, Max: 1 + s.c%3, Mode: []cms.Mode{cms.ModeAct, cms.ModeDryRun, cms.ModeAct}[s.b%3],
-			Policy: json.RawMessage(`{"kind":"cooldown","down":"60s","policy":{"kind":"threshold","lower":0.2,"upper":0.6}}`),
+			PolicyJSON: json.RawMessage(`{"kind":"cooldown","down":"60s","policy":{"kind":"threshold","lower":0.2,"upper":0.6}}`),
 		})
 	case "image":
 		var p cms.PodStatus
@@ -479,7 +479,7 @@ func (m *model) checkIdle() {
 	}
 	checkpoints := 0 // of policies with a memory, every 30 ticks
 	for _, p := range w.Pods() {
-		if strings.Contains(string(p.Elasticity.Policy), "cooldown") {
+		if strings.Contains(string(p.Elasticity.PolicyJSON), "cooldown") {
 			checkpoints++
 		}
 	}

@@ -106,7 +106,7 @@ func TestPolicyKeepsItsMemoryOverARestart(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		w.pod(1)
 		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 5,
-			Policy: json.RawMessage(`{"kind":"cooldown","down":"10m","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)})
+			PolicyJSON: json.RawMessage(`{"kind":"cooldown","down":"10m","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)})
 		require.NoError(t, err)
 		grown := false
 		for range 60 {
@@ -146,7 +146,7 @@ func TestPolicyThatIsNotKnownAnyMoreKeepsTheNumber(t *testing.T) {
 		w.pod(2)
 		w.end()
 		rec := w.store.State().Pods[0]
-		rec.Elasticity = cms.Elasticity{Enabled: true, Min: 1, Max: 5, Mode: cms.ModeAct, Policy: json.RawMessage(`{"kind":"oracle"}`)}
+		rec.Elasticity = cms.Elasticity{Enabled: true, Min: 1, Max: 5, Mode: cms.ModeAct, PolicyJSON: json.RawMessage(`{"kind":"oracle"}`)}
 		require.NoError(t, w.store.Save(context.Background(), cms.Change{PutPods: []cms.PodRecord{rec}}))
 		w.restart()
 		time.Sleep(10 * time.Second)
@@ -168,7 +168,7 @@ func TestPolicyThatPanicsKeepsTheNumber(t *testing.T) {
 		w.restart()
 		assert.Same(t, w.config.Policies, w.Policies())
 		w.pod(2)
-		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 5, Policy: json.RawMessage(`{"kind":"panics"}`)})
+		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 1, Max: 5, PolicyJSON: json.RawMessage(`{"kind":"panics"}`)})
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
 		s := w.converge()
@@ -205,7 +205,7 @@ func TestElasticityBounds(t *testing.T) {
 	assert.Equal(t, 0, cms.Elasticity{}.For(job).Min, "jobs wait in a queue")
 	require.NoError(t, cms.Elasticity{}.For(job).ValidateFor(job, policies))
 	require.NoError(t, cms.Elasticity{}.WithDefaults(5).Validate(5, policies))
-	bad := cms.Elasticity{Min: -1, Max: -2, Mode: "dry", Policy: json.RawMessage(`{"kind":"none"}`)}
+	bad := cms.Elasticity{Min: -1, Max: -2, Mode: "dry", PolicyJSON: json.RawMessage(`{"kind":"none"}`)}
 	for _, s := range []pod.Spec{service, job} {
 		var faults cms.Faults
 		require.ErrorAs(t, bad.ValidateFor(s, policies), &faults)

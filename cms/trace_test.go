@@ -197,7 +197,7 @@ func TestTraceOfACommandGoesOnInTheLoop(t *testing.T) {
 `, s.tree(caller.SpanContext().TraceID()))
 
 		ctx, caller = s.caller(t)
-		_, err = w.SetElasticity(ctx, "web", cms.Elasticity{Enabled: true, Min: 2, Max: 5, Policy: []byte(cms.DefaultPolicy)})
+		_, err = w.SetElasticity(ctx, "web", cms.Elasticity{Enabled: true, Min: 2, Max: 5, PolicyJSON: []byte(cms.DefaultPolicy)})
 		require.NoError(t, err)
 		caller.End()
 		w.converge()

@@ -1,4 +1,4 @@
-package cms
+package events
 
 import (
 	"errors"
@@ -8,14 +8,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/elastipod/elastipod/cms/reconcile"
 )
 
 // A thousand subscribers of whom none reads take little memory each, however
 // much happens, and keep nobody waiting: they are dropped, and told so.
 func TestThousandSubscribersThatNeverRead(t *testing.T) {
 	const subscribers, buffer = 1000, 1024
-	l := newEventLog(time.Now)
-	l.reserve(1 << 40)
+	l := New(time.Now, errors.New("ended"))
+	l.Reserve(1 << 40)
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -25,17 +27,17 @@ func TestThousandSubscribersThatNeverRead(t *testing.T) {
 	emit := func(n int) (worst time.Duration) {
 		for range n {
 			begun := time.Now()
-			l.emit(Event{Type: EventNodeOnline, Pod: "web", Node: "n1", Host: "local", Message: "node n1 is online"})
+			l.Emit(reconcile.Event{Type: reconcile.EventNodeOnline, Pod: "web", Node: "n1", Host: "local", Message: "node n1 is online"})
 			worst = max(worst, time.Since(begun))
 		}
 		return worst
 	}
-	emit(keptEvents) // what is kept is there already
+	emit(Kept) // what is kept is there already
 	alone := emit(buffer)
 	before := heap()
 	var all []*Subscription
 	for range subscribers {
-		all = append(all, l.subscribe(l.nextID-1, buffer))
+		all = append(all, l.Subscribe(l.nextID-1, buffer))
 	}
 	crowded := emit(buffer)
 	each := (heap() - before) / subscribers

@@ -1,4 +1,4 @@
-package cms
+package watch
 
 import (
 	"context"
@@ -21,11 +21,11 @@ import (
 func alive() error { return nil }
 
 func ready(ctx context.Context, p pod.Probe, n pod.Node, ended func() error) error {
-	try, err := prober(p, n.Endpoints, nil)
+	try, err := Prober(p, n.Endpoints, nil)
 	if err != nil {
 		return err
 	}
-	return awaitReady(ctx, p, try, ended)
+	return AwaitReady(ctx, p, try, ended)
 }
 
 func httpProbe(deadline time.Duration) pod.Probe {
@@ -65,12 +65,12 @@ func TestProbeDeadline(t *testing.T) {
 	n := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	begun := time.Now()
 	err := ready(t.Context(), httpProbe(150*time.Millisecond), n, alive)
-	require.ErrorIs(t, err, errNotReady)
+	require.ErrorIs(t, err, faults.ErrNotReady)
 	assert.ErrorContains(t, err, "503", "it says what was wrong last")
 	assert.GreaterOrEqual(t, time.Since(begun), 150*time.Millisecond)
 
 	hangs := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	require.ErrorIs(t, ready(t.Context(), httpProbe(150*time.Millisecond), hangs, alive), errNotReady, "one try is bounded too")
+	require.ErrorIs(t, ready(t.Context(), httpProbe(150*time.Millisecond), hangs, alive), faults.ErrNotReady, "one try is bounded too")
 }
 
 func TestProbeTCP(t *testing.T) {
@@ -80,13 +80,13 @@ func TestProbeTCP(t *testing.T) {
 	p := pod.Probe{Kind: pod.ProbeTCP, Port: "main", Interval: 10 * time.Millisecond, Timeout: 100 * time.Millisecond, StartDeadline: 100 * time.Millisecond}
 	require.NoError(t, ready(t.Context(), p, n, alive))
 	require.NoError(t, l.Close())
-	require.ErrorIs(t, ready(t.Context(), p, n, alive), errNotReady, "nobody listens any more")
+	require.ErrorIs(t, ready(t.Context(), p, n, alive), faults.ErrNotReady, "nobody listens any more")
 }
 
 func TestProbeNeedsItsPort(t *testing.T) {
 	require.NoError(t, ready(t.Context(), pod.Probe{Kind: pod.ProbeNone}, pod.Node{}, alive), "nothing to ask")
 	err := ready(t.Context(), httpProbe(time.Second), pod.Node{}, alive)
-	require.ErrorIs(t, err, errNotReady)
+	require.ErrorIs(t, err, faults.ErrNotReady)
 	assert.ErrorContains(t, err, `"http"`)
 }
 
