@@ -17,6 +17,7 @@ import (
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/cms/serve"
 	"github.com/elastipod/elastipod/examples/server/dashboard"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
@@ -47,13 +48,13 @@ func mainMany(stdin io.Reader, stdout io.Writer, tick time.Duration) error {
 	if err != nil {
 		return err
 	}
-	page, err := dashboard.New(dashboard.Config{Cluster: "harbour"})
+	page, err := dashboard.New(serve.Page{Cluster: "harbour"})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page)
-	mux.Handle("GET "+dashboard.Prefix, page)
+	mux.Handle("GET "+serve.PagePrefix, page)
 	mux.Handle("/", a.Handler())
 	server := httptest.NewUnstartedServer(mux)
 	a.Bound(server.Config)

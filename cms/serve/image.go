@@ -16,10 +16,10 @@ import (
 	"github.com/elastipod/elastipod/pod/docker"
 )
 
-// demoImage is the image of the demo workload: this program and nothing else.
+// workloadImage is the image of the default pods: this program and nothing else.
 // It is built on each engine when a node needs it for the first time, so no
 // registry is involved.
-type demoImage struct {
+type workloadImage struct {
 	ref     string // named by its content
 	binary  string
 	problem error // why it cannot be built
@@ -27,15 +27,15 @@ type demoImage struct {
 	mu sync.Mutex // one build at a time
 }
 
-// demoAlias names the image of whatever server runs the cluster, so that pods of
+// imageAlias names the image of whatever server runs the cluster, so that pods of
 // one's own can use it.
-const demoAlias = "elastipod-workload"
+const imageAlias = "elastipod-workload"
 
 const dockerfile = "FROM scratch\nCOPY server /server\nENTRYPOINT [\"/server\", \"workload\"]\n"
 
-// newDemoImage names the image. A program that cannot be its content is told
+// newWorkloadImage names the image. A program that cannot be its content is told
 // about when a node needs it.
-func newDemoImage(binary string) (*demoImage, error) {
+func newWorkloadImage(binary string) (*workloadImage, error) {
 	f, err := os.Open(binary)
 	if err != nil {
 		return nil, fmt.Errorf("workload binary: %w", err)
@@ -48,8 +48,8 @@ func newDemoImage(binary string) (*demoImage, error) {
 	if _, err := io.Copy(sum, f); err != nil {
 		return nil, fmt.Errorf("workload binary: %w", err)
 	}
-	return &demoImage{
-		ref:     demoAlias + ":" + hex.EncodeToString(sum.Sum(nil)[:6]),
+	return &workloadImage{
+		ref:     imageAlias + ":" + hex.EncodeToString(sum.Sum(nil)[:6]),
 		binary:  binary,
 		problem: checkStatic(f, binary),
 	}, nil
@@ -72,33 +72,33 @@ func checkStatic(r io.ReaderAt, binary string) error {
 
 // on returns the runtime of a Docker host on which the image is made when it is
 // needed.
-func (d *demoImage) on(rt pod.Runtime, h pod.Host) pod.Runtime {
-	return demoRuntime{Runtime: rt, image: d, host: h}
+func (d *workloadImage) on(rt pod.Runtime, h pod.Host) pod.Runtime {
+	return imageRuntime{Runtime: rt, image: d, host: h}
 }
 
-type demoRuntime struct {
+type imageRuntime struct {
 	pod.Runtime
-	image *demoImage
+	image *workloadImage
 	host  pod.Host
 }
 
 // Extras implements [pod.Runtime].
-func (r demoRuntime) Extras() pod.Extras {
+func (r imageRuntime) Extras() pod.Extras {
 	e := r.Runtime.Extras()
 	if e.Preparer != nil {
-		e.Preparer = demoPreparer{e.Preparer, r}
+		e.Preparer = imagePreparer{e.Preparer, r}
 	}
 	return e
 }
 
-type demoPreparer struct {
+type imagePreparer struct {
 	pod.Preparer
-	rt demoRuntime
+	rt imageRuntime
 }
 
 // Prepare implements [pod.Preparer].
-func (p demoPreparer) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
-	if w.Image == p.rt.image.ref || w.Image == demoAlias || w.Image == demoAlias+":latest" {
+func (p imagePreparer) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+	if w.Image == p.rt.image.ref || w.Image == imageAlias || w.Image == imageAlias+":latest" {
 		if err := p.rt.image.ensure(ctx, p.rt.host, progress); err != nil {
 			return pod.Prepared{}, fmt.Errorf("prepare image %s on host %s: %w", w.Image, p.rt.host.Name, err)
 		}
@@ -107,7 +107,7 @@ func (p demoPreparer) Prepare(ctx context.Context, w pod.Workload, progress func
 }
 
 // ensure builds the image unless the engine has it.
-func (d *demoImage) ensure(ctx context.Context, h pod.Host, progress func(pod.Progress)) error {
+func (d *workloadImage) ensure(ctx context.Context, h pod.Host, progress func(pod.Progress)) error {
 	if d.problem != nil {
 		return fmt.Errorf("%w: %w", pod.ErrImage, d.problem)
 	}
@@ -119,11 +119,11 @@ func (d *demoImage) ensure(ctx context.Context, h pod.Host, progress func(pod.Pr
 		}
 		return d.content(w)
 	}
-	return docker.BuildImage(ctx, h, d.ref, content, demoAlias+":latest")
+	return docker.BuildImage(ctx, h, d.ref, content, imageAlias+":latest")
 }
 
 // content writes the build's input: the Dockerfile and the program.
-func (d *demoImage) content(w io.Writer) error {
+func (d *workloadImage) content(w io.Writer) error {
 	f, err := os.Open(d.binary)
 	if err != nil {
 		return err

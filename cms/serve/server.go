@@ -18,7 +18,6 @@ import (
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/boltstore"
 	"github.com/elastipod/elastipod/cms/webhook"
-	"github.com/elastipod/elastipod/examples/server/dashboard"
 	"github.com/elastipod/elastipod/metrics/prom"
 )
 
@@ -46,7 +45,7 @@ type server struct {
 	notify   *notifier    // nil: nobody wants to know
 	logs     *logs        // nil: the log stays as it is
 	tls      *certificate // nil: no TLS
-	page     swapped
+	page     page
 
 	current   atomic.Pointer[settings] // what is in force: reloads change a part
 	reloading chan struct{}            // a token: who holds it may change what is in force
@@ -66,7 +65,7 @@ func open(s settings, p Program, log *slog.Logger) (_ *server, err error) {
 		}
 		return nil, err
 	}
-	if sv.stack, err = newStack(s, log); err != nil {
+	if sv.stack, err = newStack(s, p, log); err != nil {
 		return nil, errors.Join(err, sv.listener.Close())
 	}
 	sv.cluster = sv.stack.cluster
@@ -103,15 +102,11 @@ func (sv *server) wire() (err error) {
 	}); err != nil {
 		return err
 	}
-	page, err := sv.newPage(sv.settings)
-	if err != nil {
+	mux := http.NewServeMux()
+	mux.Handle("/", sv.api.Handler())
+	if err := sv.wirePage(mux); err != nil {
 		return err
 	}
-	sv.page.set(page)
-	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", frontPage(sv.cluster, &sv.page))
-	mux.Handle("GET "+dashboard.Prefix, &sv.page)
-	mux.Handle("/", sv.api.Handler())
 	sv.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(sv.log.Handler(), slog.LevelDebug)}
 	sv.api.Bound(sv.http)
 	newConnections(share(connectionShare), sv.log).bound(sv.http)
@@ -123,18 +118,6 @@ func (sv *server) wire() (err error) {
 	}
 	return nil
 }
-
-// newPage makes the dashboard.
-func (sv *server) newPage(s settings) (http.Handler, error) {
-	return dashboard.New(dashboard.Config{Cluster: sv.cluster, Version: version(), Tokens: len(s.tokens) > 0})
-}
-
-// swapped is a handler that may be replaced while it serves.
-type swapped struct{ now atomic.Pointer[http.Handler] }
-
-func (s *swapped) set(h http.Handler) { s.now.Store(&h) }
-
-func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*s.now.Load()).ServeHTTP(w, r) }
 
 // listen opens the API's address, or takes the socket that systemd opened for
 // it, and says what to do where the address is taken.

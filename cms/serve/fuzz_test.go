@@ -16,7 +16,7 @@ import (
 // Whatever stands in the file, the server reads it or says where it is wrong; it
 // does neither for long.
 func FuzzConfig(f *testing.F) {
-	examples, err := filepath.Glob("../*.yaml")
+	examples, err := filepath.Glob("../../examples/server/*.yaml")
 	require.NoError(f, err)
 	require.NotEmpty(f, examples)
 	for _, path := range examples {
@@ -38,7 +38,7 @@ func FuzzConfig(f *testing.F) {
 		}
 		file := filepath.Join(dir, "server.yaml")
 		require.NoError(t, os.WriteFile(file, text, 0o600))
-		flags, err := parseFlags([]string{"--config", file, "--data", "/data"})
+		flags, err := parseFlags([]string{"--config", file, "--data", "/data"}, false)
 		require.NoError(t, err)
 		none := func(string) string { return "" }
 		began := time.Now()

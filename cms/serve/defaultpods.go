@@ -6,8 +6,12 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// demoPods are light, medium and heavy, which "cloud init" creates.
-func (st *stack) demoPods() []cms.PodSpec {
+// builtinPods are light, medium and heavy, whose nodes run this program. A
+// program without a workload has none.
+func (st *stack) builtinPods() []cms.PodSpec {
+	if st.image == nil {
+		return nil
+	}
 	var out []cms.PodSpec
 	for _, p := range []struct {
 		name, listen string
@@ -22,7 +26,7 @@ func (st *stack) demoPods() []cms.PodSpec {
 		out = append(out, cms.PodSpec{
 			Spec: pod.Spec{
 				Name: p.name, MaxNodes: p.nodes, Limits: pod.Limits{CPU: p.cpu, Memory: p.memory},
-				Workload: st.demoWorkload(p.name),
+				Workload: st.workload(p.name),
 			},
 			Fronts: []cms.Front{{Front: balancer.Front{Name: p.name, Listen: p.listen}}},
 		})
@@ -30,7 +34,7 @@ func (st *stack) demoPods() []cms.PodSpec {
 	return out
 }
 
-func (st *stack) demoWorkload(kind string) pod.Workload {
+func (st *stack) workload(kind string) pod.Workload {
 	w := pod.Workload{Ports: map[string]int{"http": 8080}, Probe: pod.Probe{Path: "/healthz"}}
 	if st.stack == stackDocker {
 		w.Image, w.Pull = st.image.ref, pod.PullNever

@@ -29,7 +29,7 @@ func logCalls(t *testing.T) []logCall {
 	t.Helper()
 	var out []logCall
 	for _, root := range []string{"cms", "pod", "balancer", "metrics", "elastic", "internal", "examples/server"} {
-		err := filepath.WalkDir(filepath.Join("../../..", root), func(path string, e fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join("../..", root), func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
@@ -103,7 +103,7 @@ func text(x ast.Expr) string {
 // TestLogLines: messages are phrases in lower case that stay the same, and what
 // changes stands in keys that the README explains.
 func TestLogLines(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("../../examples/server/README.md")
 	require.NoError(t, err)
 	_, section, ok := strings.Cut(string(readme), "\n## The log\n")
 	require.True(t, ok, "the README has no section on the log")

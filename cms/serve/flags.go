@@ -25,15 +25,14 @@ usage: server [flags]
   --data DIR              store and state (default: the user's state directory)
   --stack KIND            embedded: processes and an in-process proxy (default)
                           docker: containers and HAProxy
-  --demo                  create pods, send a wave of load, show the decisions
-  --check                 check the configuration, and end
+` + demoUsage + `  --check                 check the configuration, and end
   --stop-nodes            end nodes and HAProxy when the server ends
   --take-over             after a lost store: go on with the nodes that are there
   --token-file FILE       lines of "name role secret", mode 0600
   --tls-cert FILE         PEM certificate of the API
   --tls-key FILE          and its key
   --insecure              allow other machines without token or TLS
-  --workload-binary FILE  static program for the image of the demo workload
+  --workload-binary FILE  static program for the image of the default pods
   --log-format FORMAT     text (default) or json
   --log-level LEVEL       debug, info (default), warn or error
   --version               print the version, and end
@@ -41,9 +40,11 @@ usage: server [flags]
 example: server --stack docker --data /var/lib/elastipod
 `
 
+const demoUsage = "  --demo                  create pods, send a wave of load, show the decisions\n"
+
 // parseFlags reads the command line. The error is [flag.ErrHelp] where help was
-// asked for, or says which flag is wrong.
-func parseFlags(args []string) (flags, error) {
+// asked for, or says which flag is wrong. Not every program has a demo.
+func parseFlags(args []string, demo bool) (flags, error) {
 	f := flags{given: map[string]bool{}}
 	set := flag.NewFlagSet("server", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -55,9 +56,12 @@ func parseFlags(args []string) (flags, error) {
 		set.StringVar(target, name, "", "")
 	}
 	for name, target := range map[string]*bool{
-		"demo": &f.demo, "check": &f.check, "stop-nodes": &f.stopNodes, "take-over": &f.takeOver, "insecure": &f.insecure, "version": &f.version,
+		"check": &f.check, "stop-nodes": &f.stopNodes, "take-over": &f.takeOver, "insecure": &f.insecure, "version": &f.version,
 	} {
 		set.BoolVar(target, name, false, "")
+	}
+	if demo {
+		set.BoolVar(&f.demo, "demo", false, "")
 	}
 	if err := set.Parse(args); err != nil {
 		return f, flagError(err, set)

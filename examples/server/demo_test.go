@@ -1,13 +1,11 @@
-package serve
+package main
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastipod/elastipod/cms"
-	"github.com/elastipod/elastipod/elastic"
 )
 
 // TestDemo runs the demo with a short wave: the pod grows and shrinks, no
@@ -26,85 +23,57 @@ func TestDemo(t *testing.T) {
 	dir, err := os.MkdirTemp("/tmp", "ep")
 	require.NoError(t, err)
 	defer os.RemoveAll(dir)
-	f, err := parseFlags([]string{"--demo", "--listen", "127.0.0.1:0", "--data", dir})
-	require.NoError(t, err)
-	require.NoError(t, demoFlags(&f))
-	s, err := load(f, os.Getenv, elastic.NewRegistry())
-	require.NoError(t, err)
-	require.True(t, s.stopNodes)
-	s.tick = 100 * time.Millisecond
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	st := &stack{settings: s, link: exe}
-	var fronts []string
-	for _, p := range st.demoPods() {
-		p.Fronts[0].Listen = freeAddress(t)
-		fronts = append(fronts, p.Fronts[0].Listen)
-		s.defaultPods = append(s.defaultPods, p)
-	}
 	out := &safeBuffer{}
-	d := demo{
-		show:     newScreen(out, true),
-		patience: time.Minute,
-		wave: wave{
-			low: 5, high: 45,
-			before: 500 * time.Millisecond, rise: 3 * time.Second, hold: 4 * time.Second, fall: 2 * time.Second, by: 500 * time.Millisecond,
-		},
-		elasticity: cms.Elasticity{Enabled: true, Min: 1, Max: 4, Mode: cms.ModeAct, Policy: json.RawMessage(
-			`{"kind":"cooldown","up":"500ms","down":"500ms","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)},
+	d := newDemo(out)
+	d.patience = time.Minute
+	d.wave = wave{
+		low: 5, high: 45,
+		before: 500 * time.Millisecond, rise: 3 * time.Second, hold: 4 * time.Second, fall: 2 * time.Second, by: 500 * time.Millisecond,
+	}
+	d.elasticity.Max, d.elasticity.Policy = 4, json.RawMessage(
+		`{"kind":"cooldown","up":"500ms","down":"500ms","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)
+	p := server(out, out, d)
+	fronts := map[string]string{}
+	p.Demo = func(ctx context.Context, m *cms.Manager, url string) error {
+		pods, err := m.Init(ctx)
+		for _, s := range pods {
+			fronts[s.Spec.Name] = front(s)
+		}
+		if err != nil {
+			return err
+		}
+		return d.run(ctx, m, url)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- d.run(ctx, s, Program{Stdout: out}.withDefaults(), slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelError})))
-	}()
+	ended := make(chan int, 1)
+	go func() { ended <- p.Run(ctx, []string{"--demo", "--listen", "127.0.0.1:0", "--data", dir}) }()
 	require.Eventually(t, func() bool {
 		select {
-		case err := <-ended:
-			t.Fatalf("the demo ended: %v\n%s", err, out)
+		case code := <-ended:
+			t.Fatalf("the demo ended with %d:\n%s", code, out)
 		default:
 		}
 		return strings.Contains(out.String(), "Try:")
 	}, 2*time.Minute, 50*time.Millisecond, "%s", out)
 	cancel()
-	require.NoError(t, <-ended)
+	require.Zero(t, <-ended, out)
 
 	text := out.String()
 	assert.Contains(t, text, "medium gets a wave of load: 5, 45, 5 requests a second in 10 s.")
 	assert.Regexp(t, `0:0\d  ●◐··  [ 0-9]+ /s  CPU [0-9.]+ over upper 0\.70+: 1 → 2\n`, text)
 	assert.Regexp(t, `CPU [0-9.]+ under lower 0\.30+: 2 → 1\n`, text)
 	assert.Regexp(t, `\n[2-4]\d\d requests, 0 failed; half within [0-9.]+ m?s, 99 % within [0-9.]+ m?s; nodes 1, [2-4], 1\n`, text)
-	assert.Contains(t, text, "curl -i http://"+fronts[1]+"/work?cpu=50ms")
+	assert.Contains(t, text, "curl -i http://"+fronts["medium"]+"/work?cpu=50ms")
 	assert.Contains(t, text, "go run ./examples/cloud --server http://127.0.0.1:")
 	assert.Regexp(t, `http://127\.0\.0\.1:\d+ in a browser: the dashboard\n`, text)
 	assert.NotContains(t, text, "level=ERROR")
 	assert.NotContains(t, text, "\x1b", "colours and moving lines are for terminals")
+	require.Len(t, fronts, 3)
 	for _, front := range fronts {
 		_, err := net.DialTimeout("tcp", front, time.Second)
 		assert.Error(t, err, "the front %s is still there", front)
 	}
-}
-
-func TestDemoMovesAwayFromTakenPorts(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	taken := l.Addr().String()
-	moved := freeOr(taken)
-	assert.Regexp(t, `^127\.0\.0\.1:[1-9]\d*$`, moved)
-	assert.NotEqual(t, taken, moved)
-
-	s := settings{stack: stackEmbedded, freeFronts: true}
-	s.defaultPods = (&stack{settings: s, link: "/bin/true"}).demoPods()[:1]
-	s.defaultPods[0].Fronts[0].Listen = taken
-	front := func() string {
-		return (&stack{settings: s}).config(Program{}).DefaultPods[0].Fronts[0].Listen
-	}
-	assert.NotEqual(t, taken, front())
-
-	require.NoError(t, l.Close())
-	assert.Equal(t, taken, freeOr(taken))
-	assert.Equal(t, "nonsense", freeOr("nonsense"), "whoever uses it says what is wrong with it")
 }
 
 func TestWave(t *testing.T) {
@@ -135,24 +104,6 @@ func TestScreen(t *testing.T) {
 	assert.Equal(t, "1.5 ms", short(1500*time.Microsecond))
 	assert.Equal(t, "120 ms", short(120*time.Millisecond))
 	assert.Equal(t, "2.3 s", short(2300*time.Millisecond))
-}
-
-func TestSuggest(t *testing.T) {
-	names := []string{"listen", "stack", "max_nodes"}
-	assert.Equal(t, "did you mean listen?", suggest("lisetn", names))
-	assert.Equal(t, "did you mean max_nodes?", suggest("max-nodes", names))
-	assert.Equal(t, "did you mean stack?", suggest("STACK", names))
-	assert.Equal(t, "use one of listen, stack, max_nodes", suggest("zzzzzz", names))
-}
-
-func TestVersion(t *testing.T) { assert.Regexp(t, regexp.MustCompile(`^(dev|v\d)`), version()) }
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 type safeBuffer struct {

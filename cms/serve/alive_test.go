@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -133,4 +134,21 @@ func TestNotifierRefusesABrokenWatchdog(t *testing.T) {
 	n, err := newNotifier(slog.New(slog.DiscardHandler), "")
 	require.NoError(t, err)
 	assert.Nil(t, n)
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

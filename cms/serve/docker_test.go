@@ -27,7 +27,7 @@ func TestDockerStack(t *testing.T) {
 	docker, err := engine.Client()
 	require.NoError(t, err)
 	defer docker.Close()
-	server := dockertest.GoBinary(t, "..")
+	server := dockertest.GoBinary(t, "../../examples/server")
 	front, data := freeAddress(t), dataDir(t)
 	file := filepath.Join(t.TempDir(), "server.yaml")
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `

@@ -1,16 +1,13 @@
-package serve
+package main
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
-	"net"
+	"io"
 	"os"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/elastipod/elastipod/cms"
@@ -20,16 +17,20 @@ import (
 
 // demo shows a pod that follows its load.
 type demo struct {
-	sv   *server
-	show *screen
-	wave wave
-
+	show       *screen
+	wave       wave
 	elasticity cms.Elasticity
 	patience   time.Duration // for what should take moments
+
+	manager *cms.Manager
+	url     string // of the API
 }
 
 // elasticPod is the pod of the demo that grows and shrinks.
 const elasticPod = "medium"
+
+// defaultURL is where the cloud command looks for a server.
+const defaultURL = "http://127.0.0.1:3000"
 
 // wave is a load that comes and goes, in requests a second.
 type wave struct {
@@ -65,80 +66,28 @@ func demoWave() wave {
 	}
 }
 
-// demoFlags prepares the flags for the demo.
-func demoFlags(f *flags) error {
-	for _, name := range []string{"config", "stack"} {
-		if f.given[name] {
-			return fmt.Errorf("--%s: does not go with --demo, which needs nothing but this program; leave one of them out", name)
-		}
-	}
-	f.stopNodes, f.given["stop-nodes"] = true, true
-	if !f.given["log-level"] {
-		f.logLevel, f.given["log-level"] = "error", true
-	}
-	return nil
-}
-
-// demo runs the server with pods of its own, and a load on one of them.
-func (p Program) demo(ctx context.Context, s settings, f flags) error {
-	if !f.given["data"] {
-		dir, err := os.MkdirTemp("", "elastipod-demo-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		s.data = dir
-	}
-	if !f.given["listen"] {
-		s.listen = freeOr(s.listen)
-	}
-	s.freeFronts = true
-	s.tick = 500 * time.Millisecond
-	d := demo{
-		show: newScreen(p.Stdout, p.getenv("NO_COLOR") == ""),
+func newDemo(stdout io.Writer) *demo {
+	return &demo{
+		show: newScreen(stdout, os.Getenv("NO_COLOR") == ""),
 		wave: demoWave(),
 		elasticity: cms.Elasticity{Enabled: true, Min: 1, Max: 6, Mode: cms.ModeAct, Policy: json.RawMessage(
 			`{"kind":"cooldown","up":"2s","down":"4s","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)},
 		patience: 30 * time.Second,
 	}
-	log, _ := s.logger(p.Stderr)
-	return d.run(ctx, s, p, log)
 }
 
-// freeOr returns the address, or one with a free port where another program
-// listens on it: a first look must not fail on that.
-func freeOr(address string) string {
-	l, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		host, _, _ := net.SplitHostPort(address)
-		l, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
-	}
-	if err != nil {
-		return address // whoever uses it says what is wrong with it
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func (d *demo) run(ctx context.Context, s settings, p Program, log *slog.Logger) (err error) {
-	if d.sv, err = open(s, p, log); err != nil {
-		return err
-	}
+// run plays the demo on a server that is ready, and waits until ctx ends.
+func (d *demo) run(ctx context.Context, m *cms.Manager, url string) error {
+	d.manager, d.url = m, url
 	defer d.show.clear()
-	return d.sv.run(ctx, func(ctx context.Context) error {
-		err := d.play(ctx)
-		if ctx.Err() != nil {
-			d.show.line("")
-			d.show.line("Ending: stopping the nodes.")
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		<-ctx.Done()
-		d.show.line("Ending: stopping the nodes.")
-		return nil
-	})
+	if err := d.play(ctx); err != nil && ctx.Err() == nil {
+		return err
+	} else if err != nil {
+		d.show.line("")
+	}
+	<-ctx.Done()
+	d.show.line("Ending: stopping the nodes.")
+	return nil
 }
 
 // play is the demo from its first line to its last.
@@ -166,7 +115,7 @@ func (d *demo) play(ctx context.Context) error {
 
 // createPods creates light, medium and heavy, one node each, and waits for them.
 func (d *demo) createPods(ctx context.Context) error {
-	m := d.sv.manager
+	m := d.manager
 	pods, err := m.Init(ctx)
 	if err != nil {
 		return err
@@ -198,7 +147,7 @@ func (d *demo) createPods(ctx context.Context) error {
 func (d *demo) await(ctx context.Context, name string, done func(cms.PodStatus) bool) error {
 	wait, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
-	s, err := d.sv.manager.WaitPod(wait, name, done)
+	s, err := d.manager.WaitPod(wait, name, done)
 	if err != nil && ctx.Err() == nil && wait.Err() != nil {
 		return fmt.Errorf("pod %s is not ready after %s: %s", name, d.patience, strings.Join(s.Problems, "; "))
 	}
@@ -208,7 +157,7 @@ func (d *demo) await(ctx context.Context, name string, done func(cms.PodStatus) 
 // load sends the wave and shows what the pod makes of it, until it is small
 // again.
 func (d *demo) load(ctx context.Context) (result openloop.Result, most int, err error) {
-	p, err := d.sv.manager.Pod(elasticPod)
+	p, err := d.manager.Pod(elasticPod)
 	if err != nil {
 		return result, 0, err
 	}
@@ -216,14 +165,21 @@ func (d *demo) load(ctx context.Context) (result openloop.Result, most int, err 
 	watched := make(chan struct{})
 	began := time.Now()
 	most = 1
+	_, next := d.manager.Events(0)
+	decisions := d.manager.Subscribe(next-1, 1024) // from now on
 	go func() {
 		defer close(watched)
-		d.sv.events(watchCtx, func(e cms.Event) {
+		defer decisions.Close()
+		for {
+			e, err := decisions.Next(watchCtx)
+			if err != nil {
+				return
+			}
 			if e.Pod == elasticPod && e.Type == cms.EventScaled {
 				most = max(most, e.Tick.Decision.Want)
 				d.show.decision(time.Since(began), online(d.status()), e.Tick.Decision.Want, d.elasticity.Max, e.Tick.Sample.Rate, e.Message)
 			}
-		})
+		}
 	}()
 	defer func() {
 		stop()
@@ -246,7 +202,7 @@ func (d *demo) load(ctx context.Context) (result openloop.Result, most int, err 
 }
 
 func (d *demo) status() cms.PodStatus {
-	s, err := d.sv.manager.Pod(elasticPod)
+	s, err := d.manager.Pod(elasticPod)
 	if err != nil {
 		return cms.PodStatus{} // deleted by somebody who tries the API
 	}
@@ -257,11 +213,10 @@ func (d *demo) want() int { return d.status().Want }
 
 // next says what to try.
 func (d *demo) next() {
-	url := d.sv.url()
 	p := d.status()
 	cloud := "go run ./examples/cloud"
-	if d.sv.listen != defaultListen {
-		cloud += " --server " + url
+	if d.url != defaultURL {
+		cloud += " --server " + d.url
 	}
 	d.show.line("")
 	d.show.line("It goes on until Ctrl-C. Try:")
@@ -270,8 +225,8 @@ func (d *demo) next() {
 		cloud + " why " + elasticPod,
 		cloud + " request " + elasticPod + " --rate 40 --for 30s",
 		cloud + " elasticity enable heavy 1 4",
-		url + " in a browser: the dashboard",
-		url + "/docs in a browser: the API",
+		d.url + " in a browser: the dashboard",
+		d.url + "/docs in a browser: the API",
 	} {
 		d.show.line("  " + line)
 	}

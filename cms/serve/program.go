@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -17,7 +19,6 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/elastic"
-	"github.com/elastipod/elastipod/examples/workload"
 	"github.com/elastipod/elastipod/pod/process"
 )
 
@@ -31,13 +32,24 @@ const (
 // Subcommands that are for the program itself.
 const (
 	cmdSupervise = "supervise" // what the process runtime starts
-	cmdWorkload  = "workload"  // what the demo's nodes run
+	cmdWorkload  = "workload"  // what nodes of the default pods run
 )
 
-// Program is a server. The zero value is the reference server.
+// Program is a server. The zero value is one with the built-in policies and the
+// API alone.
 type Program struct {
 	// Policies are what pods may choose by kind. Default: the built-in ones.
 	Policies *elastic.Registry
+	// Page makes what browsers get at "/" and below [PagePrefix]. It is called at
+	// the start and at each reload. Default: "/" is a text.
+	Page func(Page) (http.Handler, error)
+	// Workload is the subcommand "workload", which the nodes of light, medium and
+	// heavy run; it returns the exit code. With it there is the image
+	// "elastipod-workload" too. Default: these pods are not offered.
+	Workload func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int
+	// Demo is what --demo does once the server is ready; when it returns an error,
+	// the server ends. Default: there is no such flag.
+	Demo func(ctx context.Context, m *cms.Manager, url string) error
 	// Environ is the environment, as os.Environ returns it. Default: that.
 	Environ []string
 	// Stdout gets what is for people, Stderr errors and logs. Default: nothing
@@ -53,17 +65,21 @@ type Program struct {
 func (p Program) Run(ctx context.Context, args []string) int {
 	p = p.withDefaults()
 	if len(args) > 0 {
-		switch args[0] {
-		case cmdSupervise:
+		switch {
+		case args[0] == cmdSupervise:
 			return process.Supervise(args[1:])
-		case cmdWorkload:
-			return workload.Run(ctx, args[1:], p.Environ, p.Stdout, p.Stderr)
+		case args[0] == cmdWorkload && p.Workload != nil:
+			return p.Workload(ctx, args[1:], p.Environ, p.Stdout, p.Stderr)
 		}
 	}
-	f, err := parseFlags(args)
+	f, err := parseFlags(args, p.Demo != nil)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(p.Stdout, usageText)
+		text := usageText
+		if p.Demo == nil {
+			text = strings.Replace(text, demoUsage, "", 1)
+		}
+		fmt.Fprint(p.Stdout, text)
 		return ExitOK
 	case err != nil:
 		fmt.Fprintln(p.Stderr, "server:", err)
@@ -98,6 +114,59 @@ func (p Program) Run(ctx context.Context, args []string) int {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	return p.untilSignal(ctx, func(ctx context.Context) error { return p.serve(ctx, s, hangups) })
+}
+
+// demoFlags prepares the flags for the demo.
+func demoFlags(f *flags) error {
+	for _, name := range []string{"config", "stack"} {
+		if f.given[name] {
+			return fmt.Errorf("--%s: does not go with --demo, which needs nothing but this program; leave one of them out", name)
+		}
+	}
+	f.stopNodes, f.given["stop-nodes"] = true, true
+	if !f.given["log-level"] {
+		f.logLevel, f.given["log-level"] = "error", true
+	}
+	return nil
+}
+
+// demo runs the server, in a directory of its own and at addresses that are
+// free, and the demo on it.
+func (p Program) demo(ctx context.Context, s settings, f flags) error {
+	if !f.given["data"] {
+		dir, err := os.MkdirTemp("", "elastipod-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		s.data = dir
+	}
+	if !f.given["listen"] {
+		s.listen = freeOr(s.listen)
+	}
+	s.freeFronts = true
+	s.tick = 500 * time.Millisecond
+	log, _ := s.logger(p.Stderr)
+	sv, err := open(s, p, log)
+	if err != nil {
+		return err
+	}
+	return sv.run(ctx, func(ctx context.Context) error { return p.Demo(ctx, sv.manager, sv.url()) })
+}
+
+// freeOr returns the address, or one with a free port where another program
+// listens on it: a first look must not fail on that.
+func freeOr(address string) string {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(address)
+		l, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return address // whoever uses it says what is wrong with it
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func (p Program) withDefaults() Program {
@@ -172,7 +241,7 @@ func (p Program) serve(ctx context.Context, s settings, hangups <-chan os.Signal
 	return sv.run(ctx, func(ctx context.Context) error {
 		fmt.Fprintf(p.Stdout, "elastipod %s: cluster %s on the %s stack\n  API   %s\n  docs  %s/docs\n  data  %s\n",
 			version(), sv.cluster, sv.settings.stack, sv.url(), sv.url(), sv.data)
-		if len(sv.manager.Pods()) == 0 {
+		if len(sv.manager.Pods()) == 0 && len(sv.stack.defaults(sv.settings)) > 0 {
 			fmt.Fprintln(p.Stdout, "  next  cloud init")
 		}
 		return nil

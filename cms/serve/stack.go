@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,9 @@ const (
 type stack struct {
 	settings
 	log   *slog.Logger
-	self  string // this program
-	link  string // a path in the data directory that leads to it
-	image *demoImage
+	self  string         // this program
+	link  string         // a path in the data directory that leads to it
+	image *workloadImage // nil: this program has no workload
 
 	store    *boltstore.Store
 	balancer balancer.Balancer
@@ -46,7 +47,7 @@ type stack struct {
 }
 
 // newStack opens the store and the balancer.
-func newStack(s settings, log *slog.Logger) (_ *stack, err error) {
+func newStack(s settings, p Program, log *slog.Logger) (_ *stack, err error) {
 	st := &stack{settings: s, log: log}
 	if st.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -61,7 +62,7 @@ func newStack(s settings, log *slog.Logger) (_ *stack, err error) {
 		err = st.identity()
 	}
 	if err == nil {
-		err = st.open()
+		err = st.open(p)
 	}
 	if err != nil {
 		return nil, errors.Join(err, st.store.Close())
@@ -127,18 +128,16 @@ func (st *stack) keepIdentity(id string) error {
 	return os.Rename(file+".new", file)
 }
 
-func (st *stack) open() (err error) {
+func (st *stack) open(p Program) (err error) {
 	// Pods that run this program name the link: it leads to the program also
 	// when that was moved since.
 	if st.link, err = relink(filepath.Join(st.data, selfLink), st.self); err != nil {
 		return err
 	}
-	binary := st.workloadBinary
-	if binary == "" {
-		binary = st.self
-	}
-	if st.image, err = newDemoImage(binary); err != nil {
-		return err
+	if p.Workload != nil {
+		if st.image, err = newWorkloadImage(cmp.Or(st.workloadBinary, st.self)); err != nil {
+			return err
+		}
 	}
 	switch st.stack {
 	case stackDocker:
@@ -168,8 +167,8 @@ func (st *stack) openRuntime(_ context.Context, h pod.Host, c pod.Cluster) (pod.
 	}
 	if h.Runtime == runtimeDocker {
 		rt, err := docker.New(docker.Config{Cluster: c, Host: h, Logger: st.log})
-		if err != nil {
-			return nil, err
+		if err != nil || st.image == nil {
+			return rt, err
 		}
 		return st.image.on(rt, h), nil
 	}
@@ -183,7 +182,7 @@ func (st *stack) openRuntime(_ context.Context, h pod.Host, c pod.Cluster) (pod.
 func (st *stack) defaults(s settings) []cms.PodSpec {
 	defaults := s.defaultPods
 	if defaults == nil {
-		defaults = st.demoPods()
+		defaults = st.builtinPods()
 	}
 	if s.freeFronts {
 		for _, p := range defaults {

@@ -19,7 +19,7 @@ func loaded(t *testing.T, yaml string, environ ...string) settings {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(yaml), 0o600))
-	f, err := parseFlags([]string{"--config", file, "--data", "/data"})
+	f, err := parseFlags([]string{"--config", file, "--data", "/data"}, false)
 	require.NoError(t, err)
 	s, err := load(f, func(name string) string {
 		for i := 0; i < len(environ); i += 2 {

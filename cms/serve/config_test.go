@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastipod/elastipod/examples/server/serve"
+	"github.com/elastipod/elastipod/cms/serve"
 )
 
 // TestShippedConfigs checks the files that lie beside the server.
 func TestShippedConfigs(t *testing.T) {
-	files, err := filepath.Glob("../*.yaml")
+	files, err := filepath.Glob("../../examples/server/*.yaml")
 	require.NoError(t, err)
 	require.Len(t, files, 3)
 	dir := t.TempDir()
@@ -33,7 +33,7 @@ func TestShippedConfigs(t *testing.T) {
 		"docker.yaml":     "cluster shop, stack docker, hosts 1, pods 1, API on 127.0.0.1:3000",
 		"production.yaml": "cluster prod, stack docker, hosts 3, pods 1, API on 0.0.0.0:3000",
 	} {
-		data, err := os.ReadFile(filepath.Join("..", file))
+		data, err := os.ReadFile(filepath.Join("../../examples/server", file))
 		require.NoError(t, err)
 		copied := filepath.Join(dir, file)
 		require.NoError(t, os.WriteFile(copied, data, 0o600))

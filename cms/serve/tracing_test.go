@@ -22,8 +22,8 @@ import (
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/elastipod/elastipod/cms/serve"
 	"github.com/elastipod/elastipod/cms/wire"
-	"github.com/elastipod/elastipod/examples/server/serve"
 )
 
 // receiver takes spans as a collector of OpenTelemetry does.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 
-	"github.com/elastipod/elastipod/examples/server/serve"
+	"github.com/elastipod/elastipod/cms/serve"
 )
 
 // The whole of a server's main function.

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastipod/elastipod/examples/server/serve"
+	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/serve"
 )
 
 // check runs the server with --check and a configuration file.
@@ -22,7 +24,10 @@ func check(t *testing.T, yaml string, args ...string) (code int, stdout, stderr 
 		args = append([]string{"--config", file}, args...)
 	}
 	var out, errs bytes.Buffer
-	p := serve.Program{Environ: []string{"HOME=/home/x", "GOOD=0123456789abcdef", "SHORT=abc"}, Stdout: &out, Stderr: &errs}
+	p := serve.Program{
+		Demo:    func(context.Context, *cms.Manager, string) error { return nil },
+		Environ: []string{"HOME=/home/x", "GOOD=0123456789abcdef", "SHORT=abc"}, Stdout: &out, Stderr: &errs,
+	}
 	code = p.Run(t.Context(), append([]string{"--check"}, args...))
 	return code, out.String(), errs.String()
 }

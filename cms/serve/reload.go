@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -284,8 +283,8 @@ func (s *settings) access() api.Access {
 // prepare makes what can be made without changing anything. What it returns
 // cannot fail.
 func (sv *server) prepare(next *settings) (commits []func(), err error) {
-	var page http.Handler
-	if page, err = sv.newPage(*next); err != nil {
+	page, err := sv.newPage(*next)
+	if err != nil {
 		return nil, err
 	}
 	commits = append(commits, func() { sv.page.set(page) })

@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastipod/elastipod/cms/serve"
 	"github.com/elastipod/elastipod/elastic"
-	"github.com/elastipod/elastipod/examples/server/serve"
 )
 
 // manager is a service manager that listens, as systemd does.

@@ -75,7 +75,7 @@ type fileConfig struct {
 		PortMax wire.Count `yaml:"port_max"`
 	} `yaml:"process"`
 
-	// WorkloadBinary is a static program for the image of the demo workload,
+	// WorkloadBinary is a static program for the image of the default pods,
 	// where the server's own is not static.
 	WorkloadBinary string `yaml:"workload_binary"`
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastipod/elastipod/examples/server/serve"
+	"github.com/elastipod/elastipod/cms/serve"
+	"github.com/elastipod/elastipod/examples/server/dashboard"
 )
 
 // TestAccess serves with TLS and tokens, and renews the certificate.
@@ -28,7 +29,7 @@ func TestAccess(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int)
 	go func() {
-		p := serve.Program{Stdout: in, Stderr: os.Stderr, Environ: []string{"LOOK=fedcba9876543210", "HOME=" + dir}}
+		p := serve.Program{Page: dashboard.New, Stdout: in, Stderr: os.Stderr, Environ: []string{"LOOK=fedcba9876543210", "HOME=" + dir}}
 		ended <- p.Run(ctx, []string{"--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--tls-cert", cert, "--tls-key", key, "--token-file", tokens})
 		in.Close()
 	}()
