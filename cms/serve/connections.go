@@ -150,7 +150,7 @@ func (s *connections) refusing(next http.Handler) http.Handler {
 		h.Set("Connection", "close")
 		h.Set("Retry-After", "2")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_ = json.NewEncoder(w).Encode(wire.Problem{ // the client may have gone
+		_ = json.NewEncoder(w).Encode(wire.ProblemDetails{ // the client may have gone
 			Title: http.StatusText(http.StatusServiceUnavailable), Status: http.StatusServiceUnavailable, Instance: r.URL.Path,
 			Detail: "the server has as many connections as it may have; try again in a moment, or raise its limit of open files",
 		})

@@ -65,7 +65,7 @@ func fakeServer(t *testing.T, answers map[string]any) string {
 			}
 			w.Header().Set("Content-Type", wire.ProblemType)
 			w.WriteHeader(code)
-			v = wire.Problem{Status: code, Detail: fmt.Sprintf("%s failed", r.URL.Path)}
+			v = wire.ProblemDetails{Status: code, Detail: fmt.Sprintf("%s failed", r.URL.Path)}
 		}
 		_ = json.NewEncoder(w).Encode(v)
 	}))

@@ -221,7 +221,7 @@ func wrong(q apifuzz.Request, request *http.Request, w *httptest.ResponseRecorde
 	case q.Op != nil && q.Op.Method == request.Method && !q.Op.Documented(w.Code) && w.Code != http.StatusNotFound && w.Code != http.StatusMovedPermanently && w.Code != http.StatusTemporaryRedirect:
 		return fmt.Errorf("%s answered %d, which is not documented: %.500s", q.Op, w.Code, w.Body)
 	case w.Code >= 400 && request.Method != http.MethodHead:
-		var p wire.Problem
+		var p wire.ProblemDetails
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 			return fmt.Errorf("answered %d with no problem: %w: %.500s", w.Code, err, w.Body)
 		}
