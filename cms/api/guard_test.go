@@ -3,7 +3,6 @@ package api_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -181,7 +180,7 @@ func TestRefusalsSpeakForThemselves(t *testing.T) {
 func TestBeforeTheManagerIsReady(t *testing.T) {
 	f := newFake()
 	f.ready = make(chan struct{})
-	broken := errors.New("no disk")
+	var broken error = &cms.Refusal{Kind: cms.ErrStoreFull, Text: "no disk"}
 	a := newAPI(t, f, func(c *api.Config) { c.Ready = func() error { return broken } })
 	for path, status := range map[string]int{"/healthz": 200, "/openapi.json": 200, "/docs": 200, "/readyz": 503, "/v1/pods": 503, "/v1/events": 503} {
 		r := call(t, a, "GET", path, nil)

@@ -126,23 +126,37 @@ var kinds = []struct {
 	{pod.ErrNotFound, http.StatusNotFound, "it does not exist, or not any more", false},
 	{pod.ErrImage, http.StatusUnprocessableEntity, "the image or program does not exist; correct its name", false},
 	{cms.ErrNotRunning, http.StatusServiceUnavailable, "the manager is not running; try again in a moment", true},
-	{cms.ErrStoreFull, http.StatusInsufficientStorage, "nothing was changed: the disk of the server's store is full; make room there, then try again", true},
+	{cms.ErrStoreFull, http.StatusInsufficientStorage, "the disk of the server's store is full, so nothing was changed; make room there, then try again", true},
 	{pod.ErrUnreachable, http.StatusServiceUnavailable, "the host does not answer; see that it runs, then try again", true},
 	{balancer.ErrUnavailable, http.StatusServiceUnavailable, "the balancer does not answer; see that it runs, then try again", true},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "it was not done in time; try again", true},
 	{context.Canceled, http.StatusServiceUnavailable, "it was broken off before it was done; try again", true},
 }
 
-// problemOf turns an error into what a client gets: of a [cms.Refusal] its own
-// words, of another error a sentence of ours, while the error goes to the log.
+// problemOf turns an error into what a client gets. An error that brings no words
+// of its own goes to the log.
 func (a *API) problemOf(ctx context.Context, err error) *problem {
-	var p *problem
+	p, whole := told(err)
+	switch {
+	case whole:
+	case p.status == http.StatusInternalServerError:
+		a.logHidden(ctx, slog.LevelError, err)
+	case ctx.Err() == nil:
+		a.logHidden(ctx, slog.LevelWarn, err)
+	}
+	return p
+}
+
+// told says an error to a client: a [cms.Refusal] in its own words, another error
+// in a sentence of ours. whole says that the client is told all of it.
+func told(err error) (p *problem, whole bool) {
 	var faults cms.Faults
+	var refusal *cms.Refusal
 	switch {
 	case errors.As(err, &p):
-		return p
+		return p, true
 	case errors.As(err, &faults):
-		return invalid(faults)
+		return invalid(faults), true
 	}
 	p = newProblem(http.StatusInternalServerError, "the server failed; its log says more")
 	for _, k := range kinds {
@@ -154,16 +168,10 @@ func (a *API) problemOf(ctx context.Context, err error) *problem {
 			break
 		}
 	}
-	var refusal *cms.Refusal
-	switch {
-	case errors.As(err, &refusal):
-		p.detail = refusal.Text
-	case p.status == http.StatusInternalServerError:
-		a.logHidden(ctx, slog.LevelError, err)
-	case ctx.Err() == nil:
-		a.logHidden(ctx, slog.LevelWarn, err)
+	if errors.As(err, &refusal) {
+		p.detail, whole = refusal.Text, true
 	}
-	return p
+	return p, whole
 }
 
 // logHidden logs an error that the client does not see, and which write it was.

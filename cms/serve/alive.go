@@ -42,11 +42,7 @@ func newProgress(watchdog, tick time.Duration) *progress {
 func (p *progress) check(now time.Time, pods []cms.PodStatus, balancer cms.BalancerStatus) error {
 	seen := make(map[string]mark, len(pods))
 	for _, s := range pods {
-		var turns uint64
-		if s.LastTick != nil {
-			turns = s.LastTick.Seq
-		}
-		seen[s.Spec.Name] = p.pods[s.Spec.Name].moved(turns, now)
+		seen[s.Spec.Name] = p.pods[s.Spec.Name].moved(s.LastTick.Seq, now)
 	}
 	p.pods = seen // those that are gone are forgotten
 	for name, m := range seen {
@@ -54,7 +50,7 @@ func (p *progress) check(now time.Time, pods []cms.PodStatus, balancer cms.Balan
 			return fmt.Errorf("the loop of pod %s has stood still for %s", name, still.Round(time.Millisecond))
 		}
 	}
-	if balancer.Err != "" {
+	if !balancer.Fault.OK() {
 		p.balancer = mark{} // it is asked, and says no
 		return nil
 	}

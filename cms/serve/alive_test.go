@@ -15,15 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
 )
 
 func podAt(name string, turns uint64) cms.PodStatus {
-	s := cms.PodStatus{}
+	s := cms.PodStatus{LastTick: &cms.Tick{Seq: turns}}
 	s.Spec.Name = name
-	if turns > 0 {
-		s.LastTick = &cms.Tick{Seq: turns}
-	}
 	return s
 }
 
@@ -47,7 +45,7 @@ func TestProgress(t *testing.T) {
 	require.NoError(t, p.check(at(61), []cms.PodStatus{podAt("a", 1), podAt("b", 10)}, seen(61)), "and one that was made again")
 	require.NoError(t, p.check(at(3600), nil, seen(-3600)), "nobody looked for a while, and the clock was set back")
 
-	down := cms.BalancerStatus{At: at(0), Err: "HAProxy does not answer"}
+	down := cms.BalancerStatus{At: at(0), Fault: cms.Reason{Code: "balancer-failed", Text: "HAProxy does not answer"}}
 	for s := range 60 {
 		require.NoError(t, p.check(at(3600+float64(s)), nil, down), "a balancer that is down is no hang")
 	}
@@ -122,7 +120,8 @@ func TestStatusLine(t *testing.T) {
 	assert.Equal(t, "0 pods, 0 nodes (0 online), 0 hosts", statusLine(nil, nil))
 	p := podAt("a", 1)
 	p.Nodes = []cms.NodeStatus{{State: pod.StateOnline}, {State: pod.StateStarting}}
-	p.Problems = []string{"a", "b"}
+	p.Counts = metrics.Nodes{Online: 1, Starting: 1}
+	p.Problems = make([]cms.Problem, 2)
 	assert.Equal(t, "2 pods, 2 nodes (1 online), 2 hosts (1 unreachable), 2 problems",
 		statusLine([]cms.PodStatus{p, podAt("b", 1)}, []cms.HostStatus{{Reachable: true}, {}}))
 }

@@ -49,7 +49,7 @@ func TestGoodConfigs(t *testing.T) {
 		"comments only":     "# nothing is set\n",
 		"nulls":             "pods:\nlisten:\nlog:\n",
 		"anchors and merge": "default_pods:\n- &a {name: a, workload: {command: [x]}}\n- {<<: *a, name: b}\n",
-		"what was read":     "pods:\n- name: web\n  workload: {command: [x]}\n  status: {state: active, created_at: 2026-01-02T03:04:05Z, want: 1, revision: r, converged: true, nodes: {}, problems: [], elasticity: {enabled: false}}\n",
+		"what was read":     "pods:\n- name: web\n  workload: {command: [x]}\n  status: {state: active, created_at: 2026-01-02T03:04:05Z, want: 1, revision: 1, converged: true, nodes: {}, problems: [], elasticity: {enabled: false}}\n",
 		"quoted numbers":    "pods:\n- name: web\n  workload: {command: [x, \"1\"], env: {A: \"1\"}}\n",
 		"insecure":          "listen: 0.0.0.0:3000\ninsecure: true\n",
 		"retries of 0":      "pods:\n- name: web\n  workload: {command: [x], ports: {http: 80}}\n  fronts: [{listen: 127.0.0.1:80, retries: 0}]\n",

@@ -55,7 +55,7 @@ func (sv *server) metrics() prom.State {
 }
 
 func balancerMetrics(b cms.BalancerStatus) *prom.Balancer {
-	out := &prom.Balancer{Reachable: b.Err == ""}
+	out := &prom.Balancer{Reachable: b.Fault.OK()}
 	for _, f := range b.Stats.Fronts {
 		m := prom.Front{
 			Name: f.Name, Pod: b.Pods[f.Name],

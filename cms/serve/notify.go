@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/elastipod/elastipod/cms"
-	"github.com/elastipod/elastipod/pod"
 )
 
 // statusPeriod is the longest time between two looks at what the status says.
@@ -142,11 +141,7 @@ func statusLine(pods []cms.PodStatus, hosts []cms.HostStatus) string {
 	for _, p := range pods {
 		nodes += len(p.Nodes)
 		problems += len(p.Problems)
-		for _, n := range p.Nodes {
-			if n.State == pod.StateOnline {
-				up++
-			}
-		}
+		up += p.Counts.Online
 	}
 	for _, h := range hosts {
 		if h.Reachable {

@@ -86,7 +86,7 @@ func (sv *server) reload(ctx context.Context, dryRun bool) (wire.Reload, error) 
 		return wire.Reload{}, asFaults(err)
 	}
 	if err := next.checkReach(sv.listener.Addr()); err != nil {
-		return wire.Reload{}, fmt.Errorf("%w: %w", cms.ErrConflict, err)
+		return wire.Reload{}, &cms.Refusal{Kind: cms.ErrConflict, Text: "nothing was changed: " + err.Error()}
 	}
 	plan := sv.plan(current, &next)
 	plan.out.DryRun = dryRun
@@ -94,7 +94,7 @@ func (sv *server) reload(ctx context.Context, dryRun bool) (wire.Reload, error) 
 		return plan.out, nil
 	}
 	if err := sv.apply(ctx, &next, plan); err != nil {
-		return wire.Reload{}, fmt.Errorf("reload: %w; nothing was changed", err)
+		return wire.Reload{}, refusal(err)
 	}
 	for _, c := range plan.out.Changed {
 		sv.log.Info("configuration changed", "path", c.Path, "from", c.From, "to", c.To, "applied", c.Applied)
@@ -102,6 +102,32 @@ func (sv *server) reload(ctx context.Context, dryRun bool) (wire.Reload, error) 
 	sv.audit.auditReload(began, plan.out.Changed, nil)
 	sv.log.Info("configuration reloaded", "changed", len(plan.out.Changed), "took", time.Since(began))
 	return plan.out, nil
+}
+
+// errHalf says that a part of a reload that failed is still in force.
+var errHalf = errors.New("a part of the reload could not be taken back")
+
+// refusal says to who asked for a reload why it failed. What the answer leaves
+// out is in the log.
+func refusal(err error) error {
+	var faults cms.Faults
+	var refused *cms.Refusal
+	switch {
+	case errors.Is(err, errHalf):
+		return &cms.Refusal{Kind: errHalf, Text: "the reload failed, and a part of it could not be taken back; the log says which: remove that, then reload again"}
+	case errors.As(err, &faults):
+		return faults
+	case errors.As(err, &refused):
+		return &cms.Refusal{Kind: refused.Kind, Text: "nothing was changed: " + refused.Text}
+	}
+	return err
+}
+
+// unusable says that what a field names cannot be used.
+func unusable(path string, err error) error {
+	var f cms.Faults
+	f.Add(path, "mend it, or name another", "%s", err)
+	return f.Err()
 }
 
 // asFaults makes of what is wrong with a configuration what the API shows.
@@ -242,7 +268,7 @@ func (sv *server) apply(ctx context.Context, next *settings, p plan) (err error)
 		for _, back := range slices.Backward(undo) {
 			if failed := back(ctx); failed != nil {
 				sv.log.Error("take back a part of a reload", "error", failed)
-				err = fmt.Errorf("%w; taking it back failed: %w", err, failed)
+				err = fmt.Errorf("%w; %w: %w", err, errHalf, failed)
 			}
 		}
 	}()
@@ -263,7 +289,7 @@ func (sv *server) apply(ctx context.Context, next *settings, p plan) (err error)
 	}
 	useFile, err := sv.audit.change(next.auditFile) // leaves a file open, so it comes late
 	if err != nil {
-		return err
+		return unusable("audit", err)
 	}
 	if err := sv.api.SetAccess(next.access()); err != nil { // it was checked
 		return err
@@ -291,7 +317,7 @@ func (sv *server) prepare(next *settings) (commits []func(), err error) {
 	if sv.tls != nil {
 		use, err := sv.tls.change(next.tlsCert, next.tlsKey)
 		if err != nil {
-			return nil, err
+			return nil, unusable("tls", err)
 		}
 		commits = append(commits, use)
 	}
