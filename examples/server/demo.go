@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -11,8 +10,8 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/internal/openloop"
-	"github.com/elastipod/elastipod/pod"
 )
 
 // demo shows a pod that follows its load.
@@ -70,8 +69,10 @@ func newDemo(stdout io.Writer) *demo {
 	return &demo{
 		show: newScreen(stdout, os.Getenv("NO_COLOR") == ""),
 		wave: demoWave(),
-		elasticity: cms.Elasticity{Enabled: true, Min: 1, Max: 6, Mode: cms.ModeAct, Policy: json.RawMessage(
-			`{"kind":"cooldown","up":"2s","down":"4s","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)},
+		elasticity: cms.Elasticity{
+			Enabled: true, Min: 1, Max: 6, Mode: cms.ModeAct,
+			Policy: &elastic.Cooldown{Up: 2 * time.Second, Down: 4 * time.Second, Policy: elastic.Threshold{Lower: 0.3, Upper: 0.7}},
+		},
 		patience: 30 * time.Second,
 	}
 }
@@ -134,7 +135,7 @@ func (d *demo) createPods(ctx context.Context) error {
 		}
 	}
 	for _, p := range pods {
-		if err := d.await(ctx, p.Spec.Name, func(s cms.PodStatus) bool { return s.Converged && online(s) > 0 }); err != nil {
+		if err := d.await(ctx, p.Spec.Name, func(s cms.PodStatus) bool { return s.Converged && s.Counts.Online > 0 }); err != nil {
 			return err
 		}
 		about := map[string]string{"light": "answers at once", elasticPod: "20 ms of CPU a request; elastic, 1 to 6 nodes", "heavy": "80 ms of CPU a request"}
@@ -149,7 +150,11 @@ func (d *demo) await(ctx context.Context, name string, done func(cms.PodStatus) 
 	defer cancel()
 	s, err := d.manager.WaitPod(wait, name, done)
 	if err != nil && ctx.Err() == nil && wait.Err() != nil {
-		return fmt.Errorf("pod %s is not ready after %s: %s", name, d.patience, strings.Join(s.Problems, "; "))
+		var problems []string
+		for _, p := range s.Problems {
+			problems = append(problems, p.Sentence(time.Now()))
+		}
+		return fmt.Errorf("pod %s is not ready after %s: %s", name, d.patience, strings.Join(problems, "; "))
 	}
 	return err
 }
@@ -177,7 +182,7 @@ func (d *demo) load(ctx context.Context) (result openloop.Result, most int, err 
 			}
 			if e.Pod == elasticPod && e.Type == cms.EventScaled {
 				most = max(most, e.Tick.Decision.Want)
-				d.show.decision(time.Since(began), online(d.status()), e.Tick.Decision.Want, d.elasticity.Max, e.Tick.Sample.Rate, e.Message)
+				d.show.decision(time.Since(began), d.status().Counts.Online, e.Tick.Decision.Want, d.elasticity.Max, e.Tick.Sample.Rate, e.Message)
 			}
 		}
 	}()
@@ -189,7 +194,7 @@ func (d *demo) load(ctx context.Context) (result openloop.Result, most int, err 
 		URL: "http://" + front(p) + "/", Shape: d.wave.rate, Duration: d.wave.length(),
 		Progress: func(progress openloop.Progress) {
 			s := d.status()
-			d.show.live(progress.Elapsed, online(s), s.Want, d.elasticity.Max, s.Sample)
+			d.show.live(progress.Elapsed, s.Counts.Online, s.Want, d.elasticity.Max, s.Sample)
 		},
 	})
 	if err != nil {
@@ -237,14 +242,4 @@ func front(p cms.PodStatus) string {
 		return ""
 	}
 	return p.Spec.Fronts[0].Listen
-}
-
-func online(p cms.PodStatus) int {
-	n := 0
-	for _, x := range p.Nodes {
-		if x.State == pod.StateOnline {
-			n++
-		}
-	}
-	return n
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net"
 	"os"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/elastic"
 )
 
 // TestDemo runs the demo with a short wave: the pod grows and shrinks, no
@@ -30,8 +30,8 @@ func TestDemo(t *testing.T) {
 		low: 5, high: 45,
 		before: 500 * time.Millisecond, rise: 3 * time.Second, hold: 4 * time.Second, fall: 2 * time.Second, by: 500 * time.Millisecond,
 	}
-	d.elasticity.Max, d.elasticity.Policy = 4, json.RawMessage(
-		`{"kind":"cooldown","up":"500ms","down":"500ms","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`)
+	d.elasticity.Max = 4
+	d.elasticity.Policy = &elastic.Cooldown{Up: 500 * time.Millisecond, Down: 500 * time.Millisecond, Policy: elastic.Threshold{Lower: 0.3, Upper: 0.7}}
 	p := server(out, out, d)
 	fronts := map[string]string{}
 	p.Demo = func(ctx context.Context, m *cms.Manager, url string) error {
