@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Problem is something that is wrong with a pod or the cluster now. Programs go
 // by its code, people read its text.
@@ -25,6 +28,15 @@ const (
 // Hopeless says that waiting will not help: a person must change something.
 func (p Problem) Hopeless() bool {
 	return p.Code == ProblemImageNotFound || p.Code == ProblemImageDenied
+}
+
+// What returns the text without its last part where that says when it is tried
+// again, and so is another one each time.
+func (p Problem) What() string {
+	if end := strings.LastIndex(p.Text, "; "); end >= 0 && !p.Again.IsZero() {
+		return p.Text[:end]
+	}
+	return p.Text
 }
 
 // String returns the text, after the pod that it is about.
