@@ -67,6 +67,16 @@ func (s *server) view() invariant.View {
 	return v
 }
 
+// problemOf returns the problem of that code; a zero one where there is none.
+func problemOf(problems []wire.Problem, code string) wire.Problem {
+	for _, p := range problems {
+		if p.Code == code {
+			return p
+		}
+	}
+	return wire.Problem{}
+}
+
 func (s *server) podView(p wire.Pod) invariant.Pod {
 	s.t.Helper()
 	var nodes wire.List[wire.Node]
@@ -80,7 +90,7 @@ func (s *server) podView(p wire.Pod) invariant.Pod {
 		Revision: p.Status.Revision, Converged: p.Status.Converged,
 	}
 	for _, problem := range p.Status.Problems {
-		out.Problems = append(out.Problems, problem.Text)
+		out.Problems = append(out.Problems, problem.Code+": "+problem.Text)
 		if problem.Code == "no-room" || problem.Code == "rollout-waits" {
 			out.Excuse = problem.Text
 		}
