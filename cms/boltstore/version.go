@@ -25,7 +25,7 @@ func (v otherVersion) Error() string {
 			"use the newer program again, put a backup from before it in its place, or use another data directory", int(v), schema)
 	}
 	return fmt.Sprintf("it is of version %d, and this program reads version %d only; it was left as it is: "+
-		"use the older program again and save what is set with \"cloud get -o yaml\"; "+
+		"start the older program again, save what is set with \"cloud get -o yaml\", and stop it together with its nodes; "+
 		"then move the store away, start this program, and use \"cloud apply -f\"", int(v), schema)
 }
 

@@ -228,6 +228,11 @@ func wrong(q apifuzz.Request, request *http.Request, w *httptest.ResponseRecorde
 		if p.Status != w.Code || p.Detail == "" || w.Header().Get("Content-Type") != wire.ProblemType {
 			return fmt.Errorf("answered %d with a bad problem: %.500s", w.Code, w.Body)
 		}
+		for _, err := range []error{pod.ErrUnreachable, pod.ErrForeign, pod.ErrUnsupported, pod.ErrImage, pod.ErrNotFound, cms.ErrStoreFull, cms.ErrStoreCorrupt} {
+			if strings.Contains(p.Detail, err.Error()) {
+				return fmt.Errorf("answered %d with a Go error: %.500s", w.Code, w.Body)
+			}
+		}
 		if len(w.Body.Bytes()) > 256<<10 {
 			return fmt.Errorf("answered %d with %d bytes", w.Code, w.Body.Len())
 		}
