@@ -21,7 +21,8 @@
 //   - elastic: policies, from an observation to a decision with its reasons. Pure
 //     arithmetic; write your own and put it into the Registry.
 //   - cms: the manager that ties these together, over a Store; cms/boltstore
-//     implements that, cms/api and cms/client are its REST API and a client.
+//     implements that, cms/api and cms/client are its REST API and a client,
+//     cms/serve is the whole server.
 //   - examples: the reference server, the cloud command, a demo workload, and two
 //     programs that show how to embed elastipod and how to write a policy.
 //

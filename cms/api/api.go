@@ -35,7 +35,8 @@ type Config struct {
 	// Webhooks are listed at /v1/webhooks. Default: none.
 	Webhooks Webhooks
 	// Ready returns why requests cannot be served, or nil; it is asked by
-	// /readyz once the manager is ready. Default: nothing more is asked.
+	// /readyz once the manager is ready. The text of a [cms.Refusal] is shown, any
+	// other error is not. Default: nothing more is asked.
 	Ready func() error
 	// AllowedHosts are names, without port, that the Host header may have
 	// besides localhost and IP addresses of this machine where a request came to

@@ -74,10 +74,10 @@ func read[T any](t *testing.T, r *http.Response) T {
 	return v
 }
 
-func problemOf(t *testing.T, r *http.Response) wire.Problem {
+func problemOf(t *testing.T, r *http.Response) wire.ProblemDetails {
 	t.Helper()
 	require.Equal(t, wire.ProblemType, r.Header.Get("Content-Type"))
-	p := read[wire.Problem](t, r)
+	p := read[wire.ProblemDetails](t, r)
 	assert.Equal(t, r.StatusCode, p.Status)
 	assert.NotEmpty(t, p.Detail)
 	return p

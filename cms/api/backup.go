@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"strconv"
@@ -66,7 +67,7 @@ func (a *API) backupRoutes() {
 	}, func(ctx context.Context, in *restoreParams) (*output[wire.Restore], error) {
 		r, err := a.m.Restore(ctx, uploadOf(ctx), cms.RestoreOptions{AnyCluster: in.AnyCluster, DryRun: in.DryRun})
 		if err != nil {
-			return nil, restoreProblem(err)
+			return nil, a.restoreProblem(ctx, err)
 		}
 		return answer(http.StatusOK, wire.Restore{
 			DryRun: in.DryRun, Kept: r.Kept, Hosts: notNil(r.Hosts), Created: notNil(r.Created), Updated: notNil(r.Updated),
@@ -77,7 +78,8 @@ func (a *API) backupRoutes() {
 
 // restoreProblem says what is wrong with a backup, which is no fault of the
 // server.
-func restoreProblem(err error) error {
+func (a *API) restoreProblem(ctx context.Context, err error) error {
+	var refusal *cms.Refusal
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
@@ -87,7 +89,16 @@ func restoreProblem(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return newProblem(http.StatusBadRequest, "the backup broke off; send it anew").header("Connection", "close")
 	case errors.Is(err, cms.ErrStoreCorrupt), errors.Is(err, cms.ErrStoreVersion):
-		return newProblem(http.StatusUnprocessableEntity, "nothing was changed: %s", err.Error())
+		p := newProblem(http.StatusUnprocessableEntity, "nothing was changed: this is no backup, or a damaged one; send a file as GET /v1/backup answers with")
+		switch {
+		case errors.As(err, &refusal):
+			p.detail = refusal.Text
+			return p
+		case errors.Is(err, cms.ErrStoreVersion):
+			p.detail = "nothing was changed: another version of elastipod wrote this backup; restore it with that version"
+		}
+		a.logHidden(ctx, slog.LevelWarn, err)
+		return p
 	}
 	return err
 }

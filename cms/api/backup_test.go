@@ -62,8 +62,9 @@ func TestRestore(t *testing.T) {
 		says   string
 	}{
 		{fmt.Errorf("read a backup: %w: its checksum is wrong", cms.ErrStoreCorrupt), 422, "nothing was changed"},
-		{fmt.Errorf("read a backup: %w", cms.ErrStoreVersion), 422, "newer"},
-		{fmt.Errorf("%w: the backup is of another cluster", cms.ErrConflict), 409, "another cluster"},
+		{fmt.Errorf("read a backup: %w", cms.ErrStoreVersion), 422, "another version"},
+		{&cms.Refusal{Kind: cms.ErrStoreVersion, Text: "nothing was changed: it is of version 4"}, 422, "of version 4"},
+		{&cms.Refusal{Kind: cms.ErrConflict, Text: "the backup is of another cluster"}, 409, "another cluster"},
 		{cms.Faults{{Path: "pods[web].max_nodes", Problem: "is bad"}}, 422, "pods[web].max_nodes"},
 		{fmt.Errorf("keep a copy: %w", cms.ErrStoreFull), 507, "try again"},
 		{cms.ErrNotRunning, 503, "try again"},

@@ -249,7 +249,7 @@ func FuzzCreatePod(f *testing.F) {
 			require.Less(t, r.StatusCode, 500, "%s", data)
 			require.True(t, json.Valid(data))
 			if r.StatusCode >= 400 {
-				var p wire.Problem
+				var p wire.ProblemDetails
 				require.NoError(t, json.Unmarshal(data, &p))
 				require.NotEmpty(t, p.Detail)
 			}
@@ -283,7 +283,7 @@ func TestManyFaultsAreAnsweredWithTheFirst(t *testing.T) {
 			body, err := io.ReadAll(r.Body)
 			require.NoError(t, err)
 			assert.Equal(t, 422, r.StatusCode)
-			var p wire.Problem
+			var p wire.ProblemDetails
 			require.NoError(t, json.Unmarshal(body, &p))
 			assert.Contains(t, p.Detail, c.says)
 			assert.Len(t, p.Errors, 100)

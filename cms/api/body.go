@@ -64,7 +64,7 @@ func (a *API) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *problem)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, newProblem(http.StatusRequestTimeout, "the body did not come within %s; send it faster", a.cfg.ReadTimeout).header("Connection", "close")
 	}
-	return nil, newProblem(http.StatusBadRequest, "the body could not be read: %s; send it anew", err.Error()).header("Connection", "close")
+	return nil, newProblem(http.StatusBadRequest, "the body broke off; send it anew").header("Connection", "close")
 }
 
 // boundBody bounds the time for a body, also for one that nobody reads: the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
@@ -20,7 +21,7 @@ func (a *API) clusterRoutes() {
 		method: http.MethodGet, path: "/v1/cluster", id: "get-cluster", tag: "cluster", role: Viewer,
 		summary: "The cluster in short",
 	}, func(context.Context, *noInput) (*output[wire.Cluster], error) {
-		return answer(http.StatusOK, Cluster(a.m.Cluster(), a.cfg.Version)), nil
+		return answer(http.StatusOK, Cluster(a.m.Cluster(), a.cfg.Version, time.Now())), nil
 	})
 	register(a, route{
 		method: http.MethodPost, path: "/v1/cluster/init", id: "init-cluster", tag: "cluster", role: Operator,
@@ -47,9 +48,10 @@ func (a *API) clusterRoutes() {
 }
 
 func podList(pods []cms.PodStatus) wire.List[wire.Pod] {
+	now := time.Now()
 	list := wire.List[wire.Pod]{Items: make([]wire.Pod, 0, len(pods))}
 	for _, p := range pods {
-		list.Items = append(list.Items, Pod(p))
+		list.Items = append(list.Items, Pod(p, now))
 	}
 	return list
 }

@@ -138,8 +138,8 @@ func TestThresholds(t *testing.T) {
 		e := wire.Elasticity{Enabled: true, Policy: wire.Policy(c.policy), LowerThreshold: parse(c.lower), UpperThreshold: parse(c.upper)}
 		out, err := api.ElasticitySpec(e, 10, policies)
 		require.NoError(t, err, c.policy)
-		assert.JSONEq(t, c.want, string(out.Policy))
-		assert.Equal(t, cms.Elasticity{Enabled: true, Min: 1, Max: 10, Mode: cms.ModeAct, Policy: out.Policy}, out)
+		assert.JSONEq(t, c.want, string(out.PolicyJSON))
+		assert.Equal(t, cms.Elasticity{Enabled: true, Min: 1, Max: 10, Mode: cms.ModeAct, PolicyJSON: out.PolicyJSON}, out)
 	}
 	_, err := api.ElasticitySpec(wire.Elasticity{LowerThreshold: parse("0.69")}, 10, policies)
 	require.Error(t, err)

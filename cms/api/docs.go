@@ -139,7 +139,8 @@ func (a *API) serviceRoutes() {
 			return nil, notReady()
 		}
 		if err := a.cfg.Ready(); err != nil {
-			return nil, newProblem(http.StatusServiceUnavailable, "not ready: %s; try again in a moment", err.Error()).header("Retry-After", retrySoon)
+			p, _ := told(err)
+			return nil, newProblem(http.StatusServiceUnavailable, "not ready: %s", p.detail).header("Retry-After", retrySoon)
 		}
 		return answer(http.StatusOK, health{Status: "ok"}), nil
 	})

@@ -16,14 +16,14 @@ import (
 // every fault as [cms.Faults], with paths as they stand on the wire.
 func ElasticitySpec(e wire.Elasticity, maxNodes int, policies *elastic.Registry) (cms.Elasticity, error) {
 	out := cms.Elasticity{
-		Enabled: e.Enabled,
-		Min:     int(e.Min),
-		Max:     int(e.Max),
-		Mode:    cms.Mode(e.Mode),
-		Policy:  json.RawMessage(e.Policy),
+		Enabled:    e.Enabled,
+		Min:        int(e.Min),
+		Max:        int(e.Max),
+		Mode:       cms.Mode(e.Mode),
+		PolicyJSON: json.RawMessage(e.Policy),
 	}.WithDefaults(maxNodes)
 	if e.LowerThreshold != nil || e.UpperThreshold != nil {
-		out.Policy = withThresholds(out.Policy, e.LowerThreshold, e.UpperThreshold)
+		out.PolicyJSON = withThresholds(out.PolicyJSON, e.LowerThreshold, e.UpperThreshold)
 	}
 	var f cms.Faults
 	addFaults(&f, out.Validate(maxNodes, policies), func(path string) string {
@@ -91,10 +91,7 @@ func setThresholds(p json.RawMessage, lower, upper *float64, depth int) (json.Ra
 // Elasticity returns the elasticity of a pod as users see it.
 func Elasticity(s cms.PodStatus) wire.Elasticity {
 	e := elasticitySettings(s.Elasticity)
-	e.Status = &wire.ElasticityStatus{Want: s.Want}
-	if s.LastTick != nil {
-		e.Status.Reason = s.LastTick.Decision.Reason()
-	}
+	e.Status = &wire.ElasticityStatus{Want: s.Want, Reason: reason(s)}
 	return e
 }
 
@@ -104,6 +101,6 @@ func elasticitySettings(e cms.Elasticity) wire.Elasticity {
 		Min:     wire.Count(e.Min),
 		Max:     wire.Count(e.Max),
 		Mode:    string(e.Mode),
-		Policy:  wire.Policy(e.Policy),
+		Policy:  wire.Policy(e.PolicyJSON),
 	}
 }

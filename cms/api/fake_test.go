@@ -66,7 +66,7 @@ func newFake() *fake {
 	for i, s := range []pod.State{pod.StateOnline, pod.StateOnline, pod.StateNew} {
 		n := cms.NodeStatus{
 			Name: fmt.Sprintf("web-%d", i+1), Pod: "web", Host: "local", State: s, CreatedAt: at.Add(time.Duration(i) * time.Second),
-			Revision: "abc", Endpoints: map[string]string{"http": "127.0.0.1:1234"}, CPU: metrics.V(0.9), Reason: "ready",
+			Revision: 2, Endpoints: map[string]string{"http": "127.0.0.1:1234"}, CPU: metrics.V(0.9), Reason: "ready",
 		}
 		if s == pod.StateOnline {
 			n.StartedAt, n.ReadyAt = n.CreatedAt.Add(time.Second), n.CreatedAt.Add(2*time.Second)
@@ -74,11 +74,11 @@ func newFake() *fake {
 		web.Nodes = append(web.Nodes, n)
 	}
 	web.Revisions = []cms.RevisionRecord{
-		{ID: "abb", Number: 1, At: at, Workload: web.Spec.Workload, Limits: web.Spec.Limits, Reason: "created"},
-		{ID: "abc", Number: 2, At: at, Workload: web.Spec.Workload, Limits: web.Spec.Limits, Reason: "changed by hand"},
+		{Number: 1, At: at, Workload: web.Spec.Workload, Limits: web.Spec.Limits, Reason: "created"},
+		{Number: 2, At: at, Workload: web.Spec.Workload, Limits: web.Spec.Limits, Digest: "sha256:" + strings.Repeat("ab", 32), Resolved: true, Reason: "changed by hand"},
 	}
 	web.Rollout = &cms.RolloutStatus{
-		RolloutRecord: cms.RolloutRecord{From: "abb", To: "abc", State: cms.RolloutProgressing, Reason: "changed by hand", StartedAt: at, EndedAt: at},
+		RolloutRecord: cms.RolloutRecord{From: 1, To: 2, State: cms.RolloutProgressing, Reason: "changed by hand", StartedAt: at, EndedAt: at},
 		Strategy:      cms.Canary, Steps: 2, Fresh: 2, Ready: 1, Old: 1,
 	}
 	return f
@@ -87,10 +87,14 @@ func newFake() *fake {
 func (f *fake) add(s cms.PodSpec) *cms.PodStatus {
 	p := &cms.PodStatus{
 		Spec: s.WithDefaults(), Elasticity: cms.Elasticity{}.WithDefaults(s.WithDefaults().MaxNodes), State: cms.PodActive,
-		CreatedAt: at, Revision: "abc", Converged: true,
+		CreatedAt: at, Revision: 2, Converged: true, LastTick: &cms.Tick{}, LastChange: &cms.Tick{},
 	}
 	f.pods[s.Name] = p
 	return p
+}
+
+func refuse(kind error, format string, args ...any) error {
+	return &cms.Refusal{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
 // begin locks the fake for a call that changes something.
@@ -140,11 +144,11 @@ func (f *fake) change(name string, do func(*cms.PodStatus)) {
 	f.changed = make(chan struct{})
 }
 
-func (f *fake) find(op, name string) (*cms.PodStatus, error) {
+func (f *fake) find(name string) (*cms.PodStatus, error) {
 	if p, ok := f.pods[name]; ok {
 		return p, nil
 	}
-	return nil, fmt.Errorf("%s pod %q: %w", op, name, cms.ErrNotFound)
+	return nil, refuse(cms.ErrNotFound, "there is no pod %s", name)
 }
 
 // onPod makes a call that changes one pod.
@@ -154,7 +158,7 @@ func (f *fake) onPod(method, name string, do func(*cms.PodStatus) error) (cms.Po
 		return cms.PodStatus{}, err
 	}
 	defer end()
-	p, err := f.find(method, name)
+	p, err := f.find(name)
 	if err != nil {
 		return cms.PodStatus{}, err
 	}
@@ -200,7 +204,7 @@ func (f *fake) Pods() []cms.PodStatus {
 func (f *fake) Pod(name string) (cms.PodStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p, err := f.find("get", name)
+	p, err := f.find(name)
 	if err != nil {
 		return cms.PodStatus{}, err
 	}
@@ -214,7 +218,7 @@ func (f *fake) CreatePod(_ context.Context, s cms.PodSpec) (cms.PodStatus, error
 	}
 	defer end()
 	if f.pods[s.Name] != nil {
-		return cms.PodStatus{}, fmt.Errorf("create pod %q: %w; choose another name", s.Name, cms.ErrExists)
+		return cms.PodStatus{}, refuse(cms.ErrExists, "pod %s exists already; choose another name", s.Name)
 	}
 	return copyOf(f.add(s)), nil
 }
@@ -230,6 +234,14 @@ func (f *fake) UpdatePod(_ context.Context, s cms.PodSpec) (cms.PodStatus, error
 func (f *fake) DeletePod(_ context.Context, name string) (cms.PodStatus, error) {
 	return f.onPod("DeletePod", name, func(p *cms.PodStatus) error {
 		p.State = cms.PodDeleting
+		return nil
+	})
+}
+
+func (f *fake) RestartPod(_ context.Context, name string) (cms.PodStatus, error) {
+	return f.onPod("RestartPod", name, func(p *cms.PodStatus) error {
+		p.Revision++
+		p.Converged = false
 		return nil
 	})
 }
@@ -258,7 +270,7 @@ func (f *fake) ResumeRollout(_ context.Context, name string) (cms.PodStatus, err
 
 func (f *fake) UndoRollout(_ context.Context, name string, number uint64) (cms.PodStatus, error) {
 	if number > 2 {
-		return cms.PodStatus{}, fmt.Errorf("%w: revision %d of pod %s is not kept", cms.ErrConflict, number, name)
+		return cms.PodStatus{}, refuse(cms.ErrConflict, "revision %d of pod %s is not kept", number, name)
 	}
 	return f.onRollout(fmt.Sprintf("UndoRollout %d", number), name, cms.RolloutRolledBack)
 }
@@ -266,7 +278,7 @@ func (f *fake) UndoRollout(_ context.Context, name string, number uint64) (cms.P
 func (f *fake) onRollout(call, name string, state cms.RolloutState) (cms.PodStatus, error) {
 	return f.onPod(call, name, func(p *cms.PodStatus) error {
 		if p.Rollout == nil {
-			return fmt.Errorf("%w: pod %s has no rollout under way", cms.ErrConflict, name)
+			return refuse(cms.ErrConflict, "pod %s has no rollout under way", name)
 		}
 		r := *p.Rollout
 		r.State, p.Rollout = state, &r
@@ -291,7 +303,7 @@ func (f *fake) Launch(_ context.Context, name string) (n cms.NodeStatus, err err
 				return nil
 			}
 		}
-		return fmt.Errorf("launch a node of %q: %w: there is no new node; register one first", name, cms.ErrConflict)
+		return refuse(cms.ErrConflict, "pod %s has no new node; register one first", name)
 	})
 	return n, err
 }
@@ -303,10 +315,10 @@ func (f *fake) RegisterNode(_ context.Context, name, node string) (n cms.NodeSta
 		}
 		for _, there := range p.Nodes {
 			if there.Name == node {
-				return fmt.Errorf("register node %s/%s: %w; choose another name", name, node, cms.ErrExists)
+				return refuse(cms.ErrExists, "pod %s has a node %s already; choose another name", name, node)
 			}
 		}
-		n = cms.NodeStatus{Name: node, Pod: name, State: pod.StateNew, CreatedAt: at.Add(time.Hour), Revision: "abc"}
+		n = cms.NodeStatus{Name: node, Pod: name, State: pod.StateNew, CreatedAt: at.Add(time.Hour), Revision: 2}
 		p.Nodes = append(p.Nodes, n)
 		return nil
 	})
@@ -322,7 +334,7 @@ func (f *fake) RemoveNode(_ context.Context, name, node string) (n cms.NodeStatu
 				return nil
 			}
 		}
-		return fmt.Errorf("remove node %s/%s: %w", name, node, cms.ErrNotFound)
+		return refuse(cms.ErrNotFound, "pod %s has no node %s", name, node)
 	})
 	return n, err
 }
@@ -337,7 +349,7 @@ func (f *fake) Node(name, node string) (cms.NodeStatus, error) {
 			return n, nil
 		}
 	}
-	return cms.NodeStatus{}, fmt.Errorf("get node %s/%s: %w", name, node, cms.ErrNotFound)
+	return cms.NodeStatus{}, refuse(cms.ErrNotFound, "pod %s has no node %s", name, node)
 }
 
 func (f *fake) WaitPod(ctx context.Context, name string, done func(cms.PodStatus) bool) (cms.PodStatus, error) {
@@ -366,7 +378,7 @@ func (f *fake) Logs(ctx context.Context, name, node string, _ pod.LogOptions) (i
 
 func (f *fake) Ticks(name string, limit int) ([]cms.Tick, error) {
 	p, err := f.Pod(name)
-	if err != nil || p.LastTick == nil {
+	if err != nil || p.LastTick.Seq == 0 {
 		return nil, err
 	}
 	return []cms.Tick{*p.LastTick}[:min(limit, 1)], nil
@@ -448,7 +460,7 @@ func (f *fake) Host(name string) (cms.HostStatus, error) {
 	if h, ok := f.hosts[name]; ok {
 		return *h, nil
 	}
-	return cms.HostStatus{}, fmt.Errorf("get host %q: %w", name, cms.ErrNotFound)
+	return cms.HostStatus{}, refuse(cms.ErrNotFound, "there is no host %s", name)
 }
 
 func (f *fake) AddHost(_ context.Context, h pod.Host) (cms.HostStatus, error) {
@@ -458,7 +470,7 @@ func (f *fake) AddHost(_ context.Context, h pod.Host) (cms.HostStatus, error) {
 	}
 	defer end()
 	if f.hosts[h.Name] != nil {
-		return cms.HostStatus{}, fmt.Errorf("add host %q: %w; choose another name", h.Name, cms.ErrExists)
+		return cms.HostStatus{}, refuse(cms.ErrExists, "host %s exists already; choose another name", h.Name)
 	}
 	f.hosts[h.Name] = &cms.HostStatus{Host: h.WithDefaults()}
 	return *f.hosts[h.Name], nil
@@ -482,7 +494,7 @@ func (f *fake) RemoveHost(_ context.Context, name string, drain bool) (cms.HostS
 	defer end()
 	h, ok := f.hosts[name]
 	if !ok {
-		return cms.HostStatus{}, fmt.Errorf("remove host %q: %w", name, cms.ErrNotFound)
+		return cms.HostStatus{}, refuse(cms.ErrNotFound, "there is no host %s", name)
 	}
 	delete(f.hosts, name)
 	return *h, nil

@@ -1,10 +1,11 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -150,18 +151,36 @@ func TestErrorsOfTheManager(t *testing.T) {
 	} {
 		f := newFake()
 		f.fail["Pause"] = c.err
-		r := call(t, newAPI(t, f), "POST", "/v1/pods/web/pause", nil)
+		var log bytes.Buffer
+		a := newAPI(t, f, func(cfg *api.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		r := call(t, a, "POST", "/v1/pods/web/pause", nil)
 		p := problemOf(t, r)
+		assert.NotContains(t, p.Detail, "pause pod", "the chain of a Go error")
+		assert.NotContains(t, p.Detail, errBroken.Error())
+		assert.Contains(t, log.String(), c.err.Error())
 		assert.Equal(t, c.status, r.StatusCode, c.err)
 		assert.Equal(t, c.retry, r.Header.Get("Retry-After") != "", c.err)
 		assert.Equal(t, "/v1/pods/web/pause", p.Instance)
 	}
 }
 
+// The words of a refusal are the answer, in whatever it is wrapped.
+func TestRefusalsSpeakForThemselves(t *testing.T) {
+	for kind, status := range map[error]int{
+		cms.ErrConflict: 409, cms.ErrExists: 409, cms.ErrNotFound: 404, cms.ErrNotRunning: 503, cms.ErrStoreFull: 507, errBroken: 500,
+	} {
+		f := newFake()
+		f.fail["Pause"] = fmt.Errorf("pause pod: %w", &cms.Refusal{Kind: kind, Text: "it sleeps; wake it first"})
+		r := call(t, newAPI(t, f), "POST", "/v1/pods/web/pause", nil)
+		assert.Equal(t, status, r.StatusCode, kind)
+		assert.Equal(t, "it sleeps; wake it first", problemOf(t, r).Detail, kind)
+	}
+}
+
 func TestBeforeTheManagerIsReady(t *testing.T) {
 	f := newFake()
 	f.ready = make(chan struct{})
-	broken := errors.New("no disk")
+	var broken error = &cms.Refusal{Kind: cms.ErrStoreFull, Text: "no disk"}
 	a := newAPI(t, f, func(c *api.Config) { c.Ready = func() error { return broken } })
 	for path, status := range map[string]int{"/healthz": 200, "/openapi.json": 200, "/docs": 200, "/readyz": 503, "/v1/pods": 503, "/v1/events": 503} {
 		r := call(t, a, "GET", path, nil)

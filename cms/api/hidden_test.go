@@ -17,7 +17,7 @@ func TestOnlyOperatorsReadTheEnvironment(t *testing.T) {
 	f := newFake()
 	web := f.pods["web"]
 	web.Spec.Workload.Env = map[string]string{"DB_PASSWORD": "hunter2-canary"}
-	web.Revisions = []cms.RevisionRecord{{ID: "r1", Number: 1, Workload: web.Spec.Workload}}
+	web.Revisions = []cms.RevisionRecord{{Number: 1, Workload: web.Spec.Workload}}
 	f.pods["web"] = web
 	read := func(a *api.API, path string, headers ...string) string {
 		r := call(t, a, "GET", path, nil, headers...)

@@ -42,7 +42,7 @@ func Host(s cms.HostStatus) wire.Host {
 	h := HostSettings(s.Host)
 	h.Status = &wire.HostStatus{
 		Reachable: s.Reachable,
-		Error:     s.Error,
+		Error:     s.Fault.Text,
 		Since:     s.Since,
 		Draining:  s.Draining,
 		Capacity:  wire.Resources(s.Capacity),

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"reflect"
@@ -170,7 +169,7 @@ func (a *API) awaitNoHost(ctx context.Context, s cms.HostStatus, wait waitFor) (
 		case errors.Is(err, cms.ErrNotFound):
 			return s, true, nil
 		case err != nil:
-			return s, false, fmt.Errorf("wait for host %s to go: %w", s.Host.Name, err)
+			return s, false, err
 		}
 		s = now
 		select {

@@ -36,6 +36,7 @@ type podManager interface {
 	CreatePod(ctx context.Context, s cms.PodSpec) (cms.PodStatus, error)
 	UpdatePod(ctx context.Context, s cms.PodSpec) (cms.PodStatus, error)
 	DeletePod(ctx context.Context, name string) (cms.PodStatus, error)
+	RestartPod(ctx context.Context, name string) (cms.PodStatus, error)
 	Pause(ctx context.Context, pod string) (cms.PodStatus, error)
 	Resume(ctx context.Context, pod string) (cms.PodStatus, error)
 	PauseRollout(ctx context.Context, pod string) (cms.PodStatus, error)

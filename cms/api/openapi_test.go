@@ -53,7 +53,7 @@ func TestEveryRouteIsDocumentedAndViceVersa(t *testing.T) {
 		"GET /v1/hosts", "POST /v1/hosts", "GET /v1/hosts/{host}", "PATCH /v1/hosts/{host}", "DELETE /v1/hosts/{host}",
 		"GET /v1/pods", "POST /v1/pods", "GET /v1/pods/{pod}", "PATCH /v1/pods/{pod}", "PUT /v1/pods/{pod}", "DELETE /v1/pods/{pod}",
 		"GET /v1/pods/{pod}/nodes", "POST /v1/pods/{pod}/nodes", "GET /v1/pods/{pod}/nodes/{node}", "DELETE /v1/pods/{pod}/nodes/{node}",
-		"GET /v1/pods/{pod}/nodes/{node}/logs", "POST /v1/pods/{pod}/launch", "POST /v1/pods/{pod}/pause", "POST /v1/pods/{pod}/resume",
+		"GET /v1/pods/{pod}/nodes/{node}/logs", "POST /v1/pods/{pod}/launch", "POST /v1/pods/{pod}/restart", "POST /v1/pods/{pod}/pause", "POST /v1/pods/{pod}/resume",
 		"GET /v1/pods/{pod}/elasticity", "PUT /v1/pods/{pod}/elasticity", "PATCH /v1/pods/{pod}/elasticity", "DELETE /v1/pods/{pod}/elasticity",
 		"GET /v1/pods/{pod}/decisions", "GET /v1/pods/{pod}/metrics", "GET /v1/balancer", "GET /v1/events", "POST /v1/reload", "GET /v1/backup", "POST /v1/restore",
 		"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /docs",
@@ -91,6 +91,7 @@ var success = []struct {
 	{"GET /v1/pods/{pod}", "/v1/pods/web", "", 200},
 	{"PUT /v1/pods/{pod}", "/v1/pods/api", `{"workload":{"image":"y"}}`, 202},
 	{"PATCH /v1/pods/{pod}", "/v1/pods/web", `{"max_nodes":9}`, 202},
+	{"POST /v1/pods/{pod}/restart", "/v1/pods/web/restart", "", 202},
 	{"POST /v1/pods/{pod}/pause", "/v1/pods/web/pause", "", 202},
 	{"POST /v1/pods/{pod}/resume", "/v1/pods/web/resume", "", 200},
 	{"GET /v1/pods/{pod}/nodes", "/v1/pods/web/nodes?limit=2", "", 200},
@@ -228,7 +229,7 @@ func TestProblemsAreAsDocumented(t *testing.T) {
 			}
 			for status, response := range op.Responses {
 				if status >= "400" {
-					assert.Equal(t, "#/components/schemas/Problem", response.Content["application/problem+json"].Schema.Ref, "%s %s %s", method, path, status)
+					assert.Equal(t, "#/components/schemas/ProblemDetails", response.Content["application/problem+json"].Schema.Ref, "%s %s %s", method, path, status)
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"net/http"
 )
 
 // mergePatch changes target as RFC 7396 says and returns it.
@@ -28,7 +29,7 @@ func mergePatch(target, patch any) any {
 func toObject(v any) (map[string]any, *problem) {
 	data, err := json.Marshal(v)
 	if err != nil { // our own types
-		return nil, newProblem(500, "the server failed: %s", err.Error())
+		return nil, newProblem(http.StatusInternalServerError, "the server failed to write JSON; report this as a bug")
 	}
 	return parseObject(data)
 }

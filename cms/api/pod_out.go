@@ -3,6 +3,7 @@ package api
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
@@ -10,8 +11,8 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// Pod returns a pod as users see it.
-func Pod(s cms.PodStatus) wire.Pod {
+// Pod returns a pod as users see it at a time.
+func Pod(s cms.PodStatus, now time.Time) wire.Pod {
 	p := PodSettings(s.Spec)
 	status := wire.PodStatus{
 		State:      string(s.State),
@@ -21,23 +22,29 @@ func Pod(s cms.PodStatus) wire.Pod {
 		Converged:  s.Converged,
 		Nodes:      countNodes(s.Nodes),
 		Cut:        s.Cut,
-		Problems:   notNil(s.Problems),
+		Problems:   problems(s.Problems, now),
+		Reason:     reason(s),
 		Elasticity: elasticitySettings(s.Elasticity),
 		Rollout:    rollout(s),
-	}
-	if s.LastTick != nil {
-		status.Reason = s.LastTick.Decision.Reason()
 	}
 	if !s.Sample.At.IsZero() {
 		sample := Sample(s.Sample)
 		status.Sample = &sample
 	}
-	if s.LastChange != nil {
+	if s.LastChange.Seq > 0 {
 		t := Tick(*s.LastChange)
 		status.LastChange = &t
 	}
 	p.Status = &status
 	return p
+}
+
+// reason returns the sentence of the last decision; empty before the first.
+func reason(s cms.PodStatus) string {
+	if s.LastTick.Seq == 0 {
+		return ""
+	}
+	return s.LastTick.Decision.Reason()
 }
 
 // PodSettings returns the settings of a pod as users write them, without a
@@ -170,6 +177,7 @@ func Node(n cms.NodeStatus) wire.Node {
 		State:     n.State.String(),
 		Endpoints: endpoints,
 		Revision:  n.Revision,
+		Digest:    n.Digest,
 		Handle:    n.Handle,
 		CreatedAt: n.CreatedAt, StartedAt: n.StartedAt, ReadyAt: n.ReadyAt,
 		InFlight: value(n.InFlight),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
@@ -32,7 +33,7 @@ func (a *API) podRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		return answer(http.StatusOK, shownPod(ctx, Pod(s))), nil
+		return answer(http.StatusOK, shownPod(ctx, Pod(s, time.Now()))), nil
 	})
 	changed := []int{http.StatusOK, http.StatusAccepted}
 	register(a, route{
@@ -56,6 +57,13 @@ func (a *API) podRoutes() {
 			out.Body.Status.State = "gone"
 		}
 		return out, err
+	})
+	register(a, route{
+		method: http.MethodPost, path: "/v1/pods/{pod}/restart", id: "restart-pod", tag: "pods", role: Operator, summary: "Replace every node of a pod",
+		description: "Makes a new revision of the same settings and rolls it out as the pod's update says. The image's tag is resolved anew. With wait, until all nodes are replaced.",
+		statuses:    begun, errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *podWait) (*output[wire.Pod], error) {
+		return a.podAction(ctx, in, a.m.RestartPod, converged)
 	})
 	register(a, route{
 		method: http.MethodPost, path: "/v1/pods/{pod}/pause", id: "pause-pod", tag: "pods", role: Operator, summary: "Take a pod's nodes out of the balancer",
@@ -113,7 +121,7 @@ func (a *API) createPod(ctx context.Context, in *waitParam) (*created[wire.Pod],
 	if s, _, err = a.await(ctx, s, wait, converged); err != nil {
 		return nil, err
 	}
-	return &created[wire.Pod]{Location: "/v1/pods/" + spec.Name, Body: Pod(s)}, nil
+	return &created[wire.Pod]{Location: "/v1/pods/" + spec.Name, Body: Pod(s, time.Now())}, nil
 }
 
 func (a *API) replacePod(ctx context.Context, in *podWait) (*output[wire.Pod], error) {
@@ -219,7 +227,7 @@ func (a *API) updatePod(ctx context.Context, name string, p wire.Pod, wait waitF
 	if err != nil {
 		return nil, err
 	}
-	return answer(doneStatus(done), Pod(s)), nil
+	return answer(doneStatus(done), Pod(s, time.Now())), nil
 }
 
 // podAction begins something and waits for it as long as was asked for.
@@ -236,5 +244,5 @@ func (a *API) podAction(ctx context.Context, in *podWait, begin func(context.Con
 	if err != nil {
 		return nil, err
 	}
-	return answer(doneStatus(done), Pod(s)), nil
+	return answer(doneStatus(done), Pod(s, time.Now())), nil
 }

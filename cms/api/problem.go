@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 )
 
 // problem is an error with the status and the words that a client gets. It is
-// written as a [wire.Problem].
+// written as [wire.ProblemDetails].
 type problem struct {
 	status  int
 	detail  string
@@ -53,8 +54,8 @@ func (p *problem) header(name, value string) *problem {
 	return p
 }
 
-func (p *problem) wire(path string) wire.Problem {
-	return wire.Problem{
+func (p *problem) wire(path string) wire.ProblemDetails {
+	return wire.ProblemDetails{
 		Title:    http.StatusText(p.status),
 		Status:   p.status,
 		Detail:   p.detail,
@@ -107,41 +108,83 @@ func invalidField(path, allowed, text string, args ...any) *problem {
 
 const retrySoon = "2" // seconds
 
-// problemOf turns an error of the manager into what a client gets.
+// kinds are the kinds of errors that may reach a client: the status of each, and
+// what is said of one that brings no words of its own. The first that
+// [errors.Is] finds counts.
+var kinds = []struct {
+	err    error
+	status int
+	text   string
+	retry  bool
+}{
+	{cms.ErrExists, http.StatusConflict, "something of that name exists already; choose another name", false},
+	{cms.ErrConflict, http.StatusConflict, "the pod or host is in a state that does not allow this; look at it, then try again", false},
+	{pod.ErrForeign, http.StatusConflict, "the host belongs to another manager; GET /v1/hosts says which", false},
+	{pod.ErrUnsupported, http.StatusConflict, "the engine of the host cannot do this", false},
+	{balancer.ErrAddressInUse, http.StatusConflict, "another program listens on the address of a front; choose another address", false},
+	{cms.ErrNotFound, http.StatusNotFound, "it does not exist, or not any more", false},
+	{pod.ErrNotFound, http.StatusNotFound, "it does not exist, or not any more", false},
+	{pod.ErrImage, http.StatusUnprocessableEntity, "the image or program does not exist; correct its name", false},
+	{pod.ErrImageDenied, http.StatusUnprocessableEntity, "the registry denies access to the image; give its credentials, or correct its name", false},
+	{pod.ErrImageElsewhere, http.StatusUnprocessableEntity, "the host lacks the image, which is in no registry; push it to one, or load it on this host", false},
+	{pod.ErrRegistry, http.StatusServiceUnavailable, "the registry did not deliver the image; try again in a moment", true},
+	{cms.ErrBalancer, http.StatusServiceUnavailable, "the balancer failed; see that it runs, then try again", true},
+	{cms.ErrNotRunning, http.StatusServiceUnavailable, "the manager is not running; try again in a moment", true},
+	{cms.ErrStoreFull, http.StatusInsufficientStorage, "the disk of the server's store is full, so nothing was changed; make room there, then try again", true},
+	{pod.ErrUnreachable, http.StatusServiceUnavailable, "the host does not answer; see that it runs, then try again", true},
+	{balancer.ErrUnavailable, http.StatusServiceUnavailable, "the balancer does not answer; see that it runs, then try again", true},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "it was not done in time; try again", true},
+	{context.Canceled, http.StatusServiceUnavailable, "it was broken off before it was done; try again", true},
+}
+
+// problemOf turns an error into what a client gets. An error that brings no words
+// of its own goes to the log.
 func (a *API) problemOf(ctx context.Context, err error) *problem {
-	var p *problem
+	p, whole := told(err)
+	switch {
+	case whole:
+	case p.status == http.StatusInternalServerError:
+		a.logHidden(ctx, slog.LevelError, err)
+	case ctx.Err() == nil:
+		a.logHidden(ctx, slog.LevelWarn, err)
+	}
+	return p
+}
+
+// told says an error to a client: a [cms.Refusal] in its own words, another error
+// in a sentence of ours. whole says that the client is told all of it.
+func told(err error) (p *problem, whole bool) {
 	var faults cms.Faults
+	var refusal *cms.Refusal
 	switch {
 	case errors.As(err, &p):
-		return p
+		return p, true
 	case errors.As(err, &faults):
-		return invalid(faults)
-	case errors.Is(err, cms.ErrExists), errors.Is(err, cms.ErrConflict), errors.Is(err, pod.ErrForeign),
-		errors.Is(err, pod.ErrUnsupported), errors.Is(err, balancer.ErrAddressInUse):
-		return newProblem(http.StatusConflict, "%s", err.Error()) // also where it wraps that something is gone
-	case errors.Is(err, cms.ErrNotFound), errors.Is(err, pod.ErrNotFound):
-		return newProblem(http.StatusNotFound, "%s", err.Error())
-	case errors.Is(err, pod.ErrImage), errors.Is(err, pod.ErrImageDenied), errors.Is(err, pod.ErrImageElsewhere):
-		return newProblem(http.StatusUnprocessableEntity, "%s", err.Error())
-	case errors.Is(err, cms.ErrNotRunning):
-		return newProblem(http.StatusServiceUnavailable, "%s; try again in a moment", err.Error()).header("Retry-After", retrySoon)
-	case errors.Is(err, cms.ErrStoreFull):
-		return newProblem(http.StatusInsufficientStorage, "%s, then try again", err.Error()).header("Retry-After", retrySoon)
-	case errors.Is(err, errRevoked):
-		return newProblem(http.StatusUnauthorized, "%s while the request came in; use another", err.Error())
-	case errors.Is(err, errStreams):
-		return newProblem(http.StatusServiceUnavailable, "%s; end some, or try again later", err.Error()).header("Retry-After", retrySoon)
-	case errors.Is(err, errClosing):
-		return newProblem(http.StatusServiceUnavailable, "%s; try again once it is back", err.Error()).header("Retry-After", retrySoon)
-	case errors.Is(err, pod.ErrRegistry):
-		return newProblem(http.StatusServiceUnavailable, "%s; try again later", err.Error()).header("Retry-After", retrySoon)
-	case errors.Is(err, pod.ErrUnreachable), errors.Is(err, balancer.ErrUnavailable):
-		return newProblem(http.StatusServiceUnavailable, "%s; see that it runs, then try again", err.Error()).header("Retry-After", retrySoon)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return newProblem(http.StatusServiceUnavailable, "%s; it was not done in time, try again", err.Error()).header("Retry-After", retrySoon)
+		return invalid(faults), true
 	}
-	a.log.ErrorContext(ctx, "request failed", "error", err)
-	return newProblem(http.StatusInternalServerError, "the server failed: %s", err.Error())
+	p = newProblem(http.StatusInternalServerError, "the server failed; its log says more")
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			p = newProblem(k.status, "%s", k.text)
+			if k.retry {
+				p.header("Retry-After", retrySoon)
+			}
+			break
+		}
+	}
+	if errors.As(err, &refusal) {
+		p.detail, whole = refusal.Text, true
+	}
+	return p, whole
+}
+
+// logHidden logs an error that the client does not see, and which write it was.
+func (a *API) logHidden(ctx context.Context, level slog.Level, err error) {
+	log := a.log
+	if write := auditOf(ctx); write != nil {
+		log = log.With("request", write.id)
+	}
+	log.Log(ctx, level, "request failed", "error", err)
 }
 
 // transform makes problems of what huma itself found, and writes problems as

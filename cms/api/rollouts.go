@@ -3,8 +3,8 @@ package api
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
+	"time"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
@@ -32,7 +32,7 @@ func (a *API) rolloutRoutes() {
 		if err != nil {
 			return nil, a.explain(err, in.Pod)
 		}
-		return answer(http.StatusOK, Pod(s)), nil
+		return answer(http.StatusOK, Pod(s, time.Now())), nil
 	})
 	register(a, route{
 		method: http.MethodPost, path: path + "/resume", id: "resume-rollout", tag: "rollouts", role: Operator, summary: "Let a paused rollout go on",
@@ -64,8 +64,8 @@ func Rollouts(s cms.PodStatus) wire.Rollouts {
 	out := wire.Rollouts{Rollout: rollout(s), Revisions: make([]wire.RevisionRecord, 0, len(s.Revisions))}
 	for _, r := range s.Revisions {
 		out.Revisions = append(out.Revisions, wire.RevisionRecord{
-			Revision: wire.Revision{Number: r.Number, ID: r.ID}, At: r.At, Reason: r.Reason, Current: r.ID == s.Revision, Workload: workload(r.Workload),
-			Limits: limits(r.Limits),
+			Number: r.Number, At: r.At, Digest: r.Digest, Reason: r.Reason, Current: r.Number == s.Revision,
+			Workload: workload(r.Workload), Limits: limits(r.Limits),
 		})
 	}
 	return out
@@ -77,21 +77,13 @@ func rollout(s cms.PodStatus) *wire.Rollout {
 		return nil
 	}
 	out := &wire.Rollout{
-		State: string(r.State), Reason: r.Reason, Strategy: string(r.Strategy), From: revision(s, r.From), To: revision(s, r.To),
+		State: string(r.State), Reason: r.Reason, Strategy: string(r.Strategy), From: r.From, To: r.To,
 		Step: r.Step, Steps: r.Steps, Weight: r.Weight, Failures: r.Failures, New: r.Fresh, Ready: r.Ready, Old: r.Old, StartedAt: r.StartedAt,
 	}
 	if !r.EndedAt.IsZero() {
 		out.EndedAt = &r.EndedAt
 	}
 	return out
-}
-
-func revision(s cms.PodStatus, id string) wire.Revision {
-	i := slices.IndexFunc(s.Revisions, func(r cms.RevisionRecord) bool { return r.ID == id })
-	if i < 0 {
-		return wire.Revision{ID: id}
-	}
-	return wire.Revision{Number: s.Revisions[i].Number, ID: id}
 }
 
 func updateSpec(f *cms.Faults, w wire.Update) cms.Update {

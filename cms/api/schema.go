@@ -118,7 +118,7 @@ func newRegistry() huma.Registry {
 	r.RegisterTypeAlias(reflect.TypeFor[wire.Count](), reflect.TypeFor[countSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[wire.Policy](), reflect.TypeFor[policySchema]())
 	// Errors that huma itself writes become problems too; see transform.
-	r.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[wire.Problem]())
+	r.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[wire.ProblemDetails]())
 	return r
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
@@ -53,7 +54,7 @@ func Sample(s metrics.Sample) wire.Sample {
 
 // Balancer returns the balancer's statistics as users see them.
 func Balancer(s cms.BalancerStatus) wire.Balancer {
-	out := wire.Balancer{At: s.At, Error: s.Err, Problems: s.Stats.Problems, Fronts: []wire.FrontStats{}}
+	out := wire.Balancer{At: s.At, Error: s.Fault.Text, Problems: s.Stats.Problems, Fronts: []wire.FrontStats{}}
 	for _, f := range s.Stats.Fronts {
 		out.Fronts = append(out.Fronts, frontStats(f, s.Pods[f.Name]))
 	}
@@ -78,12 +79,23 @@ func frontStats(f balancer.FrontStats, podName string) wire.FrontStats {
 	return out
 }
 
-// Cluster returns the summary of a cluster as users see it.
-func Cluster(s cms.ClusterStatus, version string) wire.Cluster {
+// Cluster returns the summary of a cluster as users see it at a time.
+func Cluster(s cms.ClusterStatus, version string, now time.Time) wire.Cluster {
 	return wire.Cluster{
 		Name: s.Name, ID: s.ID, Version: version, StartedAt: s.StartedAt,
-		Pods: s.Pods, Nodes: s.Nodes, Hosts: s.Hosts, Problems: notNil(s.Problems),
+		Pods: s.Pods, Nodes: s.Nodes, Hosts: s.Hosts, Problems: problems(s.Problems, now),
 	}
+}
+
+// problems returns what is wrong as users see it at a time.
+func problems(all []cms.Problem, now time.Time) []wire.Problem {
+	out := make([]wire.Problem, 0, len(all))
+	for _, p := range all {
+		out = append(out, wire.Problem{
+			Code: string(p.Code), Pod: p.Pod, Node: p.Node, Host: p.Host, Front: p.Front, Text: p.Sentence(now), Again: p.Again,
+		})
+	}
+	return out
 }
 
 // Event returns an event as users see it.

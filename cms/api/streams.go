@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"errors"
+	"net/http"
 	"sync"
 )
 
@@ -34,9 +34,9 @@ func (s *streams) init(most int, admits func(tokenHash) bool) {
 }
 
 var (
-	errClosing = errors.New("the server is shutting down")
-	errRevoked = errors.New("the token was taken back")
-	errStreams = errors.New("too many streams of events and logs are open")
+	errClosing = newProblem(http.StatusServiceUnavailable, "the server is shutting down; try again once it is back").header("Retry-After", retrySoon)
+	errRevoked = newProblem(http.StatusUnauthorized, "the token was taken back while the request came in; use another")
+	errStreams = newProblem(http.StatusServiceUnavailable, "too many streams of events and logs are open; end some, or try again later").header("Retry-After", retrySoon)
 )
 
 // begin returns a context that also ends when the API closes or the token that

@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/boltstore"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -23,13 +23,13 @@ func Example() {
 		if err != nil {
 			panic(err)
 		}
-		state, err := store.Load(context.Background())
+		all, err := store.Load(context.Background())
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println("pods:", len(state.Pods))
-		err = store.Save(context.Background(), cms.Change{PutPods: []cms.PodRecord{
-			{Spec: cms.PodSpec{Spec: pod.Spec{Name: "web"}}},
+		fmt.Println("pods:", len(all.Pods))
+		err = store.Save(context.Background(), state.Change{PutPods: []state.Pod{
+			{Spec: state.PodSpec{Spec: pod.Spec{Name: "web"}}},
 		}})
 		if err != nil {
 			panic(err)

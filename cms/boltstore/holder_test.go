@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/boltstore"
+	"github.com/elastipod/elastipod/cms/state"
 )
 
 func TestAnnounceTellsWhoHasTheStore(t *testing.T) {
@@ -17,7 +17,7 @@ func TestAnnounceTellsWhoHasTheStore(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Announce("http://127.0.0.1:3000"))
 	_, err = boltstore.Open(file(dir))
-	require.ErrorIs(t, err, cms.ErrStoreLocked)
+	require.ErrorIs(t, err, state.ErrStoreLocked)
 	assert.ErrorContains(t, err, "at http://127.0.0.1:3000")
 	require.NoError(t, s.Close())
 	assert.Empty(t, boltstore.Holder(file(dir)))
@@ -31,6 +31,6 @@ func TestAnnounceTellsWhoHasTheStore(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	_, err = boltstore.Open(file(dir))
-	require.ErrorIs(t, err, cms.ErrStoreLocked)
+	require.ErrorIs(t, err, state.ErrStoreLocked)
 	assert.NotContains(t, err.Error(), "http://old")
 }

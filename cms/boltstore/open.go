@@ -16,7 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
@@ -40,19 +40,12 @@ func open(path string, o options) (*bolt.DB, error) {
 		return nil, advise(err)
 	}
 	var file *os.File
-	db, err := openFile(path, deadline, bolt.Options{}, &file)
-	if err != nil {
-		return nil, err
-	}
-	if err := migrate(db, path); err != nil {
-		return nil, advise(errors.Join(err, db.Close()))
-	}
-	return db, nil
+	return openFile(path, deadline, bolt.Options{}, &file)
 }
 
 // advise says what to do with a store that cannot be read.
 func advise(err error) error {
-	if !errors.Is(err, cms.ErrStoreCorrupt) {
+	if !errors.Is(err, state.ErrStoreCorrupt) {
 		return err
 	}
 	return fmt.Errorf("%w; it was left as it is: put a copy of it from before in its place, "+
@@ -182,13 +175,8 @@ func verify(path string, deadline time.Time) (err error) {
 		if size := tx.Size(); info.Size() < size {
 			return corrupt(fmt.Errorf("it is cut off: %d of %d bytes are there", info.Size(), size))
 		}
-		switch version, err := versionOf(tx); {
-		case err != nil:
+		if _, err := read(tx); err != nil {
 			return err
-		case version == schema: // what is older is read once it is migrated
-			if _, err := read(tx); err != nil {
-				return err
-			}
 		}
 		return checkPages(tx)
 	})
@@ -211,11 +199,11 @@ func openFile(path string, deadline time.Time, o bolt.Options, file **os.File) (
 	case err == nil:
 		return db, nil
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w%s; use that one, stop it, or use another data directory", cms.ErrStoreLocked, describe(path))
+		return nil, fmt.Errorf("%w%s; use that one, stop it, or use another data directory", state.ErrStoreLocked, describe(path))
 	case errors.As(err, &pathErr), errors.As(err, &errno):
 		return nil, err
 	}
 	return nil, corrupt(err)
 }
 
-func corrupt(err error) error { return fmt.Errorf("%w: %w", cms.ErrStoreCorrupt, err) }
+func corrupt(err error) error { return fmt.Errorf("%w: %w", state.ErrStoreCorrupt, err) }

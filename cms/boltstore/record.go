@@ -11,7 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/state"
 )
 
 // The file: three buckets. The meta bucket holds decimal numbers and the
@@ -29,26 +29,24 @@ var (
 
 // read returns everything, or an error that wraps ErrStoreVersion or
 // ErrStoreCorrupt.
-func read(tx *bolt.Tx) (cms.State, error) {
-	if version, err := versionOf(tx); err != nil {
-		return cms.State{}, err
-	} else if version != schema {
-		return cms.State{}, fmt.Errorf("%w: its version is %d after it was brought to %d", cms.ErrStoreCorrupt, version, schema)
+func read(tx *bolt.Tx) (state.State, error) {
+	if err := checkVersion(tx); err != nil {
+		return state.State{}, err
 	}
 	meta, hosts, pods := tx.Bucket(metaBucket), tx.Bucket(hostsBucket), tx.Bucket(podsBucket)
 	if hosts == nil || pods == nil {
-		return cms.State{}, fmt.Errorf("%w: a part of it is missing", cms.ErrStoreCorrupt)
+		return state.State{}, fmt.Errorf("%w: a part of it is missing", state.ErrStoreCorrupt)
 	}
 	id, err := unseal(clusterKey, meta.Get(clusterKey))
 	if err != nil {
-		return cms.State{}, fmt.Errorf("%w: the cluster's id: %w", cms.ErrStoreCorrupt, err)
+		return state.State{}, fmt.Errorf("%w: the cluster's id: %w", state.ErrStoreCorrupt, err)
 	}
-	state := cms.State{ClusterID: string(id)}
-	if state.EventID, err = eventID(meta); err != nil {
-		return cms.State{}, err
+	all := state.State{ClusterID: string(id)}
+	if all.EventID, err = eventID(meta); err != nil {
+		return state.State{}, err
 	}
 	if err := each(hosts, "host", func(name string, data []byte) error {
-		var r cms.HostRecord
+		var r state.Host
 		data, err := unseal([]byte(name), data)
 		if err != nil {
 			return err
@@ -56,13 +54,13 @@ func read(tx *bolt.Tx) (cms.State, error) {
 		if err := decode(data, &r); err != nil {
 			return err
 		}
-		state.Hosts = append(state.Hosts, r)
+		all.Hosts = append(all.Hosts, r)
 		return checkName(name, r.Host.Name)
 	}); err != nil {
-		return cms.State{}, err
+		return state.State{}, err
 	}
 	if err := each(pods, "pod", func(name string, data []byte) error {
-		var r cms.PodRecord
+		var r state.Pod
 		data, err := unseal([]byte(name), data)
 		if err != nil {
 			return err
@@ -70,12 +68,12 @@ func read(tx *bolt.Tx) (cms.State, error) {
 		if err := decode(data, &r); err != nil {
 			return err
 		}
-		state.Pods = append(state.Pods, r)
+		all.Pods = append(all.Pods, r)
 		return checkName(name, r.Spec.Name)
 	}); err != nil {
-		return cms.State{}, err
+		return state.State{}, err
 	}
-	return state, nil
+	return all, nil
 }
 
 func eventID(meta *bolt.Bucket) (uint64, error) {
@@ -85,11 +83,11 @@ func eventID(meta *bolt.Bucket) (uint64, error) {
 	}
 	text, err := unseal(eventKey, sealed)
 	if err != nil {
-		return 0, fmt.Errorf("%w: its event id: %w", cms.ErrStoreCorrupt, err)
+		return 0, fmt.Errorf("%w: its event id: %w", state.ErrStoreCorrupt, err)
 	}
 	id, err := strconv.ParseUint(string(text), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%w: its event id is %.40q", cms.ErrStoreCorrupt, text)
+		return 0, fmt.Errorf("%w: its event id is %.40q", state.ErrStoreCorrupt, text)
 	}
 	return id, nil
 }
@@ -99,7 +97,7 @@ func eventID(meta *bolt.Bucket) (uint64, error) {
 func each(b *bolt.Bucket, kind string, f func(name string, data []byte) error) error {
 	return b.ForEach(func(k, v []byte) error {
 		if err := f(string(k), v); err != nil {
-			return fmt.Errorf("%w: %s %.80q: %w", cms.ErrStoreCorrupt, kind, k, err)
+			return fmt.Errorf("%w: %s %.80q: %w", state.ErrStoreCorrupt, kind, k, err)
 		}
 		return nil
 	})
@@ -118,16 +116,16 @@ type entry struct {
 	data []byte
 }
 
-func encodeChange(c cms.Change) (hosts, pods []entry, err error) {
+func encodeChange(c state.Change) (hosts, pods []entry, err error) {
 	for _, r := range c.PutHosts {
-		e, err := encode(r.Host.Name, r, new(cms.HostRecord))
+		e, err := encode(r.Host.Name, r, new(state.Host))
 		if err != nil {
 			return nil, nil, fmt.Errorf("host %q: %w", r.Host.Name, err)
 		}
 		hosts = append(hosts, e)
 	}
 	for _, r := range c.PutPods {
-		e, err := encode(r.Spec.Name, r, new(cms.PodRecord))
+		e, err := encode(r.Spec.Name, r, new(state.Pod))
 		if err != nil {
 			return nil, nil, fmt.Errorf("pod %q: %w", r.Spec.Name, err)
 		}
@@ -147,6 +145,15 @@ func encode(name string, record, back any) (entry, error) {
 		return entry{}, err
 	}
 	return entry{name: name, data: seal([]byte(name), data)}, decode(data, back)
+}
+
+// plainJSON marshals without escaping what only matters in HTML.
+func plainJSON(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
 }
 
 // sealed is how many bytes go before what is sealed: eight hexadecimal digits
@@ -186,7 +193,7 @@ func decode(data []byte, record any) error {
 	if dec.More() {
 		return errors.New("something follows the record")
 	}
-	if p, ok := record.(*cms.PodRecord); ok && string(p.Elasticity.PolicyJSON) == "null" {
+	if p, ok := record.(*state.Pod); ok && string(p.Elasticity.PolicyJSON) == "null" {
 		p.Elasticity.PolicyJSON = nil
 	}
 	return nil

@@ -13,11 +13,11 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
-// Store is a [cms.Store] in a file. Open one with [Open].
+// Store is a [state.Store] in a file. Open one with [Open].
 type Store struct {
 	path string
 	db   *bolt.DB
@@ -28,14 +28,14 @@ type Store struct {
 	closed  error
 }
 
-var _ cms.Store = (*Store)(nil)
+var _ state.Store = (*Store)(nil)
 
 // Open opens the store in the file at path, whose directory must exist, and
 // makes it, readable by its owner only, where it is not there yet. It reads and
 // checks all of it before it opens it for writing.
 //
-// [cms.ErrStoreLocked] says that another process uses it, [cms.ErrStoreVersion]
-// that a newer program wrote it, [cms.ErrStoreCorrupt] that it cannot be read;
+// [state.ErrStoreLocked] says that another process uses it, [state.ErrStoreVersion]
+// that another version of the program wrote it, [state.ErrStoreCorrupt] that it cannot be read;
 // in each case the file is left as it is. The messages say what to do.
 func Open(path string, opts ...Option) (*Store, error) {
 	o := options{lockTimeout: DefaultLockTimeout}
@@ -52,24 +52,24 @@ func Open(path string, opts ...Option) (*Store, error) {
 // Path returns the file that Open was given.
 func (s *Store) Path() string { return s.path }
 
-// Load implements [cms.Store].
-func (s *Store) Load(ctx context.Context) (cms.State, error) {
+// Load implements [state.Store].
+func (s *Store) Load(ctx context.Context) (state.State, error) {
 	if err := ctx.Err(); err != nil {
-		return cms.State{}, fmt.Errorf("load store %s: %w", s.path, err)
+		return state.State{}, fmt.Errorf("load store %s: %w", s.path, err)
 	}
-	var state cms.State
+	var all state.State
 	err := s.db.View(func(tx *bolt.Tx) (err error) {
-		state, err = read(tx)
+		all, err = read(tx)
 		return err
 	})
 	if err != nil {
-		return cms.State{}, fmt.Errorf("load store %s: %w", s.path, plain(err))
+		return state.State{}, fmt.Errorf("load store %s: %w", s.path, plain(err))
 	}
-	return state, nil
+	return all, nil
 }
 
-// Save implements [cms.Store].
-func (s *Store) Save(ctx context.Context, c cms.Change) error {
+// Save implements [state.Store].
+func (s *Store) Save(ctx context.Context, c state.Change) error {
 	hosts, pods, err := encodeChange(c)
 	if err == nil {
 		err = s.db.Update(func(tx *bolt.Tx) error {
@@ -101,7 +101,7 @@ func (s *Store) Save(ctx context.Context, c cms.Change) error {
 	return nil
 }
 
-// Close implements [cms.Store]. It waits for calls that are under way.
+// Close implements [state.Store]. It waits for calls that are under way.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		if s.announced.Load() {
@@ -143,7 +143,7 @@ func raiseEventID(meta *bolt.Bucket, id uint64) error {
 // tells a full disk.
 func plain(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w; nothing was changed: make room on its disk", cms.ErrStoreFull, err)
+		return fmt.Errorf("%w: %w; nothing was changed: make room on its disk", state.ErrStoreFull, err)
 	}
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return fs.ErrClosed

@@ -18,9 +18,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
-	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/boltstore"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -63,7 +63,7 @@ func edit(t testing.TB, path string, f func(tx *bolt.Tx) error) {
 
 func TestStore(t *testing.T) {
 	cmstest.RunStore(t, cmstest.Harness{
-		Open: func(dir string) (cms.Store, error) {
+		Open: func(dir string) (state.Store, error) {
 			s, err := boltstore.Open(file(dir))
 			if err != nil {
 				return nil, err
@@ -71,7 +71,7 @@ func TestStore(t *testing.T) {
 			return s, nil
 		},
 		Newer: func(t testing.TB, dir string) {
-			edit(t, file(dir), func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("3")) })
+			edit(t, file(dir), func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("4")) })
 		},
 		Damage: func(t testing.TB, dir string) {
 			edit(t, file(dir), func(tx *bolt.Tx) error {
@@ -88,8 +88,8 @@ func TestDamagedFilesAreRefusedAndLeftAlone(t *testing.T) {
 		s, err := boltstore.Open(file(dir))
 		require.NoError(t, err)
 		for i := range 50 {
-			p := cms.PodRecord{Spec: cms.PodSpec{Spec: pod.Spec{Name: "p-" + strconv.Itoa(i), Hosts: make([]string, 100)}}}
-			require.NoError(t, s.Save(t.Context(), cms.Change{PutPods: []cms.PodRecord{p}}))
+			p := state.Pod{Spec: state.PodSpec{Spec: pod.Spec{Name: "p-" + strconv.Itoa(i), Hosts: make([]string, 100)}}}
+			require.NoError(t, s.Save(t.Context(), state.Change{PutPods: []state.Pod{p}}))
 		}
 		require.NoError(t, s.Close())
 		return content(t, dir)
@@ -112,7 +112,7 @@ func TestDamagedFilesAreRefusedAndLeftAlone(t *testing.T) {
 			require.NoError(t, os.WriteFile(file(dir), data, 0o600))
 			for range 2 { // the first refusal must not hold a lock
 				_, err := boltstore.Open(file(dir))
-				require.ErrorIs(t, err, cms.ErrStoreCorrupt)
+				require.ErrorIs(t, err, state.ErrStoreCorrupt)
 				assert.ErrorContains(t, err, file(dir))
 				assert.ErrorContains(t, err, "left as it is")
 			}
@@ -128,8 +128,8 @@ func TestRandomDamage(t *testing.T) {
 	s, err := boltstore.Open(file(dir))
 	require.NoError(t, err)
 	for i := range 30 {
-		p := cms.PodRecord{Spec: cms.PodSpec{Spec: pod.Spec{Name: "p-" + strconv.Itoa(i), Hosts: make([]string, 200)}}}
-		require.NoError(t, s.Save(t.Context(), cms.Change{PutPods: []cms.PodRecord{p}}))
+		p := state.Pod{Spec: state.PodSpec{Spec: pod.Spec{Name: "p-" + strconv.Itoa(i), Hosts: make([]string, 200)}}}
+		require.NoError(t, s.Save(t.Context(), state.Change{PutPods: []state.Pod{p}}))
 	}
 	require.NoError(t, s.Close())
 	whole := content(t, dir)
@@ -150,7 +150,7 @@ func TestRandomDamage(t *testing.T) {
 			continue
 		}
 		refused++
-		require.ErrorIs(t, err, cms.ErrStoreCorrupt)
+		require.ErrorIs(t, err, state.ErrStoreCorrupt)
 		require.True(t, bytes.Equal(data, content(t, dir)), "the file was changed")
 	}
 	assert.Greater(t, refused, 20, "the damage was not seen")
@@ -208,7 +208,7 @@ func TestUnknownContentIsRefused(t *testing.T) {
 			edit(t, file(dir), change)
 			before := content(t, dir)
 			_, err = boltstore.Open(file(dir))
-			require.ErrorIs(t, err, cms.ErrStoreCorrupt)
+			require.ErrorIs(t, err, state.ErrStoreCorrupt)
 			assert.Equal(t, before, content(t, dir))
 		})
 	}
@@ -237,7 +237,7 @@ func TestClosedStoreSaysSo(t *testing.T) {
 	s, err := boltstore.Open(file(t.TempDir()))
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
-	assert.ErrorIs(t, s.Save(t.Context(), cms.Change{EventID: 1}), fs.ErrClosed)
+	assert.ErrorIs(t, s.Save(t.Context(), state.Change{EventID: 1}), fs.ErrClosed)
 	_, err = s.Load(t.Context())
 	assert.ErrorIs(t, err, fs.ErrClosed)
 }
@@ -253,11 +253,11 @@ func TestStartingTogetherAgreesOnOneID(t *testing.T) {
 			if !assert.NoError(t, err) {
 				return
 			}
-			state, err := s.Load(t.Context())
+			all, err := s.Load(t.Context())
 			assert.NoError(t, err)
 			assert.NoError(t, s.Close())
 			mu.Lock()
-			ids[state.ClusterID] = true
+			ids[all.ClusterID] = true
 			mu.Unlock()
 		})
 	}
@@ -299,7 +299,7 @@ func TestAnotherProcess(t *testing.T) {
 
 	began := time.Now()
 	_, err = boltstore.Open(path)
-	require.ErrorIs(t, err, cms.ErrStoreLocked)
+	require.ErrorIs(t, err, state.ErrStoreLocked)
 	assert.Less(t, time.Since(began), 2*time.Second)
 	assert.ErrorContains(t, err, "process "+strconv.Itoa(cmd.Process.Pid)+", ")
 	assert.ErrorContains(t, err, "another data directory")

@@ -92,7 +92,7 @@ type Error struct {
 	// Method and Path say what was asked.
 	Method, Path string
 	// Problem says what is wrong and what to do. Its Detail is never empty.
-	Problem wire.Problem
+	Problem wire.ProblemDetails
 	// RetryAfter is when the server thinks that asking again may help; 0: it
 	// did not say.
 	RetryAfter time.Duration

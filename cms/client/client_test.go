@@ -142,6 +142,16 @@ func TestLife(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "active", p.Status.State)
 
+	p, err = c.RestartPod(ctx, "web", wait)
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, p.Status.Revision)
+	assert.Equal(t, "done", p.Status.Rollout.State)
+	nodes, err = c.Nodes(ctx, "web")
+	require.NoError(t, err)
+	require.Len(t, nodes, 1)
+	assert.EqualValues(t, 2, nodes[0].Revision)
+	assert.NotEqual(t, n.Name, nodes[0].Name, "it is another node")
+
 	e, err := c.PatchElasticity(ctx, "web", client.Patch{"enabled": true, "min": 2, "max": 3}, wait)
 	require.NoError(t, err)
 	assert.True(t, e.Enabled)

@@ -166,6 +166,11 @@ func (c *Client) DeletePod(ctx context.Context, name string, w Wait) (wire.Pod, 
 	return do[wire.Pod](ctx, c, request{method: http.MethodDelete, path: pathOf("v1", "pods", name), query: w.query()})
 }
 
+// RestartPod replaces every node of a pod, as a rollout of the same settings.
+func (c *Client) RestartPod(ctx context.Context, name string, w Wait) (wire.Pod, error) {
+	return do[wire.Pod](ctx, c, request{method: http.MethodPost, path: pathOf("v1", "pods", name, "restart"), query: w.query()})
+}
+
 // PausePod takes a pod's nodes out of the balancer.
 func (c *Client) PausePod(ctx context.Context, name string, w Wait) (wire.Pod, error) {
 	return do[wire.Pod](ctx, c, request{method: http.MethodPost, path: pathOf("v1", "pods", name, "pause"), query: w.query()})

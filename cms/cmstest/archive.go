@@ -7,12 +7,12 @@ import (
 	"io"
 	"maps"
 
-	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/state"
 )
 
-var _ cms.Archiver = (*Store)(nil)
+var _ state.Archiver = (*Store)(nil)
 
-// Backup implements [cms.Archiver].
+// Backup implements [state.Archiver].
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	if err := s.enter(ctx, func() error { return nil }); err != nil {
 		return fmt.Errorf("back up memory: %w", err)
@@ -20,24 +20,24 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	return json.NewEncoder(w).Encode(s.State())
 }
 
-// ReadBackup implements [cms.Archiver].
-func (s *Store) ReadBackup(ctx context.Context, r io.Reader) (cms.State, error) {
+// ReadBackup implements [state.Archiver].
+func (s *Store) ReadBackup(ctx context.Context, r io.Reader) (state.State, error) {
 	if err := s.enter(ctx, func() error { return nil }); err != nil {
-		return cms.State{}, fmt.Errorf("read a backup: %w", err)
+		return state.State{}, fmt.Errorf("read a backup: %w", err)
 	}
-	var state cms.State
-	if err := json.NewDecoder(r).Decode(&state); err != nil {
-		return cms.State{}, fmt.Errorf("read a backup: %w: %w", cms.ErrStoreCorrupt, err)
+	var all state.State
+	if err := json.NewDecoder(r).Decode(&all); err != nil {
+		return state.State{}, fmt.Errorf("read a backup: %w: %w", state.ErrStoreCorrupt, err)
 	}
-	for i := range state.Pods {
-		if string(state.Pods[i].Elasticity.PolicyJSON) == "null" {
-			state.Pods[i].Elasticity.PolicyJSON = nil
+	for i := range all.Pods {
+		if string(all.Pods[i].Elasticity.PolicyJSON) == "null" {
+			all.Pods[i].Elasticity.PolicyJSON = nil
 		}
 	}
-	return state, nil
+	return all, nil
 }
 
-// Keep implements [cms.Archiver]; see [Store.Kept].
+// Keep implements [state.Archiver]; see [Store.Kept].
 func (s *Store) Keep(ctx context.Context, label string) (string, error) {
 	s.mu.Lock()
 	hook := s.onKeep

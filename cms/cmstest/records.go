@@ -6,19 +6,19 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
-func named(name string) cms.PodRecord {
-	return cms.PodRecord{Spec: cms.PodSpec{Spec: pod.Spec{Name: name}}}
+func named(name string) state.Pod {
+	return state.Pod{Spec: state.PodSpec{Spec: pod.Spec{Name: name}}}
 }
 
-func host(name string) cms.HostRecord {
-	return cms.HostRecord{Host: pod.Host{Name: name, Runtime: "process"}}
+func host(name string) state.Host {
+	return state.Host{Host: pod.Host{Name: name, Runtime: "process"}}
 }
 
-func podNames(s cms.State) []string {
+func podNames(s state.State) []string {
 	var out []string
 	for _, p := range s.Pods {
 		out = append(out, p.Spec.Name)
@@ -26,7 +26,7 @@ func podNames(s cms.State) []string {
 	return out
 }
 
-func hostNames(s cms.State) []string {
+func hostNames(s state.State) []string {
 	var out []string
 	for _, h := range s.Hosts {
 		out = append(out, h.Host.Name)
@@ -37,15 +37,15 @@ func hostNames(s cms.State) []string {
 // FullPod returns a record in which every field, at any depth, is set, each to a
 // value of its own, so that a store that forgets one is found out also when
 // fields are added later. It need not be a valid pod.
-func FullPod() cms.PodRecord {
-	var p cms.PodRecord
+func FullPod() state.Pod {
+	var p state.Pod
 	(&filler{}).fill(reflect.ValueOf(&p).Elem())
 	return p
 }
 
 // FullHost returns a record with every field set, as [FullPod] does.
-func FullHost() cms.HostRecord {
-	var h cms.HostRecord
+func FullHost() state.Host {
+	var h state.Host
 	(&filler{}).fill(reflect.ValueOf(&h).Elem())
 	return h
 }

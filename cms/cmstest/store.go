@@ -12,10 +12,10 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/state"
 )
 
-// Store is a [cms.Store] in memory. What is saved is kept as JSON, so that it
+// Store is a [state.Store] in memory. What is saved is kept as JSON, so that it
 // shares nothing with what callers hold, as in a store on disk. Its zero value
 // is not usable; see [NewStore].
 type Store struct {
@@ -23,7 +23,7 @@ type Store struct {
 	mu     sync.Mutex
 	closed bool
 	saves  int
-	onSave func(context.Context, cms.Change) error
+	onSave func(context.Context, state.Change) error
 	onLoad func(context.Context) error
 	onKeep func() error
 	kept   map[string]string // copies by their label
@@ -45,14 +45,14 @@ func NewStore() *Store {
 }
 
 // Reopen returns a store with what this one keeps and without its hooks, as a
-// manager that starts again finds it. [cms.ErrStoreLocked] unless this one was
+// manager that starts again finds it. [state.ErrStoreLocked] unless this one was
 // closed.
 func (s *Store) Reopen() (*Store, error) {
 	d := s.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.open {
-		return nil, fmt.Errorf("open the store in memory: %w", cms.ErrStoreLocked)
+		return nil, fmt.Errorf("open the store in memory: %w", state.ErrStoreLocked)
 	}
 	d.open = true
 	return &Store{disk: d}, nil
@@ -61,7 +61,7 @@ func (s *Store) Reopen() (*Store, error) {
 // OnSave makes every later Save call f first, with no lock held, so that f may
 // block, also in a synctest bubble. Where f returns an error, Save returns it
 // and changes nothing. A nil f takes the hook away.
-func (s *Store) OnSave(f func(context.Context, cms.Change) error) {
+func (s *Store) OnSave(f func(context.Context, state.Change) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onSave = f
@@ -82,16 +82,16 @@ func (s *Store) Saves() int {
 }
 
 // State returns what is kept now, without hooks and also when closed.
-func (s *Store) State() cms.State {
-	state, err := s.disk.load()
+func (s *Store) State() state.State {
+	all, err := s.disk.load()
 	if err != nil { // what was encoded here can be decoded
 		panic(err)
 	}
-	return state
+	return all
 }
 
-// Load implements [cms.Store].
-func (s *Store) Load(ctx context.Context) (cms.State, error) {
+// Load implements [state.Store].
+func (s *Store) Load(ctx context.Context) (state.State, error) {
 	s.mu.Lock()
 	hook := s.onLoad
 	s.mu.Unlock()
@@ -101,13 +101,13 @@ func (s *Store) Load(ctx context.Context) (cms.State, error) {
 		}
 		return hook(ctx)
 	}); err != nil {
-		return cms.State{}, fmt.Errorf("load from memory: %w", err)
+		return state.State{}, fmt.Errorf("load from memory: %w", err)
 	}
 	return s.disk.load()
 }
 
-// Save implements [cms.Store].
-func (s *Store) Save(ctx context.Context, c cms.Change) error {
+// Save implements [state.Store].
+func (s *Store) Save(ctx context.Context, c state.Change) error {
 	s.mu.Lock()
 	hook := s.onSave
 	s.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *Store) Save(ctx context.Context, c cms.Change) error {
 	return nil
 }
 
-// Close implements [cms.Store].
+// Close implements [state.Store].
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,41 +157,41 @@ func (s *Store) enter(ctx context.Context, hook func() error) error {
 	return ctx.Err()
 }
 
-func (d *disk) load() (cms.State, error) {
+func (d *disk) load() (state.State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.clusterID == "" {
 		d.clusterID = rand.Text()
 	}
-	state := cms.State{ClusterID: d.clusterID, EventID: d.eventID}
+	all := state.State{ClusterID: d.clusterID, EventID: d.eventID}
 	for _, name := range slices.Sorted(maps.Keys(d.hosts)) {
-		var r cms.HostRecord
+		var r state.Host
 		if err := decode(d.hosts[name], &r); err != nil {
-			return cms.State{}, err
+			return state.State{}, err
 		}
-		state.Hosts = append(state.Hosts, r)
+		all.Hosts = append(all.Hosts, r)
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.pods)) {
-		var r cms.PodRecord
+		var r state.Pod
 		if err := decode(d.pods[name], &r); err != nil {
-			return cms.State{}, err
+			return state.State{}, err
 		}
-		state.Pods = append(state.Pods, r)
+		all.Pods = append(all.Pods, r)
 	}
-	return state, nil
+	return all, nil
 }
 
-func (d *disk) save(c cms.Change) error {
+func (d *disk) save(c state.Change) error {
 	hosts, pods := map[string][]byte{}, map[string][]byte{}
 	for _, r := range c.PutHosts {
-		data, err := encode(r.Host.Name, r, new(cms.HostRecord))
+		data, err := encode(r.Host.Name, r, new(state.Host))
 		if err != nil {
 			return fmt.Errorf("host %q: %w", r.Host.Name, err)
 		}
 		hosts[r.Host.Name] = data
 	}
 	for _, r := range c.PutPods {
-		data, err := encode(r.Spec.Name, r, new(cms.PodRecord))
+		data, err := encode(r.Spec.Name, r, new(state.Pod))
 		if err != nil {
 			return fmt.Errorf("pod %q: %w", r.Spec.Name, err)
 		}
@@ -232,7 +232,7 @@ func decode(data []byte, record any) error {
 	if err := json.Unmarshal(data, record); err != nil {
 		return err
 	}
-	if p, ok := record.(*cms.PodRecord); ok && bytes.Equal(p.Elasticity.PolicyJSON, []byte("null")) {
+	if p, ok := record.(*state.Pod); ok && bytes.Equal(p.Elasticity.PolicyJSON, []byte("null")) {
 		p.Elasticity.PolicyJSON = nil
 	}
 	return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
 	disks := map[string]*cmstest.Store{}
-	cmstest.RunStore(t, cmstest.Harness{Open: func(dir string) (cms.Store, error) {
+	cmstest.RunStore(t, cmstest.Harness{Open: func(dir string) (state.Store, error) {
 		old, ok := disks[dir]
 		if !ok {
 			disks[dir] = cmstest.NewStore()
@@ -39,15 +39,15 @@ func TestSaveHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := cmstest.NewStore()
 		refused := errors.New("disk full")
-		change := cms.Change{PutPods: []cms.PodRecord{{Spec: cms.PodSpec{Spec: pod.Spec{Name: "web"}}}}}
+		change := state.Change{PutPods: []state.Pod{{Spec: state.PodSpec{Spec: pod.Spec{Name: "web"}}}}}
 
-		s.OnSave(func(context.Context, cms.Change) error { return refused })
+		s.OnSave(func(context.Context, state.Change) error { return refused })
 		require.ErrorIs(t, s.Save(t.Context(), change), refused)
 		assert.Empty(t, s.State().Pods)
 		assert.Zero(t, s.Saves())
 
 		// While one save is slow, another one and readers go on.
-		s.OnSave(func(_ context.Context, c cms.Change) error {
+		s.OnSave(func(_ context.Context, c state.Change) error {
 			if len(c.PutPods) > 0 {
 				time.Sleep(time.Hour)
 			}
@@ -56,7 +56,7 @@ func TestSaveHook(t *testing.T) {
 		began, done := time.Now(), make(chan error)
 		go func() { done <- s.Save(t.Context(), change) }()
 		synctest.Wait()
-		require.NoError(t, s.Save(t.Context(), cms.Change{EventID: 4}))
+		require.NoError(t, s.Save(t.Context(), state.Change{EventID: 4}))
 		assert.Empty(t, s.State().Pods)
 		require.NoError(t, <-done)
 		assert.Equal(t, time.Hour, time.Since(began))
@@ -66,8 +66,8 @@ func TestSaveHook(t *testing.T) {
 		// A context that ends while the hook blocks changes nothing.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		s.OnSave(func(ctx context.Context, _ cms.Change) error { <-ctx.Done(); return nil })
-		require.ErrorIs(t, s.Save(ctx, cms.Change{DeletePods: []string{"web"}}), context.DeadlineExceeded)
+		s.OnSave(func(ctx context.Context, _ state.Change) error { <-ctx.Done(); return nil })
+		require.ErrorIs(t, s.Save(ctx, state.Change{DeletePods: []string{"web"}}), context.DeadlineExceeded)
 		assert.Len(t, s.State().Pods, 1)
 
 		s.OnLoad(func(context.Context) error { return refused })
@@ -78,12 +78,12 @@ func TestSaveHook(t *testing.T) {
 
 func TestReopenIsWithoutHooks(t *testing.T) {
 	s := cmstest.NewStore()
-	s.OnSave(func(context.Context, cms.Change) error { return errors.New("no") })
+	s.OnSave(func(context.Context, state.Change) error { return errors.New("no") })
 	_, err := s.Reopen()
-	require.ErrorIs(t, err, cms.ErrStoreLocked)
+	require.ErrorIs(t, err, state.ErrStoreLocked)
 	require.NoError(t, s.Close())
 	again, err := s.Reopen()
 	require.NoError(t, err)
-	require.NoError(t, again.Save(t.Context(), cms.Change{EventID: 8}))
+	require.NoError(t, again.Save(t.Context(), state.Change{EventID: 8}))
 	assert.EqualValues(t, 8, again.State().EventID)
 }

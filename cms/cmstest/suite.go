@@ -16,14 +16,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
 // Harness is how [RunStore] gets at the stores of one kind.
 type Harness struct {
 	// Open opens the store that lives in dir, which is empty at first. Required.
-	Open func(dir string) (cms.Store, error)
+	Open func(dir string) (state.Store, error)
 	// Newer makes the closed store in dir look as if a newer version had written
 	// it. Nil where a store has no versions.
 	Newer func(t testing.TB, dir string)
@@ -35,7 +35,7 @@ type Harness struct {
 }
 
 // RunStore checks that the stores which h opens keep the contract of
-// [cms.Store].
+// [state.Store].
 func RunStore(t *testing.T, h Harness) {
 	for _, c := range []struct {
 		name string
@@ -48,6 +48,7 @@ func RunStore(t *testing.T, h Harness) {
 		{"ZeroChangeChangesNothing", testZeroChange},
 		{"EventIDOnlyGrows", testEventID},
 		{"ReplacesTheClusterID", testClusterID},
+		{"TakesChangesWithAndWithoutATerm", testTerm},
 		{"BacksUpWhileInUse", testArchive},
 		{"SortsByName", testSorted},
 		{"SharesNothingWithCallers", testIsolation},
@@ -67,7 +68,7 @@ func RunStore(t *testing.T, h Harness) {
 	}
 }
 
-func open(t *testing.T, h Harness, dir string) cms.Store {
+func open(t *testing.T, h Harness, dir string) state.Store {
 	t.Helper()
 	s, err := h.Open(dir)
 	require.NoError(t, err)
@@ -75,14 +76,14 @@ func open(t *testing.T, h Harness, dir string) cms.Store {
 	return s
 }
 
-func load(t *testing.T, s cms.Store) cms.State {
+func load(t *testing.T, s state.Store) state.State {
 	t.Helper()
-	state, err := s.Load(t.Context())
+	all, err := s.Load(t.Context())
 	require.NoError(t, err)
-	return state
+	return all
 }
 
-func save(t *testing.T, s cms.Store, c cms.Change) {
+func save(t *testing.T, s state.Store, c state.Change) {
 	t.Helper()
 	require.NoError(t, s.Save(t.Context(), c))
 }
@@ -116,8 +117,8 @@ func testEveryField(t *testing.T, h Harness) {
 	dir := t.TempDir()
 	s := open(t, h, dir)
 	p, host := FullPod(), FullHost()
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{p}, PutHosts: []cms.HostRecord{host}, EventID: 7})
-	check := func(s cms.Store) {
+	save(t, s, state.Change{PutPods: []state.Pod{p}, PutHosts: []state.Host{host}, EventID: 7})
+	check := func(s state.Store) {
 		got := load(t, s)
 		require.Len(t, got.Pods, 1)
 		require.Len(t, got.Hosts, 1)
@@ -135,8 +136,8 @@ func testEveryField(t *testing.T, h Harness) {
 
 func testUnset(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
-	p := cms.PodRecord{Spec: cms.PodSpec{Spec: pod.Spec{Name: "bare"}}}
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{p}})
+	p := state.Pod{Spec: state.PodSpec{Spec: pod.Spec{Name: "bare"}}}
+	save(t, s, state.Change{PutPods: []state.Pod{p}})
 	got := load(t, s)
 	require.Len(t, got.Pods, 1)
 	assert.Equal(t, p, got.Pods[0])
@@ -144,18 +145,18 @@ func testUnset(t *testing.T, h Harness) {
 
 func testPutDelete(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{named("a"), named("b")}, PutHosts: []cms.HostRecord{host("x"), host("y")}})
+	save(t, s, state.Change{PutPods: []state.Pod{named("a"), named("b")}, PutHosts: []state.Host{host("x"), host("y")}})
 	b := named("b")
-	b.Want, b.Nodes = 3, []cms.NodeRecord{{Name: "b-1", State: pod.StateNew}}
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{b}})
+	b.Want, b.Nodes = 3, []state.Node{{Name: "b-1", State: pod.StateNew}}
+	save(t, s, state.Change{PutPods: []state.Pod{b}})
 	got := load(t, s)
 	assert.Equal(t, []string{"a", "b"}, podNames(got))
 	same(t, b, got.Pods[1])
 	b.Nodes = nil
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{b}})
+	save(t, s, state.Change{PutPods: []state.Pod{b}})
 	assert.Empty(t, load(t, s).Pods[1].Nodes, "a put replaces the whole record")
 
-	save(t, s, cms.Change{DeletePods: []string{"a", "never-there"}, DeleteHosts: []string{"y"}, PutPods: []cms.PodRecord{named("c")}})
+	save(t, s, state.Change{DeletePods: []string{"a", "never-there"}, DeleteHosts: []string{"y"}, PutPods: []state.Pod{named("c")}})
 	got = load(t, s)
 	assert.Equal(t, []string{"b", "c"}, podNames(got))
 	assert.Equal(t, []string{"x"}, hostNames(got))
@@ -163,20 +164,20 @@ func testPutDelete(t *testing.T, h Harness) {
 
 func testZeroChange(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{FullPod()}, PutHosts: []cms.HostRecord{FullHost()}, EventID: 9})
+	save(t, s, state.Change{PutPods: []state.Pod{FullPod()}, PutHosts: []state.Host{FullHost()}, EventID: 9})
 	before := load(t, s)
-	save(t, s, cms.Change{})
+	save(t, s, state.Change{})
 	assert.Equal(t, before, load(t, s))
 }
 
 func testArchive(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
-	a, ok := s.(cms.Archiver)
+	a, ok := s.(state.Archiver)
 	if !ok {
 		t.Log("this store is no Archiver")
 		return
 	}
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{FullPod()}, PutHosts: []cms.HostRecord{FullHost()}, EventID: 7})
+	save(t, s, state.Change{PutPods: []state.Pod{FullPod()}, PutHosts: []state.Host{FullHost()}, EventID: 7})
 	want := load(t, s)
 	var backup bytes.Buffer
 	var changing sync.WaitGroup
@@ -187,7 +188,7 @@ func testArchive(t *testing.T, h Harness) {
 			case <-stop:
 				return
 			default:
-				assert.NoError(t, s.Save(context.Background(), cms.Change{PutPods: []cms.PodRecord{named(fmt.Sprintf("p%d", i%9))}, EventID: uint64(8 + i)}))
+				assert.NoError(t, s.Save(context.Background(), state.Change{PutPods: []state.Pod{named(fmt.Sprintf("p%d", i%9))}, EventID: uint64(8 + i)}))
 			}
 		}
 	})
@@ -206,7 +207,7 @@ func testArchive(t *testing.T, h Harness) {
 	now := load(t, s)
 	for name, data := range map[string][]byte{"empty": {}, "text": []byte("hello"), "half": backup.Bytes()[:backup.Len()/2]} {
 		_, err := a.ReadBackup(t.Context(), bytes.NewReader(data))
-		assert.ErrorIs(t, err, cms.ErrStoreCorrupt, name)
+		assert.ErrorIs(t, err, state.ErrStoreCorrupt, name)
 	}
 	_, err := a.ReadBackup(t.Context(), io.MultiReader(bytes.NewReader(backup.Bytes()[:9]), iotest.ErrReader(errors.New("gone"))))
 	assert.Error(t, err)
@@ -233,9 +234,9 @@ func testClusterID(t *testing.T, h Harness) {
 	dir := t.TempDir()
 	s := open(t, h, dir)
 	first := load(t, s).ClusterID
-	save(t, s, cms.Change{EventID: 1})
+	save(t, s, state.Change{EventID: 1})
 	assert.Equal(t, first, load(t, s).ClusterID)
-	save(t, s, cms.Change{ClusterID: "OTHER", PutPods: []cms.PodRecord{FullPod()}})
+	save(t, s, state.Change{ClusterID: "OTHER", PutPods: []state.Pod{FullPod()}})
 	got := load(t, s)
 	assert.Equal(t, "OTHER", got.ClusterID)
 	assert.Len(t, got.Pods, 1)
@@ -243,11 +244,26 @@ func testClusterID(t *testing.T, h Harness) {
 	assert.Equal(t, "OTHER", load(t, open(t, h, dir)).ClusterID)
 }
 
+// testTerm saves as managers that take turns do, and as one that is alone: a term
+// is not a part of what is kept.
+func testTerm(t *testing.T, h Harness) {
+	s := open(t, h, t.TempDir())
+	save(t, s, state.Change{PutPods: []state.Pod{named("a")}, EventID: 3})
+	before := load(t, s)
+	for _, term := range []uint64{1, 7, 0} {
+		save(t, s, state.Change{Term: term})
+		assert.Equal(t, before, load(t, s), "term %d", term)
+		save(t, s, state.Change{Term: term, PutPods: []state.Pod{named("b")}})
+		assert.Equal(t, []string{"a", "b"}, podNames(load(t, s)), "term %d", term)
+		save(t, s, state.Change{Term: term, DeletePods: []string{"b"}})
+	}
+}
+
 func testEventID(t *testing.T, h Harness) {
 	dir := t.TempDir()
 	s := open(t, h, dir)
 	for _, id := range []uint64{5, 100, 40, 0} {
-		save(t, s, cms.Change{EventID: id})
+		save(t, s, state.Change{EventID: id})
 	}
 	assert.EqualValues(t, 100, load(t, s).EventID, "an id that was used is never used again, whoever saves last")
 	require.NoError(t, s.Close())
@@ -257,7 +273,7 @@ func testEventID(t *testing.T, h Harness) {
 func testSorted(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
 	for _, n := range []string{"m", "z", "a-10", "a", "a-9", "b"} {
-		save(t, s, cms.Change{PutPods: []cms.PodRecord{named(n)}, PutHosts: []cms.HostRecord{host(n)}})
+		save(t, s, state.Change{PutPods: []state.Pod{named(n)}, PutHosts: []state.Host{host(n)}})
 	}
 	want := []string{"a", "a-10", "a-9", "b", "m", "z"}
 	assert.Equal(t, want, podNames(load(t, s)))
@@ -267,7 +283,7 @@ func testSorted(t *testing.T, h Harness) {
 func testIsolation(t *testing.T, h Harness) {
 	s := open(t, h, t.TempDir())
 	p, hr := FullPod(), FullHost()
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{p}, PutHosts: []cms.HostRecord{hr}})
+	save(t, s, state.Change{PutPods: []state.Pod{p}, PutHosts: []state.Host{hr}})
 	scramble(&p)
 	scramble(&hr)
 	got := load(t, s)
@@ -283,21 +299,21 @@ func testIsolation(t *testing.T, h Harness) {
 func testAtomic(t *testing.T, h Harness) {
 	dir := t.TempDir()
 	s := open(t, h, dir)
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{named("a")}, PutHosts: []cms.HostRecord{host("x")}, EventID: 1})
+	save(t, s, state.Change{PutPods: []state.Pod{named("a")}, PutHosts: []state.Host{host("x")}, EventID: 1})
 	before := load(t, s)
 
 	unreadable := named("d")
-	unreadable.Nodes = []cms.NodeRecord{{Name: "d-1"}} // a state that no store may keep
+	unreadable.Nodes = []state.Node{{Name: "d-1"}} // a state that no store may keep
 	notJSON := named("e")
 	notJSON.Elasticity.PolicyJSON = json.RawMessage("{")
-	for name, bad := range map[string]cms.Change{
-		"pod without a name":    {PutPods: []cms.PodRecord{named("")}},
-		"host without a name":   {PutHosts: []cms.HostRecord{host("")}},
-		"node without a state":  {PutPods: []cms.PodRecord{unreadable}},
-		"policy that isnt JSON": {PutPods: []cms.PodRecord{notJSON}},
+	for name, bad := range map[string]state.Change{
+		"pod without a name":    {PutPods: []state.Pod{named("")}},
+		"host without a name":   {PutHosts: []state.Host{host("")}},
+		"node without a state":  {PutPods: []state.Pod{unreadable}},
+		"policy that isnt JSON": {PutPods: []state.Pod{notJSON}},
 	} {
-		bad.PutPods = slices.Concat([]cms.PodRecord{named("b")}, bad.PutPods)
-		bad.PutHosts = slices.Concat([]cms.HostRecord{host("y")}, bad.PutHosts)
+		bad.PutPods = slices.Concat([]state.Pod{named("b")}, bad.PutPods)
+		bad.PutHosts = slices.Concat([]state.Host{host("y")}, bad.PutHosts)
 		bad.DeletePods, bad.DeleteHosts, bad.EventID = []string{"a"}, []string{"x"}, 50
 		assert.Error(t, s.Save(t.Context(), bad), name)
 		assert.Equal(t, before, load(t, s), name)
@@ -311,7 +327,7 @@ func testContext(t *testing.T, h Harness) {
 	before := load(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.ErrorIs(t, s.Save(ctx, cms.Change{PutPods: []cms.PodRecord{named("a")}}), context.Canceled)
+	assert.ErrorIs(t, s.Save(ctx, state.Change{PutPods: []state.Pod{named("a")}}), context.Canceled)
 	_, err := s.Load(ctx)
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, before, load(t, s))
@@ -329,8 +345,8 @@ func testConcurrent(t *testing.T, h Harness) {
 			for round := 1; round <= rounds; round++ {
 				p, hr := named(fmt.Sprintf("p-%d", i)), host(fmt.Sprintf("h-%d", i))
 				p.Want, hr.Host.CPUOvercommit = round, float64(round)
-				assert.NoError(t, s.Save(t.Context(), cms.Change{
-					PutPods: []cms.PodRecord{p}, PutHosts: []cms.HostRecord{hr}, EventID: uint64(round*pods + i),
+				assert.NoError(t, s.Save(t.Context(), state.Change{
+					PutPods: []state.Pod{p}, PutHosts: []state.Host{hr}, EventID: uint64(round*pods + i),
 				}))
 			}
 		})
@@ -338,12 +354,12 @@ func testConcurrent(t *testing.T, h Harness) {
 	for range 2 {
 		wg.Go(func() {
 			for range rounds {
-				state, err := s.Load(t.Context())
-				if !assert.NoError(t, err) || !assert.Equal(t, len(state.Pods), len(state.Hosts), "half a change was seen") {
+				all, err := s.Load(t.Context())
+				if !assert.NoError(t, err) || !assert.Equal(t, len(all.Pods), len(all.Hosts), "half a change was seen") {
 					return
 				}
-				for i := range state.Pods {
-					assert.EqualValues(t, state.Pods[i].Want, state.Hosts[i].Host.CPUOvercommit, "half a change was seen")
+				for i := range all.Pods {
+					assert.EqualValues(t, all.Pods[i].Want, all.Hosts[i].Host.CPUOvercommit, "half a change was seen")
 				}
 			}
 		})
@@ -363,7 +379,7 @@ func testReopen(t *testing.T, h Harness) {
 	for i := range 5 {
 		s := open(t, h, dir)
 		require.Len(t, load(t, s).Pods, i)
-		save(t, s, cms.Change{PutPods: []cms.PodRecord{named(fmt.Sprintf("p-%d", i))}})
+		save(t, s, state.Change{PutPods: []state.Pod{named(fmt.Sprintf("p-%d", i))}})
 		require.NoError(t, s.Close())
 	}
 }
@@ -377,9 +393,9 @@ func testLocked(t *testing.T, h Harness) {
 	if err == nil {
 		assert.NoError(t, second.Close())
 	}
-	require.ErrorIs(t, err, cms.ErrStoreLocked)
+	require.ErrorIs(t, err, state.ErrStoreLocked)
 	assert.Less(t, time.Since(began), 3*time.Second, "a person waits for this answer")
-	save(t, s, cms.Change{EventID: 3})
+	save(t, s, state.Change{EventID: 3})
 	assert.Equal(t, before.ClusterID, load(t, s).ClusterID)
 	require.NoError(t, s.Close())
 	assert.EqualValues(t, 3, load(t, open(t, h, dir)).EventID)
@@ -392,19 +408,19 @@ func testClose(t *testing.T, h Harness) {
 	require.NoError(t, s.Close())
 	_, err := s.Load(t.Context())
 	assert.Error(t, err)
-	assert.Error(t, s.Save(t.Context(), cms.Change{EventID: 1}))
+	assert.Error(t, s.Save(t.Context(), state.Change{EventID: 1}))
 }
 
-func testNewer(t *testing.T, h Harness) { testRefused(t, h, h.Newer, cms.ErrStoreVersion) }
+func testNewer(t *testing.T, h Harness) { testRefused(t, h, h.Newer, state.ErrStoreVersion) }
 
-func testDamaged(t *testing.T, h Harness) { testRefused(t, h, h.Damage, cms.ErrStoreCorrupt) }
+func testDamaged(t *testing.T, h Harness) { testRefused(t, h, h.Damage, state.ErrStoreCorrupt) }
 
 // testRefused says that open or load answers with want, and that nothing is written.
 func testRefused(t *testing.T, h Harness, change func(testing.TB, string), want error) {
 	dir := t.TempDir()
 	s := open(t, h, dir)
 	load(t, s)
-	save(t, s, cms.Change{PutPods: []cms.PodRecord{FullPod()}, PutHosts: []cms.HostRecord{FullHost()}})
+	save(t, s, state.Change{PutPods: []state.Pod{FullPod()}, PutHosts: []state.Host{FullHost()}})
 	require.NoError(t, s.Close())
 	change(t, dir)
 	before := h.Content(t, dir)

@@ -11,7 +11,7 @@ type Cluster struct {
 	Pods      int       `json:"pods" doc:"How many there are."`
 	Nodes     int       `json:"nodes" doc:"How many there are, in every state."`
 	Hosts     int       `json:"hosts" doc:"How many there are."`
-	Problems  []string  `json:"problems" doc:"What is wrong now, in sentences."`
+	Problems  []Problem `json:"problems" doc:"What is wrong now: of the cluster itself, and of every pod."`
 }
 
 // Health is the answer of /healthz and /readyz.
@@ -23,7 +23,7 @@ type Health struct {
 type Balancer struct {
 	At       time.Time    `json:"at,omitzero" doc:"When the balancer was observed; absent before the first time."`
 	Error    string       `json:"error,omitempty" doc:"Why the statistics are old."`
-	Problems []string     `json:"problems,omitempty" doc:"What is wrong with the balancer itself, although it answers: somebody else changed its configuration, its directory cannot be written."`
+	Problems []string     `json:"problems,omitempty" doc:"In sentences, what is wrong with the balancer itself, although it answers: somebody else changed its configuration, its directory cannot be written."`
 	Fronts   []FrontStats `json:"fronts" doc:"Sorted by name."`
 }
 

@@ -9,7 +9,8 @@ type Node struct {
 	Host      string            `json:"host" doc:"Empty until the node is placed."`
 	State     string            `json:"state" doc:"\"new\", \"starting\", \"online\", \"standby\", \"draining\", \"failed\" or \"gone\"."`
 	Endpoints map[string]string `json:"endpoints" doc:"The address of each named port."`
-	Revision  string            `json:"revision" doc:"Identifies the workload and limits that it runs with."`
+	Revision  uint64            `json:"revision" doc:"Number of the pod's revision that it runs; 0 before it is launched."`
+	Digest    string            `json:"digest,omitempty" doc:"Content of its image, such as sha256:…; absent where there is none."`
 	Handle    string            `json:"handle,omitempty" doc:"The runtime's own name for it, such as a container's id."`
 	CreatedAt time.Time         `json:"created_at" doc:"When it was registered."`
 	StartedAt time.Time         `json:"started_at,omitzero" doc:"Absent before."`

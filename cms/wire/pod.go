@@ -102,11 +102,11 @@ type PodStatus struct {
 	State      string     `json:"state" doc:"\"active\", \"paused\" or \"deleting\"."`
 	CreatedAt  time.Time  `json:"created_at" doc:"When it was created."`
 	Want       int        `json:"want" doc:"The number of nodes that the pod should have."`
-	Revision   string     `json:"revision" doc:"Identifies workload and limits of nodes started now."`
+	Revision   uint64     `json:"revision" doc:"Number of the revision that nodes started now run; counts from 1 in the pod."`
 	Converged  bool       `json:"converged" doc:"What runs and takes requests is what should."`
 	Nodes      NodeCounts `json:"nodes" doc:"How many nodes are in each state."`
 	Cut        uint64     `json:"cut" doc:"Requests and connections, such as WebSockets, that nodes still had when the deadline of their drain passed, since the pod was made."`
-	Problems   []string   `json:"problems" doc:"What is wrong now, in sentences."`
+	Problems   []Problem  `json:"problems" doc:"What is wrong now."`
 	Reason     string     `json:"reason,omitempty" doc:"The sentence of the last decision."`
 	Elasticity Elasticity `json:"elasticity" doc:"To change it, write to /v1/pods/{pod}/elasticity."`
 	Rollout    *Rollout   `json:"rollout,omitempty" doc:"The last change of what the pod runs; absent when there was none."`

@@ -24,8 +24,8 @@ type Rollout struct {
 	State     string     `json:"state" doc:"\"progressing\", \"paused\", \"done\" or \"rolled-back\"."`
 	Reason    string     `json:"reason,omitempty" doc:"How it came to this state."`
 	Strategy  string     `json:"strategy" doc:"That of the pod's update."`
-	From      Revision   `json:"from" doc:"What the pod ran before."`
-	To        Revision   `json:"to" doc:"What it shall run."`
+	From      uint64     `json:"from" doc:"Number of the revision that the pod ran before."`
+	To        uint64     `json:"to" doc:"Number of the revision that it shall run."`
 	Step      int        `json:"step,omitempty" doc:"Of a canary, from 0; beyond the last step all other nodes are rolled. Of blue-green, 1 once changed over."`
 	Steps     int        `json:"steps,omitempty" doc:"How many steps a canary has."`
 	Weight    int        `json:"weight,omitempty" doc:"Of a canary's step: the percentage of requests that new nodes are given."`
@@ -37,16 +37,12 @@ type Rollout struct {
 	EndedAt   *time.Time `json:"ended_at,omitempty" doc:"When it was over; absent before."`
 }
 
-// Revision names something that a pod ran.
-type Revision struct {
-	Number uint64 `json:"number,omitempty" doc:"Counts from 1 in the pod; absent when it is not kept any more."`
-	ID     string `json:"id" doc:"As in the revision of nodes."`
-}
-
-// RevisionRecord is what a pod ran once.
+// RevisionRecord is what a pod ran once. The same workload may be several
+// revisions: after a restart, or where the tag of its image moved.
 type RevisionRecord struct {
-	Revision
+	Number   uint64    `json:"number" doc:"Counts from 1 in the pod."`
 	At       time.Time `json:"at" doc:"When it was first set."`
+	Digest   string    `json:"digest,omitempty" doc:"Content of its image, which every node of it runs; absent where there is none, or while no host has been asked for it."`
 	Reason   string    `json:"reason,omitempty" doc:"How it came about."`
 	Current  bool      `json:"current" doc:"The pod's settings say this."`
 	Workload Workload  `json:"workload" doc:"Complete."`

@@ -208,7 +208,7 @@ func (a *app) awaitPlan(ctx context.Context, c *client.Client, plan []change, be
 	}
 	for _, name := range slices.Sorted(maps.Keys(pods)) {
 		said := ""
-		var old []string // problems that a change may have mended
+		var old []wire.Problem // those that a change may have mended
 		for _, p := range before {
 			if p.Name == name && changed[name] {
 				old = status(p).Problems

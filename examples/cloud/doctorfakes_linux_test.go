@@ -65,7 +65,7 @@ func fakeServer(t *testing.T, answers map[string]any) string {
 			}
 			w.Header().Set("Content-Type", wire.ProblemType)
 			w.WriteHeader(code)
-			v = wire.Problem{Status: code, Detail: fmt.Sprintf("%s failed", r.URL.Path)}
+			v = wire.ProblemDetails{Status: code, Detail: fmt.Sprintf("%s failed", r.URL.Path)}
 		}
 		_ = json.NewEncoder(w).Encode(v)
 	}))
@@ -142,7 +142,7 @@ func illnesses(t *testing.T) map[string]func(*diagnosis) {
 		"a server that starts":       server(map[string]any{"/readyz": 503}),
 		"a server that knows us not": server(map[string]any{"/v1/cluster": 401}),
 		"a server that fails":        server(map[string]any{"/v1/cluster": 500}),
-		"problems":                   server(map[string]any{"/v1/cluster": wire.Cluster{Problems: []string{"pod web: no room"}}}),
+		"problems":                   server(map[string]any{"/v1/cluster": wire.Cluster{Problems: []wire.Problem{{Code: "no-room", Pod: "web", Text: "no room"}}}}),
 		"hosts that are not told":    server(map[string]any{"/v1/hosts": 500}),
 		"no hosts":                   server(map[string]any{"/v1/hosts": list([]wire.Host{})}),
 		"no word on who we are":      server(map[string]any{"/v1/whoami": 500}),

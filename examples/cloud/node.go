@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +46,7 @@ are in that state. CPU is a fraction of the node's own limit.`,
 }
 
 func (a *app) printNodes(nodes []wire.Node) error {
-	t := newTable(left("NODE"), left("STATE"), left("HOST"), left("ADDRESS").whenWide(), right("IN FLIGHT").whenWide(), right("CPU").whenWide(), right("MEMORY").whenWide(), right("AGE"), left("REASON").whenSet())
+	t := newTable(left("NODE"), left("STATE"), left("HOST"), left("ADDRESS").whenWide(), right("IN FLIGHT").whenWide(), right("CPU").whenWide(), right("MEMORY").whenWide(), right("AGE"), right("REVISION").whenWide(), left("IMAGE").whenSet().whenWide(), left("REASON").whenSet())
 	for _, n := range nodes {
 		memory := ""
 		if n.Memory != nil {
@@ -54,9 +56,23 @@ func (a *app) printNodes(nodes []wire.Node) error {
 		if began.IsZero() {
 			began = n.CreatedAt
 		}
-		t.row(n.Name, stateCell(n.State), n.Host, endpointsText(n.Endpoints), number(n.InFlight), percent(n.CPU), memory, a.age(began), n.Reason)
+		t.row(n.Name, stateCell(n.State), n.Host, endpointsText(n.Endpoints), number(n.InFlight), percent(n.CPU), memory, a.age(began), revisionText(n.Revision), digestText(n.Digest), n.Reason)
 	}
 	return t.print(a.out)
+}
+
+// revisionText is empty for a node that runs nothing yet.
+func revisionText(number uint64) string {
+	if number == 0 {
+		return ""
+	}
+	return strconv.FormatUint(number, 10)
+}
+
+// digestText is short for the content of an image.
+func digestText(digest string) string {
+	digest = strings.TrimPrefix(digest, "sha256:")
+	return digest[:min(len(digest), 12)]
 }
 
 func endpointsText(endpoints map[string]string) string {
@@ -117,11 +133,8 @@ elasticity is enabled: then the pod starts and stops its nodes by itself.`,
 					return step{}, err
 				}
 				n = now
-				switch {
-				case n.State == "failed" && hopeless(n.Reason):
-					return step{}, fmt.Errorf("node %s of pod %s failed: %s; %s", n.Name, n.Pod, n.Reason, mend(n.Pod))
-				case n.State == "failed":
-					return step{}, fmt.Errorf("node %s of pod %s failed: %s; see \"cloud logs %s %s\"", n.Name, n.Pod, n.Reason, n.Pod, n.Name)
+				if n.State == "failed" {
+					return step{}, fmt.Errorf("node %s of pod %s failed: %s; %s", n.Name, n.Pod, n.Reason, mendNode(ctx, c, n))
 				}
 				return step{done: n.State == "online", note: n.Reason}, nil
 			})
@@ -245,7 +258,7 @@ func (a *app) awaitPod(ctx context.Context, c *client.Client, p wire.Pod, what s
 		}
 		note := countsText(s)
 		if len(s.Problems) > 0 {
-			note += "; " + s.Problems[0]
+			note += "; " + s.Problems[0].Text
 		}
 		return step{note: note}, nil
 	})

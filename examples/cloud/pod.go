@@ -79,7 +79,7 @@ func (a *app) printPods(pods []wire.Pod) error {
 		}
 		t.row(p.Name, stateCell(s.State), s.Nodes.Online, s.Want, elasticText(s.Elasticity), frontsText(p.Fronts),
 			percent(sample.CPU), number(sample.InFlight), number(sample.Rate), a.age(s.CreatedAt),
-			cell{strings.Join(s.Problems, "; "), red})
+			cell{strings.Join(texts(s.Problems), "; "), red})
 	}
 	return t.print(a.out)
 }
@@ -141,7 +141,7 @@ func (a *app) describePod(p wire.Pod) error {
 	if s.Cut > 0 {
 		rows = append(rows, [2]string{"Cut", strconv.FormatUint(s.Cut, 10) + " requests and connections" + " at the deadline of a node's drain"})
 	}
-	for _, problem := range s.Problems {
+	for _, problem := range texts(s.Problems) {
 		rows = append(rows, [2]string{"Problem", problem})
 	}
 	for _, r := range rows {

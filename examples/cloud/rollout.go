@@ -32,7 +32,7 @@ type rolloutOf struct {
 	Want    int           `json:"want"`
 	Rollout *wire.Rollout `json:"rollout"`
 	// Problems are those of the pod.
-	Problems []string `json:"problems"`
+	Problems []wire.Problem `json:"problems"`
 }
 
 func rolloutIn(p wire.Pod) rolloutOf {
@@ -114,14 +114,7 @@ func wentBack(p wire.Pod) error {
 	if r == nil || r.State != "rolled-back" {
 		return nil
 	}
-	return fmt.Errorf("pod %s went back to revision %s: %s", p.Name, revisionText(r.From), r.Reason)
-}
-
-func revisionText(r wire.Revision) string {
-	if r.Number == 0 {
-		return r.ID
-	}
-	return fmt.Sprintf("%d (%s)", r.Number, r.ID)
+	return fmt.Errorf("pod %s went back to revision %d: %s", p.Name, r.From, r.Reason)
 }
 
 // progressText says in a line how far a rollout is.
@@ -137,7 +130,7 @@ func progressText(r rolloutOf) string {
 		text += "; " + plural(n, "new node") + " failed"
 	}
 	if len(r.Problems) > 0 && !over(r.Rollout) {
-		text += "; " + r.Problems[0]
+		text += "; " + r.Problems[0].What()
 	}
 	return text
 }
@@ -190,7 +183,7 @@ func (a *app) printRollout(r rolloutOf) error {
 	if x.Failures > 0 {
 		rows = append(rows, [2]string{"Failed", plural(x.Failures, "new node")})
 	}
-	for _, p := range r.Problems {
+	for _, p := range texts(r.Problems) {
 		rows = append(rows, [2]string{"Problem", a.out.paint(red, printable(p))})
 	}
 	for _, row := range rows {

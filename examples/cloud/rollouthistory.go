@@ -109,7 +109,7 @@ func (a *app) printHistory(all []revisionOf) error {
 	if a.output != "table" {
 		return a.printValue(list(all))
 	}
-	t := newTable(right("REVISION"), left("ID").whenWide(), right("AGE"), left("CURRENT"), left("CHANGES"), left("REASON"))
+	t := newTable(right("REVISION"), left("IMAGE").whenSet().whenWide(), right("AGE"), left("CURRENT"), left("CHANGES"), left("REASON"))
 	for i, r := range all {
 		current := ""
 		if r.Current {
@@ -119,7 +119,7 @@ func (a *app) printHistory(all []revisionOf) error {
 		if i == 0 {
 			text = cmp.Or(r.Workload.Image, strings.Join(r.Workload.Command, " "))
 		}
-		t.row(r.Number, r.ID, a.age(r.At), current, text, r.Reason)
+		t.row(r.Number, digestText(r.Digest), a.age(r.At), current, text, r.Reason)
 	}
 	return t.print(a.out)
 }
@@ -141,8 +141,13 @@ func (a *app) printRevision(r revisionOf) error {
 	if r.Current {
 		current = ", current"
 	}
-	if err := a.line("Revision %s, %s ago%s: %s", revisionText(r.Revision), a.age(r.At), current, r.Reason); err != nil {
+	if err := a.line("Revision %d, %s ago%s: %s", r.Number, a.age(r.At), current, r.Reason); err != nil {
 		return err
+	}
+	if r.Digest != "" {
+		if err := a.line("  image %s", r.Digest); err != nil {
+			return err
+		}
 	}
 	for _, f := range r.Changes {
 		if err := a.line("  changed %s: %s → %s", f.Path, valueText(f.From), valueText(f.To)); err != nil {

@@ -95,9 +95,10 @@ func TestTopSaysWhatGoesWrong(t *testing.T) {
 	m := topOf(manyPods(2))
 	m.Update(failedMsg{errors.New("no\nsuch node")})
 	assert.Contains(t, m.foot(), "no such node")
-	m.state.Cluster.Problems = []string{"host a: down", "b", "c", "d", "e"}
+	m.state.Cluster.Problems = []wire.Problem{{Pod: "web", Text: "no room"}, {Text: "host a: down"}, {Text: "c"}, {Text: "d"}, {Text: "e"}}
 	m.Update(brokenMsg{errors.New("refused")})
 	text := strings.Join(m.lines(), "\n")
+	assert.Contains(t, text, "! pod web: no room")
 	assert.Contains(t, text, "! host a: down")
 	assert.Contains(t, text, "! and 2 more")
 	assert.Contains(t, text, "disconnected, last seen 0s ago; trying again")

@@ -66,7 +66,7 @@ func (m *topModel) head() []string {
 			head = append(head, m.style(red).Render(fmt.Sprintf("! and %d more", len(m.state.Cluster.Problems)-i)))
 			break
 		}
-		head = append(head, m.style(red).Render("! "+printable(p)))
+		head = append(head, m.style(red).Render("! "+printable(p.String())))
 	}
 	if m.filter != "" || m.mode == topFilter {
 		cursor := ""
@@ -164,7 +164,7 @@ func (m *topModel) pods(shown []wire.Pod) []string {
 		}
 		reason, paint := s.Reason, plain
 		if len(s.Problems) > 0 {
-			reason, paint = s.Problems[0], red
+			reason, paint = s.Problems[0].Text, red
 		}
 		cells := []any{p.Name, stateCell(s.State), s.Nodes.Online, s.Want, elasticText(s.Elasticity), percent(sample.CPU), number(sample.InFlight),
 			sparkline(m.history[p.Name]), number(sample.Rate), number(sample.Errors), secondsText(sample.P95), cell{reason, paint}}

@@ -65,7 +65,7 @@ func (a *app) awaitCondition(ctx context.Context, c *client.Client, name, condit
 		now, err := c.Pod(ctx, name)
 		switch {
 		case client.NotFound(err) && condition == "gone":
-			p.Status = &wire.PodStatus{State: "gone", Problems: []string{}}
+			p.Status = &wire.PodStatus{State: "gone", Problems: []wire.Problem{}}
 			return step{done: true}, nil
 		case err != nil:
 			return step{}, err
@@ -77,7 +77,7 @@ func (a *app) awaitCondition(ctx context.Context, c *client.Client, name, condit
 		}
 		note := s.State + ", " + countsText(s)
 		if len(s.Problems) > 0 {
-			note += "; " + s.Problems[0]
+			note += "; " + s.Problems[0].Text
 		}
 		return step{done: holds(s), note: note}, nil
 	})

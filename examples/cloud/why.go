@@ -85,7 +85,7 @@ func (a *app) printWhy(p wire.Pod, ticks, past []wire.Tick, all bool) error {
 		elasticity = "elastic from " + elasticText(s.Elasticity) + policySuffix(s.Elasticity)
 	}
 	fmt.Fprintf(a.out, "%s: %s; %s\n", a.out.paint(bold, p.Name), countsText(s), printable(elasticity))
-	for _, problem := range s.Problems {
+	for _, problem := range texts(s.Problems) {
 		fmt.Fprintf(a.out, "  %s\n", a.out.paint(red, printable(problem)))
 	}
 	if len(ticks) == 0 {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	"github.com/elastipod/elastipod/balancer/inproc"
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/boltstore"
+	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/process"
 )
@@ -70,7 +70,7 @@ func run(ctx context.Context, dir, front string, use func(*cms.Manager)) (err er
 		}))
 	}
 	must(m.SetElasticity(ctx, "pool", cms.Elasticity{Enabled: true, Min: 1, Max: 4,
-		Policy: json.RawMessage(`{"kind":"target","metric":"in_flight","value":2}`)}))
+		Policy: elastic.Target{Metric: elastic.MetricInFlight, Value: 2}}))
 	must(m.WaitPod(ctx, "pool", func(s cms.PodStatus) bool { return s.Converged && s.Want > 0 }))
 	// end
 	use(m)

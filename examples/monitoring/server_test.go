@@ -21,7 +21,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastipod/elastipod/examples/server/serve"
+	"github.com/elastipod/elastipod/cms/serve"
+	"github.com/elastipod/elastipod/examples/workload"
 )
 
 const (
@@ -33,7 +34,7 @@ const (
 // process runtime starts it as one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == "supervise" || os.Args[1] == "workload") {
-		os.Exit(serve.Program{Stdout: os.Stdout, Stderr: os.Stderr}.Run(context.Background(), os.Args[1:]))
+		os.Exit(serve.Program{Workload: workload.Run, Stdout: os.Stdout, Stderr: os.Stderr}.Run(context.Background(), os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }
@@ -71,7 +72,7 @@ pods:
 	var out syncBuffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- serve.Program{Environ: os.Environ(), Stdout: &out, Stderr: &out}.Run(ctx, []string{"--config", filepath.Join(dir, "c.yaml"), "--data", filepath.Join(dir, "data")})
+		ended <- serve.Program{Workload: workload.Run, Environ: os.Environ(), Stdout: &out, Stderr: &out}.Run(ctx, []string{"--config", filepath.Join(dir, "c.yaml"), "--data", filepath.Join(dir, "data")})
 	}()
 	t.Cleanup(func() {
 		stop()

@@ -15,8 +15,10 @@ import (
 	"io"
 	"os"
 
+	"github.com/elastipod/elastipod/cms/serve"
 	"github.com/elastipod/elastipod/elastic"
-	"github.com/elastipod/elastipod/examples/server/serve"
+	"github.com/elastipod/elastipod/examples/server/dashboard"
+	"github.com/elastipod/elastipod/examples/workload"
 )
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
@@ -41,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "policy:", err)
 		return serve.ExitFailed
 	}
-	return serve.Program{Policies: policies, Stdout: stdout, Stderr: stderr}.Run(ctx, args)
+	return serve.Program{Policies: policies, Page: dashboard.New, Workload: workload.Run, Stdout: stdout, Stderr: stderr}.Run(ctx, args)
 }
 
 // officeHours wants one number of nodes inside of office hours and another one

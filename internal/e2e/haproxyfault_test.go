@@ -275,7 +275,7 @@ func TestFaultHAProxyFiles(t *testing.T) {
 		})
 		var cluster wire.Cluster
 		srv.get("/v1/cluster", &cluster)
-		assert.Contains(t, strings.Join(cluster.Problems, " "), "changed by somebody else")
+		assert.Contains(t, problemOf(cluster.Problems, "balancer-trouble").Text, "changed by somebody else")
 		srv.patch("/v1/pods/web", `{"fronts":[{"name":"web","listen":"`+strings.TrimPrefix(web.url, "http://")+`","port":"http","max_conn":`+strconv.Itoa(200+i)+`}]}`)
 		copies, err := filepath.Glob(srv.haproxyFile("haproxy.cfg.foreign-*"))
 		require.NoError(t, err)

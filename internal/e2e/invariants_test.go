@@ -67,6 +67,16 @@ func (s *server) view() invariant.View {
 	return v
 }
 
+// problemOf returns the problem of that code; a zero one where there is none.
+func problemOf(problems []wire.Problem, code string) wire.Problem {
+	for _, p := range problems {
+		if p.Code == code {
+			return p
+		}
+	}
+	return wire.Problem{}
+}
+
 func (s *server) podView(p wire.Pod) invariant.Pod {
 	s.t.Helper()
 	var nodes wire.List[wire.Node]
@@ -77,29 +87,29 @@ func (s *server) podView(p wire.Pod) invariant.Pod {
 	out := invariant.Pod{
 		Name: p.Name, State: p.Status.State, Want: p.Status.Want, MaxNodes: int(p.MaxNodes),
 		Elastic: e.Enabled && e.Mode == "act", Min: int(e.Min), Max: int(e.Max),
-		Revision: p.Status.Revision, Problems: p.Status.Problems, Converged: p.Status.Converged,
+		Revision: p.Status.Revision, Converged: p.Status.Converged,
 	}
 	for _, problem := range p.Status.Problems {
-		if strings.Contains(problem, "no room") {
-			out.Excuse = problem
+		out.Problems = append(out.Problems, problem.Code+": "+problem.Text)
+		if problem.Code == "no-room" || problem.Code == "rollout-waits" {
+			out.Excuse = problem.Text
 		}
 	}
 	if r := p.Status.Rollout; r != nil {
-		out.Rollout = invariant.PodRollout{State: r.State, From: r.From.ID, To: r.To.ID}
+		out.Rollout = invariant.PodRollout{State: r.State, From: r.From, To: r.To}
 	}
 	for _, f := range p.Fronts {
 		out.Fronts = append(out.Fronts, invariant.PodFront{Name: f.Name, Listen: f.Listen, Port: f.Port})
 	}
 	for _, n := range nodes.Items {
-		revision, _, _ := strings.Cut(n.Revision, "-")
 		limits := p.Limits
 		for _, r := range rollouts.Revisions {
-			if r.ID == revision {
+			if r.Number == n.Revision {
 				limits = r.Limits
 			}
 		}
 		out.Nodes = append(out.Nodes, invariant.Node{
-			Name: n.Name, State: n.State, Host: n.Host, Revision: revision, Endpoints: n.Endpoints,
+			Name: n.Name, State: n.State, Host: n.Host, Revision: n.Revision, Endpoints: n.Endpoints,
 			CPU: float64(limits.CPU), Memory: int64(limits.Memory),
 		})
 	}

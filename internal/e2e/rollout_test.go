@@ -62,7 +62,7 @@ func TestRolloutsUnderLoad(t *testing.T) {
 			srv.post("/v1/pods/web/rollout/undo", `{"revision":1}`)
 			srv.eventually("undone", time.Minute, func() bool {
 				p := srv.pod("web")
-				return p.Status.Converged && p.Status.Rollout.State == "done" && p.Status.Rollout.To.ID == p.Status.Revision
+				return p.Status.Converged && p.Status.Rollout.State == "done" && p.Status.Rollout.To == p.Status.Revision
 			})
 			assert.NotContains(t, srv.pod("web").Workload.Env, "VERSION")
 			close(ended)

@@ -165,14 +165,14 @@ func (c *checker) rest(p *Pod) {
 	}
 	for _, n := range p.Nodes {
 		if n.State == online && n.Revision != p.Revision {
-			c.add(ErrUnrest, "node %s/%s runs %s, and its pod %s", p.Name, n.Name, n.Revision, p.Revision)
+			c.add(ErrUnrest, "node %s/%s runs revision %d, and its pod revision %d", p.Name, n.Name, n.Revision, p.Revision)
 		}
 	}
 	switch r := p.Rollout; {
 	case r.State == "":
 	case r.State == "done" && r.To == p.Revision, r.State == "rolled-back" && r.From == p.Revision:
 	default:
-		c.add(ErrUnrest, "pod %s runs %s; its rollout from %s to %s is %s", p.Name, p.Revision, r.From, r.To, r.State)
+		c.add(ErrUnrest, "pod %s runs revision %d; its rollout from %d to %d is %s", p.Name, p.Revision, r.From, r.To, r.State)
 	}
 }
 

@@ -12,24 +12,24 @@ import (
 // two hosts, with a registered node and one that failed, and a paused pod.
 func well() View {
 	node := func(name, host, addr string) Node {
-		return Node{Name: name, State: online, Host: host, Revision: "r2", Endpoints: map[string]string{"http": addr}, CPU: 0.1, Memory: 100}
+		return Node{Name: name, State: online, Host: host, Revision: 2, Endpoints: map[string]string{"http": addr}, CPU: 0.1, Memory: 100}
 	}
 	return View{
 		AtRest: true,
 		Pods: []Pod{
 			{
-				Name: "web", State: active, Want: 3, MaxNodes: 5, Elastic: true, Min: 2, Max: 4, Revision: "r2", Converged: true,
+				Name: "web", State: active, Want: 3, MaxNodes: 5, Elastic: true, Min: 2, Max: 4, Revision: 2, Converged: true,
 				Fronts:  []PodFront{{Name: "web", Listen: "127.0.0.1:5100", Port: "http"}},
-				Rollout: PodRollout{State: "done", From: "r1", To: "r2"},
+				Rollout: PodRollout{State: "done", From: 1, To: 2},
 				Nodes: []Node{
 					node("n1", "a", "10.0.0.1:80"), node("n2", "a", "10.0.0.2:80"), node("n3", "b", "10.0.1.1:80"),
-					{Name: "n4", State: fresh}, {Name: "n5", State: failed, Host: "b", Revision: "r1"},
+					{Name: "n4", State: fresh}, {Name: "n5", State: failed, Host: "b", Revision: 1},
 				},
 			},
 			{
-				Name: "idle", State: paused, Want: 1, MaxNodes: 1, Revision: "r2", Converged: true,
+				Name: "idle", State: paused, Want: 1, MaxNodes: 1, Revision: 2, Converged: true,
 				Fronts:  []PodFront{{Name: "idle", Listen: "127.0.0.1:5101", Port: "http"}},
-				Rollout: PodRollout{State: "rolled-back", From: "r2", To: "r3"},
+				Rollout: PodRollout{State: "rolled-back", From: 2, To: 3},
 				Nodes:   []Node{node("n1", "b", "10.0.1.2:80")},
 			},
 		},
@@ -83,10 +83,10 @@ func TestEveryViolationIsFound(t *testing.T) {
 		"node is still draining":             {ErrUnrest, func(v *View) { setState(v, 0, 0, draining) }, false},
 		"not converged":                      {ErrUnrest, func(v *View) { v.Pods[0].Converged = false }, false},
 		"a problem":                          {ErrUnrest, func(v *View) { v.Pods[0].Problems = []string{"bad"} }, false},
-		"runs what it ran before":            {ErrUnrest, func(v *View) { v.Pods[0].Nodes[0].Revision = "r1" }, false},
+		"runs what it ran before":            {ErrUnrest, func(v *View) { v.Pods[0].Nodes[0].Revision = 1 }, false},
 		"rollout goes on":                    {ErrUnrest, func(v *View) { v.Pods[0].Rollout.State = "progressing" }, false},
-		"rollout is done and was not":        {ErrUnrest, func(v *View) { v.Pods[0].Rollout.To = "r3" }, false},
-		"rolled back and was not":            {ErrUnrest, func(v *View) { v.Pods[1].Rollout.From = "r1" }, false},
+		"rollout is done and was not":        {ErrUnrest, func(v *View) { v.Pods[0].Rollout.To = 3 }, false},
+		"rolled back and was not":            {ErrUnrest, func(v *View) { v.Pods[1].Rollout.From = 1 }, false},
 		"orphan":                             {ErrOrphan, func(v *View) { addTo(v, 1, Instance{"web", "n9", true}) }, false},
 		"orphan on a host that was removed":  {ErrOrphan, func(v *View) { addTo(v, 2, Instance{"web", "n9", true}) }, false},
 		"orphan of a failed node":            {ErrOrphan, func(v *View) { addTo(v, 1, Instance{"web", "n5", true}) }, false},

@@ -44,7 +44,7 @@ type Pod struct {
 	// Max.
 	Elastic  bool
 	Min, Max int
-	Revision string     // of nodes that are started now
+	Revision uint64     // of nodes that are started now
 	Fronts   []PodFront // where it takes requests
 	Nodes    []Node     // all of them, in every state
 	Problems []string   // what the manager says is wrong
@@ -65,7 +65,7 @@ type PodFront struct {
 // of a pod that never changed.
 type PodRollout struct {
 	State    string // "", "progressing", "paused", "done" or "rolled-back"
-	From, To string // revisions
+	From, To uint64 // revisions
 }
 
 // Node is a node as the manager shows it.
@@ -73,7 +73,7 @@ type Node struct {
 	Name      string            // unique in its pod
 	State     string            // "new", "starting", "online", "standby", "draining" or "failed"
 	Host      string            // where it is placed; empty before
-	Revision  string            // of what it runs, without what the runtime adds to it
+	Revision  uint64            // of what it runs; 0 before it is launched
 	Endpoints map[string]string // "host:port" by the name of the port
 	CPU       float64           // cores that it reserves
 	Memory    int64             // bytes that it reserves

@@ -19,25 +19,14 @@ import (
 	"strings"
 
 	"github.com/tsenart/vegeta/v12/lib/plot"
-)
 
-// Prefix is the path below which everything but the page itself is served.
-const Prefix = "/dashboard/"
+	"github.com/elastipod/elastipod/cms/serve"
+)
 
 // policy lets the page load scripts, styles and data from its own server only.
 // No script and no style stands in the page itself.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// Config is what the page says about its server.
-type Config struct {
-	// Cluster is the cluster's name.
-	Cluster string
-	// Version is that of the server.
-	Version string
-	// Tokens says that the API asks for a token, and the page for a sign-in.
-	Tokens bool
-}
 
 //go:embed web
 var web embed.FS
@@ -52,16 +41,16 @@ type asset struct {
 	etag      string
 }
 
-// Dashboard serves the page and its files. It is safe for concurrent use.
-type Dashboard struct {
+// dashboard serves the page and its files.
+type dashboard struct {
 	page  asset
 	files map[string]asset
 }
 
-// New reads the files and makes the page. It fails only where a file that was
-// built in is missing or broken.
-func New(cfg Config) (*Dashboard, error) {
-	d := &Dashboard{files: map[string]asset{}}
+// New is the Page of a [serve.Program]. It fails only where a file that was built
+// in is missing or broken.
+func New(about serve.Page) (http.Handler, error) {
+	d := &dashboard{files: map[string]asset{}}
 	err := fs.WalkDir(web, "web", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || path.Ext(name) == ".html" {
 			return err
@@ -85,7 +74,7 @@ func New(cfg Config) (*Dashboard, error) {
 		return nil, fmt.Errorf("dashboard: read the page: %w", err)
 	}
 	var page bytes.Buffer
-	if err := html.Execute(&page, cfg); err != nil {
+	if err := html.Execute(&page, about); err != nil {
 		return nil, fmt.Errorf("dashboard: make the page: %w", err)
 	}
 	d.page = newAsset("index.html", page.Bytes())
@@ -111,12 +100,12 @@ func newAsset(name string, data []byte) asset {
 	return asset{data: data, mediaType: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
 }
 
-// ServeHTTP serves the page at "/" and the files below [Prefix]; 404 otherwise.
-func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP serves the page at "/" and the files below [serve.PagePrefix]; 404 otherwise.
+func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, ok := d.page, r.URL.Path == "/"
 	if !ok {
 		var name string
-		if name, ok = strings.CutPrefix(r.URL.Path, Prefix); ok {
+		if name, ok = strings.CutPrefix(r.URL.Path, serve.PagePrefix); ok {
 			a, ok = d.files[name]
 		}
 	}

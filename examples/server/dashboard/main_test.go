@@ -12,7 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/elastipod/elastipod/examples/server/serve"
+	"github.com/elastipod/elastipod/cms/serve"
+	"github.com/elastipod/elastipod/examples/server/dashboard"
+	"github.com/elastipod/elastipod/examples/workload"
 )
 
 // TestMain makes this test binary a server, or a node of one, where it is
@@ -30,7 +32,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	if len(os.Args) > 1 && (os.Getenv("DASHBOARD_TEST") != "" || os.Args[1] == "supervise" || os.Args[1] == "workload") {
-		os.Exit(serve.Program{Stdout: os.Stdout, Stderr: os.Stderr}.Run(context.Background(), os.Args[1:]))
+		os.Exit(serve.Program{Page: dashboard.New, Workload: workload.Run, Stdout: os.Stdout, Stderr: os.Stderr}.Run(context.Background(), os.Args[1:]))
 	}
 	goleak.VerifyTestMain(tests{m})
 }

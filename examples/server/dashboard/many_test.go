@@ -2,7 +2,6 @@ package dashboard_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,6 +16,8 @@ import (
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/cms/serve"
+	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/examples/server/dashboard"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
@@ -47,13 +48,13 @@ func mainMany(stdin io.Reader, stdout io.Writer, tick time.Duration) error {
 	if err != nil {
 		return err
 	}
-	page, err := dashboard.New(dashboard.Config{Cluster: "harbour"})
+	page, err := dashboard.New(serve.Page{Cluster: "harbour"})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page)
-	mux.Handle("GET "+dashboard.Prefix, page)
+	mux.Handle("GET "+serve.PagePrefix, page)
 	mux.Handle("/", a.Handler())
 	server := httptest.NewUnstartedServer(mux)
 	a.Bound(server.Config)
@@ -100,7 +101,7 @@ func manyNodesOf(ctx context.Context, m *cms.Manager, i int) error {
 		least -= 2
 	}
 	_, err := m.SetElasticity(ctx, name, cms.Elasticity{Enabled: true, Min: least, Max: manyNodes,
-		Policy: json.RawMessage(`{"kind":"cooldown","up":"5s","down":"10s","policy":{"kind":"target","metric":"in_flight","value":50}}`)})
+		Policy: &elastic.Cooldown{Up: 5 * time.Second, Down: 10 * time.Second, Policy: elastic.Target{Metric: elastic.MetricInFlight, Value: 50}}})
 	return err
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/cms/serve"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/examples/server/dashboard"
 	"github.com/elastipod/elastipod/pod"
@@ -75,11 +76,11 @@ func newStage(t *testing.T) *stage {
 	s.manager = m
 	a, err := api.New(api.Config{Manager: m, Tokens: []api.Token{{Name: "ops", Role: api.Operator, Secret: operator}}})
 	require.NoError(t, err)
-	page, err := dashboard.New(dashboard.Config{Cluster: "harbour", Tokens: true})
+	page, err := dashboard.New(serve.Page{Cluster: "harbour", Tokens: true})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page)
-	mux.Handle("GET "+dashboard.Prefix, page)
+	mux.Handle("GET "+serve.PagePrefix, page)
 	mux.Handle("/", a.Handler())
 	server := httptest.NewServer(mux)
 	s.url = server.URL

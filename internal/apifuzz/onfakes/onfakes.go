@@ -221,12 +221,17 @@ func wrong(q apifuzz.Request, request *http.Request, w *httptest.ResponseRecorde
 	case q.Op != nil && q.Op.Method == request.Method && !q.Op.Documented(w.Code) && w.Code != http.StatusNotFound && w.Code != http.StatusMovedPermanently && w.Code != http.StatusTemporaryRedirect:
 		return fmt.Errorf("%s answered %d, which is not documented: %.500s", q.Op, w.Code, w.Body)
 	case w.Code >= 400 && request.Method != http.MethodHead:
-		var p wire.Problem
+		var p wire.ProblemDetails
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 			return fmt.Errorf("answered %d with no problem: %w: %.500s", w.Code, err, w.Body)
 		}
 		if p.Status != w.Code || p.Detail == "" || w.Header().Get("Content-Type") != wire.ProblemType {
 			return fmt.Errorf("answered %d with a bad problem: %.500s", w.Code, w.Body)
+		}
+		for _, err := range []error{pod.ErrUnreachable, pod.ErrForeign, pod.ErrUnsupported, pod.ErrImage, pod.ErrNotFound, cms.ErrStoreFull, cms.ErrStoreCorrupt} {
+			if strings.Contains(p.Detail, err.Error()) {
+				return fmt.Errorf("answered %d with a Go error: %.500s", w.Code, w.Body)
+			}
 		}
 		if len(w.Body.Bytes()) > 256<<10 {
 			return fmt.Errorf("answered %d with %d bytes", w.Code, w.Body.Len())

@@ -4,7 +4,7 @@ package fakes
 import (
 	"maps"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/elastipod/elastipod/balancer/balancertest"
 	"github.com/elastipod/elastipod/cms"
@@ -51,12 +51,13 @@ func Pod(p cms.PodStatus) invariant.Pod {
 		Min:       e.Min,
 		Max:       e.Max,
 		Revision:  p.Revision,
-		Problems:  p.Problems,
 		Converged: p.Converged,
 	}
 	for _, problem := range p.Problems {
-		if strings.Contains(problem, "no room") {
-			out.Excuse = problem
+		text := problem.Sentence(time.Now())
+		out.Problems = append(out.Problems, text)
+		if problem.Code == cms.ProblemRoom || problem.Code == cms.ProblemWaits {
+			out.Excuse = text
 		}
 	}
 	if r := p.Rollout; r != nil {
@@ -66,10 +67,9 @@ func Pod(p cms.PodStatus) invariant.Pod {
 		out.Fronts = append(out.Fronts, invariant.PodFront{Name: f.Name, Listen: f.Listen, Port: f.Port})
 	}
 	for _, n := range p.Nodes {
-		revision, _, _ := strings.Cut(n.Revision, "-")
 		limits := p.Spec.Limits
 		for _, r := range p.Revisions {
-			if r.ID == revision {
+			if r.Number == n.Revision {
 				limits = r.Limits
 			}
 		}
@@ -77,7 +77,7 @@ func Pod(p cms.PodStatus) invariant.Pod {
 			Name:      n.Name,
 			State:     n.State.String(),
 			Host:      n.Host,
-			Revision:  revision,
+			Revision:  n.Revision,
 			Endpoints: n.Endpoints,
 			CPU:       limits.CPU,
 			Memory:    limits.Memory,

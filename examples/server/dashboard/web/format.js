@@ -68,5 +68,8 @@ export function bytes(x) {
   return `${unit === 0 || x >= 100 ? Math.round(x) : Number(x.toFixed(1))} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][unit]}`;
 }
 
+/** digest is short for the content of an image; empty where there is none. */
+export const digest = (x) => (x ?? '').replace(/^sha256:/, '').slice(0, 12);
+
 /** plural: "1 node", "3 nodes". */
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? '' : 's'}`;

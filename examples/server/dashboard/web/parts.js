@@ -1,32 +1,41 @@
 // Parts that several pages show.
 import { h, s, set, show, attr, keyed } from './dom.js';
-import { count, plural } from './format.js';
+import { count, plural, span } from './format.js';
 
-/** problems shows what is wrong now. Sentences that begin with a pod's name lead to it. */
-export function problems(title = 'Needs attention') {
+/** problems shows what is wrong now. A problem of another pod than here leads to that pod. */
+export function problems(here = '') {
   const list = h('ul', {});
-  const heading = h('h2', {}, title);
-  const el = h('section', { class: 'problems', 'aria-label': title, hidden: true }, h('span', { class: 'badge failed', 'aria-hidden': 'true' }, '!'), h('div', {}, heading, list));
+  const title = 'Needs attention';
+  const el = h('section', { class: 'problems', 'aria-label': title, hidden: true }, h('span', { class: 'badge failed', 'aria-hidden': 'true' }, '!'), h('div', {}, h('h2', {}, title), list));
   return {
     el,
-    update(sentences) {
-      show(el, sentences.length > 0);
-      keyed(list, sentences, (t) => t.replace(/[0-9.]+m?s\b/g, ''), () => {
-        const li = h('li', {});
+    update(all) {
+      show(el, all.length > 0);
+      keyed(list, all, (p) => [p.code, p.pod, p.node, p.host, p.front, said(p)].join(' '), (p) => {
+        const again = h('span', {});
+        const link = p.pod && p.pod !== here ? [h('a', { href: `#/pods/${encodeURIComponent(p.pod)}` }, p.pod), ' '] : [];
         return {
-          el: li,
-          update(text) {
-            const m = /^pod ([a-z0-9-]+): (.*)$/s.exec(text);
-            if (li.dataset.text === text) return;
-            li.dataset.text = text;
-            if (m) li.replaceChildren(h('a', { href: `#/pods/${m[1]}` }, m[1]), ` ${m[2]}`);
-            else li.replaceChildren(text);
+          el: h('li', {}, ...link, said(p), again),
+          update(now) {
+            again.dataset.again = now.again ?? '';
+            set(again, nextTry(now.again));
           },
         };
       });
     },
   };
 }
+
+/** said is the text of a problem, without its last part where that is about the next try. */
+const said = (p) => (p.again ? p.text.slice(0, p.text.lastIndexOf('; ')) : p.text);
+
+/** nextTry says when something is tried again, as of now. */
+function nextTry(again) {
+  if (!again) return '';
+  const left = Date.parse(again) - Date.now();
+  return left > 0 ? `; the next try is in ${span(left + 999)}` : '; it is tried again now';
+}
+setInterval(() => { for (const el of document.querySelectorAll('.problems [data-again]')) set(el, nextTry(el.dataset.again)); }, 1000);
 
 const STATES = ['online', 'starting', 'draining', 'standby', 'new', 'failed'];
 

@@ -2,7 +2,7 @@
 import { h, set, show, toast } from './dom.js';
 import { get, mayChange, podPath, request } from './api.js';
 import { keepSamples, loadSamples, reread, state } from './store.js';
-import { ago, bytes, clock, count, figure, percent, seconds } from './format.js';
+import { ago, bytes, clock, count, digest, figure, percent, seconds } from './format.js';
 import { badge, nodeBar, podState, problems, stat } from './parts.js';
 import { Charts } from './charts.js';
 import { confirm } from './dialog.js';
@@ -48,7 +48,7 @@ function podView(name) {
   const stop = new AbortController();
   const letGo = keepSamples(name);
   const mark = badge();
-  const wrong = problems();
+  const wrong = problems(name);
   const nodes = nodeBar();
   const reason = h('p', { class: 'reason' });
   const figures = { flight: stat('In flight'), rate: stat('Requests/s'), errors: stat('Errors/s'), cpu: stat('CPU'), memory: stat('Memory'), p50: stat('p50'), p95: stat('p95'), p99: stat('p99'), cut: stat('Cut by drains') };
@@ -119,6 +119,7 @@ function podView(name) {
     { name: 'State', of: (x) => x.state, cell: () => { const b = badge(); return { el: b.el, update: (x) => b.update(x.state, x.state) }; } },
     { name: 'Age', right: true, of: (x) => -Date.parse(x.created_at), cell: () => text((x) => ago(x.created_at).replace(' ago', '')) },
     { name: 'Host', of: (x) => x.host || '–' },
+    { name: 'Revision', of: (x) => x.revision, cell: () => text((x) => [x.revision || '–', digest(x.digest)].filter(Boolean).join(' · ')) },
     { name: 'In flight', right: true, of: (x) => x.in_flight, cell: () => text((x) => figure(x.in_flight)) },
     { name: 'Requests', right: true, of: (x) => x.requests, cell: () => text((x) => count(x.requests)) },
     { name: 'CPU', right: true, of: (x) => x.cpu, cell: () => text((x) => percent(x.cpu)) },

@@ -3,7 +3,7 @@
 import { h, keyed, set, show, toast } from './dom.js';
 import { get, mayChange, podPath, request } from './api.js';
 import { badge, meter } from './parts.js';
-import { ago, plural, span, stamp } from './format.js';
+import { ago, digest, plural, span, stamp } from './format.js';
 import { confirm } from './dialog.js';
 import { changes, diff, words } from './patch.js';
 import { changeUpdate } from './podform.js';
@@ -14,7 +14,7 @@ const KINDS = { progressing: 'starting', paused: 'paused', done: 'online', 'roll
 /** over says that nothing more will come of a rollout. */
 export const over = (r) => !r || r.state === 'done' || r.state === 'rolled-back';
 
-const named = (r) => (r.number ? `revision ${r.number}` : `revision ${r.id}`);
+const named = (number) => `revision ${number}`;
 
 /** strategyText says how nodes are replaced. */
 export function strategyText(u = {}) {
@@ -49,7 +49,7 @@ export function rolloutPanel(name, current, reread) {
   });
   const undo = act('Undo', {}, () => {
     const r = current().status.rollout;
-    return back(r.from.id === current().status.revision ? r.to : r.from, {});
+    return back(r.from === current().status.revision ? r.to : r.from, {});
   });
   const settings = act('Strategy', {}, () => changeUpdate(current()));
   const buttons = h('div', { class: 'actions', role: 'group', 'aria-label': `Rollout controls of ${name}` }, pause, resume, undo, settings);
@@ -76,18 +76,19 @@ export function rolloutPanel(name, current, reread) {
     { name: 'Revision', of: (x) => x.number, head: true, cell: () => text((x) => `${x.number}${x.current ? ' (current)' : ''}`) },
     { name: 'Set', right: true, of: (x) => -Date.parse(x.at), cell: () => text((x) => stamp(x.at)) },
     { name: 'What changed', of: (x) => x.what, wide: true },
+    { name: 'Image', of: (x) => digest(x.digest) || '–' },
     { name: 'Reason', of: (x) => x.reason ?? '', wide: true },
     { name: 'Actions', hidden: true, cell: revisionActions },
-  ], (x) => x.id);
+  ], (x) => x.number);
   const failed = h('p', { class: 'error' });
   const history = h('details', { ontoggle: () => history.open && read() }, h('summary', {}, 'What it ran'), failed, revisions.el);
   function revisionActions() {
-    let to = null;
-    const button = act('Run again', { class: 'small' }, () => back(to, { revision: to.number }));
+    let to = 0;
+    const button = act('Run again', { class: 'small' }, () => back(to, { revision: to }));
     return {
       el: h('div', { class: 'row-actions' }, button),
       update(x) {
-        to = x;
+        to = x.number;
         button.setAttribute('aria-label', `Run revision ${x.number} again`);
         show(button, mayChange() && !x.current && current()?.status.state !== 'deleting');
       },
@@ -124,11 +125,11 @@ export function rolloutPanel(name, current, reread) {
     show(pause, r?.state === 'progressing');
     show(resume, r?.state === 'paused');
     show(undo, Boolean(r));
-    const now = `${r?.to.id} ${r?.state}`;
+    const now = `${r?.to} ${r?.state}`;
     if (history.open && seen !== now) read();
     seen = now;
     if (!r) return;
-    set(undo, r.from.id === st.revision ? 'Try again' : 'Undo');
+    set(undo, r.from === st.revision ? 'Try again' : 'Undo');
     mark.update(r.state, KINDS[r.state] ?? 'free');
     set(path, `From ${named(r.from)} to ${named(r.to)}, ${r.strategy}${over(r) ? '' : stepText(r)}.`);
     bar.update(st.want > 0 ? r.ready / st.want : 0, `${r.new} of ${st.want} new, ${r.ready} ready · ${r.old} old`, st.want > 0 ? r.new / st.want : 0);
