@@ -19,7 +19,7 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// told returns the kept events of a type.
+// sentences returns the kept events of a type.
 func (w *world) told(kind cms.EventType) (out []cms.Event) {
 	past, _ := w.Events(0)
 	for _, e := range past {

@@ -118,7 +118,7 @@ func TestFrontThatCannotBeRemovedIsTriedAgain(t *testing.T) {
 		require.NoError(t, err)
 		assert.False(t, s.Converged)
 		require.NotEmpty(t, s.Problems)
-		assert.Contains(t, s.Problems[0], "second")
+		assert.Contains(t, sentences(s.Problems)[0], "second")
 		other := spec()
 		other.Name = "other"
 		other.Fronts[0] = second
@@ -267,7 +267,7 @@ func TestFrontThatCannotBeRemovedIsNotMissedOnceItIsWantedAgain(t *testing.T) {
 		next.Fronts = nil
 		p, err := w.UpdatePod(t.Context(), next)
 		require.NoError(t, err)
-		assert.Equal(t, []string{"front web could not be removed from the balancer"}, p.Problems)
+		assert.Equal(t, []string{"front web could not be removed from the balancer"}, sentences(p.Problems))
 		_, err = w.UpdatePod(t.Context(), spec())
 		require.NoError(t, err)
 		w.wait("at rest", func(s cms.PodStatus) bool { return s.Converged && len(s.Problems) == 0 })

@@ -203,3 +203,11 @@ func (w *world) assertConsistent() {
 	assert.Equal(w.t, names(s, pod.StateOnline), all, "nodes that run are those that are online")
 	assert.Equal(w.t, names(s, pod.StateOnline), w.servers(balancer.Ready), "servers are the nodes that are online")
 }
+
+// sentences returns what problems say now.
+func sentences(problems []cms.Problem) (out []string) {
+	for _, p := range problems {
+		out = append(out, p.Sentence(time.Now()))
+	}
+	return out
+}

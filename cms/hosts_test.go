@@ -151,7 +151,7 @@ func TestForeignHostIsRefused(t *testing.T) {
 		w.restart()
 		time.Sleep(3 * time.Second)
 		require.NotEmpty(t, w.Cluster().Problems)
-		assert.Contains(t, w.Cluster().Problems[0], "another")
+		assert.Contains(t, sentences(w.Cluster().Problems)[0], "another")
 		assert.Equal(t, []string{"n1"}, running(w.hosts["a"]), "not touched")
 		_, err = w.RegisterNode(t.Context(), "web", "")
 		require.NoError(t, err)

@@ -153,7 +153,7 @@ func TestPolicyThatIsNotKnownAnyMoreKeepsTheNumber(t *testing.T) {
 		s := w.converge()
 		assert.Equal(t, 2, s.Want)
 		require.NotEmpty(t, s.Problems)
-		assert.Contains(t, s.Problems[0], "oracle")
+		assert.Contains(t, sentences(s.Problems)[0], "oracle")
 		w.load(0.5)
 		w.elasticity(1, 3)
 		s = w.converge()

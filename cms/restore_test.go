@@ -276,7 +276,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		require.ErrorIs(t, err, cms.ErrStoreFull)
 		_, err = w.AddHost(t.Context(), pod.Host{Name: "b", Runtime: "fake"})
 		require.Error(t, err)
-		assert.Contains(t, strings.Join(w.Cluster().Problems, "|"), "store: nothing can be saved")
+		assert.Contains(t, strings.Join(sentences(w.Cluster().Problems), "|"), "store: nothing can be saved")
 		time.Sleep(10 * time.Minute)
 		assert.Equal(t, servers, w.balancer.Servers("web"))
 		assert.Len(t, running(w.hosts["a"]), 2)

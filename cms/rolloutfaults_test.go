@@ -51,7 +51,7 @@ func TestStepsOfARolloutWaitForTheStore(t *testing.T) {
 				assert.Equal(t, c.runs, w.runs())
 				assert.Len(t, w.servers(balancer.Ready), c.ready)
 				assert.Empty(t, w.told(cms.EventRolloutStep))
-				assert.Contains(t, strings.Join(s.Problems, "\n"), "cannot save: save to memory: disk full")
+				assert.Contains(t, strings.Join(sentences(s.Problems), "\n"), "cannot save: save to memory: disk full")
 				w.refuse(func(next cms.PodRecord) bool { return next.Rollout != nil && next.Rollout.State == cms.RolloutDone })
 				s = w.wait("all are new", func(s cms.PodStatus) bool { return s.Rollout.Ready == 4 && s.Rollout.Old == 0 })
 				assert.Len(t, w.told(cms.EventRolloutStep), c.steps)
@@ -86,7 +86,7 @@ func TestRollBackThatCannotBeSaved(t *testing.T) {
 		s, err := w.Pod("web")
 		require.NoError(t, err)
 		assert.Equal(t, cms.RolloutProgressing, rollout(s))
-		assert.Regexp(t, `the rollout failed \(1 of its nodes failed, the last, n\d+, with: .*\), and the pod cannot go back: save pod web: save to memory: disk full`, strings.Join(s.Problems, "\n"))
+		assert.Regexp(t, `the rollout failed \(1 of its nodes failed, the last, n\d+, with: .*\), and the pod cannot go back: save pod web: save to memory: disk full`, strings.Join(sentences(s.Problems), "\n"))
 		assert.Equal(t, good, names(s, pod.StateOnline))
 		w.store.OnSave(nil)
 		s = w.rolled(cms.RolloutRolledBack)
@@ -145,30 +145,6 @@ func TestFailuresOfARolloutAreCounted(t *testing.T) {
 		assert.Equal(t, cms.RolloutProgressing, rollout(s), "it never goes back by itself")
 		assert.Zero(t, s.Rollout.Failures)
 		assert.Len(t, names(s, pod.StateOnline), 3)
-	})
-}
-
-// What a version that kept no revisions has stored runs what it ran, as the
-// first of them.
-func TestPodWithoutRevisions(t *testing.T) {
-	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
-		w.pod(2)
-		w.end()
-		rec := w.store.State().Pods[0]
-		rec.Revisions = nil
-		require.NoError(t, w.store.Save(context.Background(), cms.Change{PutPods: []cms.PodRecord{rec}}))
-		w.restart()
-		s := w.converge()
-		require.Len(t, s.Revisions, 1)
-		assert.EqualValues(t, 1, s.Revisions[0].Number)
-		assert.Equal(t, []string{"n1", "n2"}, names(s, pod.StateOnline))
-		w.update(version(2))
-		s = w.rolled(cms.RolloutDone)
-		assert.Len(t, s.Revisions, 2)
-		_, err := w.UndoRollout(t.Context(), "web", 0)
-		require.NoError(t, err)
-		w.rolled(cms.RolloutDone)
-		assert.Equal(t, map[string]int{"": 2}, w.runs())
 	})
 }
 

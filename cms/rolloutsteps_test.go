@@ -270,7 +270,7 @@ func TestBlueGreenWithoutRoomSaysSo(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			s, err := w.Pod("web")
 			require.NoError(t, err)
-			assert.Equal(t, says, s.Problems)
+			assert.Equal(t, says, sentences(s.Problems))
 			assert.Len(t, names(s, pod.StateOnline), maxNodes)
 			s = w.rolled(cms.RolloutDone)
 			assert.Empty(t, s.Problems)
@@ -312,7 +312,7 @@ func TestRolloutOnAHostThatIsTooSmall(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		s, err := w.Pod("web")
 		require.NoError(t, err)
-		assert.Equal(t, []string{"cannot start a node: no room: host a 50MiB of 250MiB memory free"}, s.Problems)
+		assert.Equal(t, []string{"cannot start a node: no room: host a 50MiB of 250MiB memory free"}, sentences(s.Problems))
 		w.update(version(2))
 		for range 60 {
 			require.Len(t, w.servers(balancer.Ready), 2)

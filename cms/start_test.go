@@ -44,7 +44,7 @@ func TestNodeThatEndsBeforeItIsReady(t *testing.T) {
 				s, err := w.Pod("web")
 				require.NoError(t, err)
 				require.Len(t, s.Problems, 1)
-				assert.Regexp(t, "^node n1 could not be started: .*"+c.says+"; the next try is in [0-9.]+m?s$", s.Problems[0])
+				assert.Regexp(t, "^node n1 could not be started: .*"+c.says+"; the next try is in [0-9.]+m?s$", sentences(s.Problems)[0])
 				s = w.converge()
 				assert.Equal(t, []string{"n2"}, names(s, pod.StateOnline))
 				assert.Empty(t, s.Problems)
@@ -87,8 +87,8 @@ func TestImageIsFetchedBeforeTheStart(t *testing.T) {
 		}
 		assert.Equal(t, []string{"looking for web:1", "pulling web:1: 55 %"}, said)
 		s := w.converge()
-		assert.Equal(t, s.Revision+"-0123456789ab", s.Nodes[0].Revision)
-		assert.Equal(t, s.Nodes[0].Revision, w.stored().Nodes[0].Revision)
+		assert.Equal(t, "sha256:0123456789abcdef", s.Nodes[0].Digest)
+		assert.Equal(t, s.Nodes[0].Digest, w.stored().Revisions[0].Digest)
 	})
 }
 
@@ -103,9 +103,9 @@ func TestStartsSideBySide(t *testing.T) {
 		s, err := w.Pod("web")
 		require.NoError(t, err)
 		assert.Len(t, names(s, pod.StateOnline), 3)
-		assert.Contains(t, strings.Join(s.Problems, "; "), "no space left on device")
+		assert.Contains(t, strings.Join(sentences(s.Problems), "; "), "no space left on device")
 		s = w.wait("tried again", func(s cms.PodStatus) bool { return len(names(s, pod.StateStarting)) == 1 })
-		assert.Contains(t, strings.Join(s.Problems, "; "), "no space left on device")
+		assert.Contains(t, strings.Join(sentences(s.Problems), "; "), "no space left on device")
 		s = w.converge()
 		assert.Empty(t, s.Problems)
 		begun := time.Now()

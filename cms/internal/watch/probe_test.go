@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastipod/elastipod/cms/internal/faults"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -104,63 +104,4 @@ func TestProbeEndsWithTheNodeOrTheManager(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err = ready(ctx, httpProbe(time.Minute), n, func() error { cancel(); return nil })
 	require.ErrorIs(t, err, context.Canceled)
-}
-
-func TestSecretsAreReadFromWhereTheyComeFrom(t *testing.T) {
-	file := t.TempDir() + "/token"
-	require.NoError(t, os.WriteFile(file, []byte("from file"), 0o600))
-	t.Setenv("CMS_TEST_SECRET", "from env")
-	got, err := readSecrets([]pod.Secret{{Name: "a", FromFile: file}, {Name: "b", FromEnv: "CMS_TEST_SECRET"}})
-	require.NoError(t, err)
-	assert.Equal(t, map[string]pod.SecretValue{"a": pod.SecretValue("from file"), "b": pod.SecretValue("from env")}, got)
-	_, err = readSecrets([]pod.Secret{{Name: "a", FromFile: file + ".missing"}})
-	require.ErrorContains(t, err, "read secret a")
-	_, err = readSecrets([]pod.Secret{{Name: "b", FromEnv: "CMS_TEST_SECRET_MISSING"}})
-	require.ErrorContains(t, err, "CMS_TEST_SECRET_MISSING")
-}
-
-func TestRevisions(t *testing.T) {
-	s := pod.Spec{Name: "web", Workload: pod.Workload{Image: "nginx", Env: map[string]string{"A": "1", "B": "2"}}, Limits: pod.Limits{CPU: 1}}
-	same := s.Clone()
-	same.MaxNodes, same.Hosts = 7, []string{"a"}
-	assert.Equal(t, revisionOf(s), revisionOf(same), "only what runs counts")
-	other := s.Clone()
-	other.Limits.CPU = 2
-	assert.NotEqual(t, revisionOf(s), revisionOf(other))
-
-	r := withDigest(revisionOf(s), "sha256:0123456789abcdef0123")
-	assert.Equal(t, revisionOf(s)+"-0123456789ab", r)
-	assert.Equal(t, revisionOf(s), specRevision(r))
-	assert.Equal(t, "r-short", withDigest("r", "short"))
-	assert.Equal(t, "r", withDigest("r", ""))
-}
-
-func TestRetryPausesGrowAndStayBounded(t *testing.T) {
-	var r retry
-	now := time.Now()
-	assert.True(t, r.ready(now))
-	last := time.Duration(0)
-	for i := range 40 {
-		r.failed(now)
-		pause := r.next.Sub(now)
-		assert.Positive(t, pause)
-		assert.LessOrEqual(t, pause, lastRetry)
-		if i < 6 {
-			assert.GreaterOrEqual(t, pause, firstRetry<<i/2)
-			assert.LessOrEqual(t, pause, firstRetry<<i)
-			assert.Greater(t, pause, last/2)
-		}
-		last = pause
-		before := r
-		r.failed(now.Add(pause / 2))
-		assert.Equal(t, before, r, "one that began before counts as the same")
-		now = r.next
-	}
-	assert.GreaterOrEqual(t, last, lastRetry/2)
-	r.failed(now)
-	assert.False(t, r.ready(now))
-	r.reset()
-	assert.True(t, r.ready(now))
-	r.failed(now)
-	assert.LessOrEqual(t, r.next.Sub(now), firstRetry, "as after the first failure")
 }
