@@ -92,7 +92,7 @@ func (j *janitor) lookAtFronts() {
 
 // remove removes a front of no pod; nobody may have its name and address meanwhile.
 func (j *janitor) remove(ctx context.Context, f balancer.Front) {
-	release, err := j.m.claims.Want("", []balancer.Front{f})
+	release, err := j.m.claims.Want("", []balancer.Front{{Name: f.Name}}) // somebody may wait for its address
 	if err != nil {
 		return // a pod has it by now
 	}

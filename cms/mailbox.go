@@ -87,6 +87,11 @@ func (b *mailbox) answer(answers []reconcile.Answer, status *PodStatus, err erro
 func (l *loop) command(ctx context.Context, c reconcile.Command) (PodStatus, *NodeRecord, error) {
 	c.Cause = l.m.trace.Cause(ctx)
 	id, answer := l.box.post(c)
+	return l.await(ctx, id, answer)
+}
+
+// await waits for the answer to a command.
+func (l *loop) await(ctx context.Context, id uint64, answer <-chan reply) (PodStatus, *NodeRecord, error) {
 	select {
 	case r := <-answer:
 		return r.result(l.name)

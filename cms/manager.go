@@ -89,9 +89,7 @@ func New(c Config) (*Manager, error) {
 			m.events.Emit(Event{Type: EventImagePulling, Pod: pod, Node: node, Host: host, Message: message})
 		},
 		Fetched: func(h *watch.Host) {
-			if c.KeepImages >= 0 {
-				m.life.spawn(func(context.Context) { m.images.Note(h) }) // a slow store delays no start
-			}
+			m.life.spawn(func(context.Context) { m.images.Note(h) }) // a slow store delays no start
 		},
 	}
 	return m, nil

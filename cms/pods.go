@@ -68,27 +68,31 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	spec = spec.Clone().WithDefaults()
-	l, err := m.begin(spec)
+	l, id, answer, err := m.begin(reconcile.Command{Kind: reconcile.CommandCreate, Spec: &spec, Cause: m.trace.Cause(ctx)})
 	if err != nil {
 		return PodStatus{}, err
 	}
-	s, _, err := l.command(ctx, reconcile.Command{Kind: reconcile.CommandCreate, Spec: &spec})
+	s, _, err := l.await(ctx, id, answer)
 	return s, err
 }
 
-// begin starts the loop of a pod that is being created. It ends by itself where
-// the pod cannot be.
-func (m *Manager) begin(spec PodSpec) (*loop, error) {
+// begin starts the loop of a pod with the command to create it. The loop ends by
+// itself where the pod cannot be.
+func (m *Manager) begin(create reconcile.Command) (*loop, uint64, <-chan reply, error) {
+	name := create.Spec.Name
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.pods[spec.Name] != nil {
-		return nil, refuse(ErrExists, "pod %q exists already, or is being created", spec.Name)
+	if l := m.pods[name]; l != nil && l.board.status() == nil {
+		return nil, 0, nil, refuse(ErrExists, "pod %q is being created", name)
+	} else if l != nil {
+		return nil, 0, nil, refuse(ErrExists, "pod %q exists already", name)
 	}
-	release, err := m.claims.Want(spec.Name, balancerFronts(spec.Fronts))
+	release, err := m.claims.Want(name, balancerFronts(create.Spec.Fronts))
 	if err != nil {
-		return nil, refuse(ErrConflict, "%v", err)
+		return nil, 0, nil, refuse(ErrConflict, "%v", err)
 	}
-	l := newLoop(context.Background(), m, spec.Name, PodRecord{})
+	l := newLoop(context.Background(), m, name, PodRecord{})
+	id, answer := l.box.post(create)
 	m.pods[l.name] = l
 	if !m.life.spawn(func(ctx context.Context) {
 		defer release()
@@ -96,9 +100,9 @@ func (m *Manager) begin(spec PodSpec) (*loop, error) {
 	}) {
 		release()
 		delete(m.pods, l.name)
-		return nil, ErrNotRunning
+		return nil, 0, nil, ErrNotRunning
 	}
-	return l, nil
+	return l, id, answer, nil
 }
 
 // forget removes a loop that has ended, whose pod is gone or was never made.

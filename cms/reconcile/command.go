@@ -15,6 +15,8 @@ func obey(t *turn) {
 	for _, c := range t.w.Commands {
 		a := Answer{ID: c.ID}
 		switch {
+		case t.mem.Answer != nil && t.mem.Answer.ID == c.ID:
+			continue
 		case t.readOnly():
 			a.Kind, a.Text = AnswerUnsaved, t.w.Store.Text
 		case !t.created() && c.Kind != CommandCreate:
@@ -25,6 +27,10 @@ func obey(t *turn) {
 			}
 		}
 		a.ID = c.ID
+		if c.Kind == CommandUpdate && a.Kind != AnswerInvalid || c.Kind == CommandCreate && a.Kind != AnswerDone && a.Kind != AnswerExists {
+			t.hold(a)
+			continue
+		}
 		t.plan.Answers = append(t.plan.Answers, a)
 	}
 }
@@ -86,7 +92,7 @@ func (t *turn) create(c Command, a *Answer) bool {
 	}
 	ready, front, why := t.prepare(c.ID, c.Spec.Fronts)
 	if !why.OK() {
-		*a = refused(front, why)
+		*a = t.refused(front, why)
 		return true
 	}
 	if !ready {
@@ -98,9 +104,9 @@ func (t *turn) create(c Command, a *Answer) bool {
 }
 
 // refused says why a front cannot be set.
-func refused(front string, why Fault) Answer {
+func (t *turn) refused(front string, why Fault) Answer {
 	if why.Code == FaultAddress {
-		return conflict("another program listens on the address of front %s; choose another address, or end that program", front)
+		return conflict("another program listens on %s; choose another address for front %s, or end that program", t.mem.Fronts[front].Claim.Listen, front)
 	}
 	return Answer{Kind: AnswerFailed, Text: fmt.Sprintf("front %s cannot be set: %s", front, why.Text)}
 }
@@ -112,7 +118,7 @@ func (t *turn) update(c Command, a *Answer) bool {
 		*a = Answer{Kind: AnswerInvalid, Faults: f}
 		return true
 	}
-	if t.pending != nil {
+	if t.pending != nil || t.mem.Answer != nil {
 		return false
 	}
 	fronts := spec.Fronts
@@ -124,7 +130,7 @@ func (t *turn) update(c Command, a *Answer) bool {
 	})
 	ready, front, why := t.prepare(c.ID, changed)
 	if !why.OK() {
-		*a = refused(front, why)
+		*a = t.refused(front, why)
 		return true
 	}
 	if !ready {
@@ -182,6 +188,7 @@ func (t *turn) setElasticity(e state.Elasticity, a *Answer) {
 	if !rec.Paused {
 		rec.SetWant(e.Inside(before))
 	}
+	t.again() // with the policy
 	t.tell(Event{Type: EventElasticityChanged, Message: e.Describe(t.w.Name)})
 	t.broughtInside(before)
 }

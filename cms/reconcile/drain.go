@@ -35,12 +35,6 @@ func drain(t *turn) {
 		if d.Idle.IsZero() && d.follow(t, n) {
 			t.again() // its server goes in a next turn, which need not wait for a tick
 		}
-		if d.Cut > 0 && !t.readOnly() {
-			t.rec().AddCut(n.Name, d.Cut)
-			t.tell(Event{Type: EventNodeCut, Node: n.Name, Host: n.Host, Cut: d.Cut,
-				Message: fmt.Sprintf("node %s still had %s in flight at its drain deadline of %s; they were cut", n.Name, requests(d.Cut), t.pod.Spec.Drain)})
-			d.Cut = 0
-		}
 		if !d.Idle.IsZero() && !t.serving(n.Name) {
 			t.endNode(n, n.Reason)
 		}
@@ -56,7 +50,10 @@ func (d *DrainMemory) follow(t *turn, n *state.Node) bool {
 	case t.ended(n) != "":
 		return false // its server lingers
 	case !t.w.Now.Before(d.By):
-		if d.Cut = t.w.lastInFlight(n.Name); d.Cut == 0 {
+		if cut := t.w.lastInFlight(n.Name); cut > 0 {
+			t.cut(Event{Node: n.Name, Host: n.Host, Cut: cut,
+				Message: fmt.Sprintf("node %s still had %s in flight at its drain deadline of %s; they were cut", n.Name, requests(cut), t.pod.Spec.Drain)})
+		} else {
 			t.tellDrained(n)
 		}
 	case t.idleSince(n.Name, t.drained(n.Name)):
@@ -66,6 +63,15 @@ func (d *DrainMemory) follow(t *turn, n *state.Node) bool {
 	}
 	d.Idle = t.w.Now
 	return true
+}
+
+// cut counts requests that were cut. Where nothing can be saved they are saved with
+// the next change.
+func (t *turn) cut(e Event) {
+	e.Type = EventNodeCut
+	t.pod.AddCut(e.Node, e.Cut)
+	t.plan.Changed = t.plan.Changed || !t.readOnly()
+	t.tell(e)
 }
 
 func (t *turn) tellDrained(n *state.Node) {

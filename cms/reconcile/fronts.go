@@ -65,6 +65,37 @@ func (t *turn) prepare(id uint64, fronts []state.Front) (ready bool, front strin
 	return ready, "", Fault{}
 }
 
+// hold keeps the answer of a command until the fronts that it leaves behind are
+// gone, or take longer.
+func (t *turn) hold(a Answer) { t.mem.Answer = &a }
+
+// answerHeld gives the answer that was kept, once it is time.
+func answerHeld(t *turn) {
+	a := t.mem.Answer
+	if a == nil || !slices.ContainsFunc(t.w.Commands, func(c Command) bool { return c.ID == a.ID }) {
+		t.mem.Answer = nil
+		return
+	}
+	wanted := t.frontsWanted()
+	for name, m := range t.mem.Fronts {
+		switch {
+		case state.Named(wanted, name):
+			if a.Kind != AnswerDone && (m.Set == nil || !m.Set.Equal(m.Claim)) && m.Try.Fault.OK() {
+				return // it is set back
+			}
+		case m.Leave == nil, !m.Leave.Empty && !m.busyLeaving(t, name), m.Leave.Empty && m.Leave.Try.Failures == 0:
+			return
+		}
+	}
+	t.mem.Answer = nil
+	t.plan.Answers = append(t.plan.Answers, *a)
+}
+
+// busyLeaving says that a front which leaves gets nothing new, and has requests.
+func (m *FrontMemory) busyLeaving(t *turn, name string) bool {
+	return m.Trusted && slices.Equal(m.draining(), m.Applied) && t.w.Balancer.Fronts[name].InFlight > 0 || !m.Try.Fault.OK()
+}
+
 // leave removes the fronts that are not wanted any more, once they have nothing
 // left or no time.
 func leave(t *turn) {
@@ -124,15 +155,13 @@ func (m *FrontMemory) empties(t *turn, name string) bool {
 	case len(m.Applied) == 0, !b.Fault.OK(): // nothing that could wait
 		l.Empty = true
 	case !t.w.Now.Before(l.By):
-		l.Empty, l.Cut = true, seen.InFlight
+		l.Empty = true
+		if seen.InFlight > 0 {
+			t.cut(Event{Cut: seen.InFlight,
+				Message: fmt.Sprintf("front %s, which was removed, still had %s in flight at its drain deadline of %s; they were cut", name, requests(seen.InFlight), t.pod.Spec.Drain)})
+		}
 	case slices.Equal(m.draining(), m.Applied) && m.Trusted && b.Asked.After(since) && seen.InFlight == 0:
 		l.Empty = true
-	}
-	if l.Cut > 0 && !t.readOnly() {
-		t.rec().AddCut("", l.Cut)
-		t.tell(Event{Type: EventNodeCut, Cut: l.Cut,
-			Message: fmt.Sprintf("front %s, which was removed, still had %s in flight at its drain deadline of %s; they were cut", name, requests(l.Cut), t.pod.Spec.Drain)})
-		l.Cut = 0
 	}
 	return l.Empty
 }

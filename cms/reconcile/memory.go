@@ -21,6 +21,9 @@ type Memory struct {
 	Digests map[uint64]string // of revisions, as resolved and not yet recorded
 	Room    NoRoom
 	Rollout RolloutMemory
+	// Answer is that of a command whose change is made and that waits until fronts
+	// which it does not want are gone.
+	Answer *Answer `json:",omitempty"`
 	// Settings is why nodes cannot carry the pod's settings.
 	Settings Fault `json:",omitzero"`
 	// Forgotten is when something was stopped and forgotten last: what a host
@@ -55,7 +58,6 @@ type DrainMemory struct {
 	By    time.Time // when it is stopped at the latest
 	Idle  time.Time // since when it has nothing left to do
 	Cause string    // trace context of the order
-	Cut   int       // requests that it had at its deadline, not recorded yet
 }
 
 // StopMemory is how far the end of a node is.
@@ -86,7 +88,6 @@ type Leave struct {
 	Since time.Time // since when it should be gone
 	By    time.Time // what it has then is cut
 	Empty bool      // it has nothing left, or no time
-	Cut   int       // requests that it had at its deadline, not recorded yet
 	Try   Retry
 }
 

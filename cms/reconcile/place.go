@@ -42,7 +42,8 @@ func (t *turn) startable() []place {
 		if h.no != "" {
 			continue
 		}
-		switch r, failed := t.mem.Starts[name]; {
+		r := t.mem.Starts[name]
+		switch failed := r.Failures > 0; {
 		case failed && !r.ready(t.w.Now):
 			h.no = "could not start the last one"
 		case failed && t.startsOn(name, func(*state.Node) bool { return true }):

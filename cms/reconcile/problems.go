@@ -12,7 +12,7 @@ import (
 func (t *turn) problems() []Problem {
 	var out []Problem
 	add := func(p Problem) { out = append(out, p) }
-	if !t.w.Policy.OK() {
+	if !t.w.Policy.OK() && t.pod.Elasticity.SamePolicy(t.w.Pod.Elasticity) {
 		add(Problem{Code: ProblemPolicy, Fault: t.w.Policy})
 	}
 	t.startProblems(add)

@@ -38,7 +38,7 @@ func stages(m Mode) []func(*turn) {
 	}
 	return []func(*turn){
 		adopt, startResults, stopResults, frontResults, decide, obey, recordStarts, noticeEnded, replaceHung, giveUpStarts,
-		followRollout, scale, orderStarts, serve, leave, drain, sweep, finish,
+		followRollout, scale, orderStarts, serve, leave, drain, sweep, finish, answerHeld,
 	}
 }
 

@@ -38,6 +38,9 @@ func scale(t *turn) {
 	if m.StartFresh > 0 {
 		t.grow(m.StartFresh, t.pod.Revision)
 	}
+	if c.Live() >= r.Want && c.Starting == 0 {
+		t.forgetFaults()
+	}
 	if m.StartOld+m.StartFresh == 0 {
 		t.mem.Room = NoRoom{}
 		if c.Live() >= r.Want && c.Old == 0 {

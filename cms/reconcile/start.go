@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -33,7 +34,7 @@ func startResults(t *turn) {
 		default:
 			m.Start.Made = r.Made
 			m.online(t.w.Now)
-			delete(t.mem.Starts, r.Host)
+			t.startWorked(r.Host)
 		}
 	}
 }
@@ -56,6 +57,19 @@ func (t *turn) startFailed(host, node string, why Fault) {
 	r := t.mem.Starts[host]
 	r.failed(t.w.Now, &t.jitter, node, why)
 	t.mem.Starts[host] = r
+}
+
+// startWorked notes that a host starts nodes; what failed there before is still
+// told until all nodes have started.
+func (t *turn) startWorked(host string) {
+	if r, ok := t.mem.Starts[host]; ok {
+		t.mem.Starts[host] = Retry{Node: r.Node, Fault: r.Fault}
+	}
+}
+
+// forgetFaults forgets what is told of hosts that start nodes again.
+func (t *turn) forgetFaults() {
+	maps.DeleteFunc(t.mem.Starts, func(_ string, r Retry) bool { return r.Failures == 0 })
 }
 
 // forgiveStarts forgets what failed: it may be mended.
@@ -107,14 +121,14 @@ func orderStarts(t *turn) {
 	settings := map[uint64]string{}
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
-		if n.State != pod.StateStarting || t.busy(n.Name) {
-			continue
-		}
 		m := t.mem.Nodes[n.Name]
+		if n.State != pod.StateStarting || t.busy(n.Name) || m.Start.Made != nil || !m.Start.Failed.OK() {
+			continue // or it has ended, and that could not be recorded yet
+		}
 		spec := t.pod.SpecOf(n.Revision)
 		v := t.pod.RevisionOf(n.Revision)
 		if v != nil && !v.Resolved {
-			if !asked[n.Revision] {
+			if _, known := t.mem.Digests[n.Revision]; !known && !asked[n.Revision] {
 				asked[n.Revision] = true
 				m.Start.Resolving = true
 				t.after(Resolve{Node: n.Name, Host: n.Host, Revision: n.Revision, Workload: spec.Workload, Cause: m.Cause})

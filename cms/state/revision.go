@@ -56,7 +56,7 @@ func (r *Revision) Pin(digest string) { r.Digest, r.Resolved = digest, true }
 // that changes what runs. Going back to what an unfinished rollout replaces ends
 // that rollout.
 func (p *Pod) Revise(spec PodSpec, reason string, now time.Time) {
-	before := p.Revision
+	before, fronts := p.Revision, p.Spec.Fronts
 	p.Spec = spec
 	if v := p.RevisionOf(before); v != nil && v.runs(spec.Spec) {
 		return
@@ -64,29 +64,29 @@ func (p *Pod) Revise(spec PodSpec, reason string, now time.Time) {
 	if p.Rollout != nil && !p.Rollout.State.Over() {
 		if from := p.RevisionOf(p.Rollout.From); from != nil && from.runs(spec.Spec) {
 			p.Revision = from.Number
-			p.roll(before, reason, now)
+			p.roll(before, fronts, reason, now)
 			return
 		}
 	}
 	p.addRevision(reason, now)
-	p.roll(before, reason, now)
+	p.roll(before, fronts, reason, now)
 }
 
 // Restart makes a new revision of the same spec, whose image is resolved anew.
 func (p *Pod) Restart(reason string, now time.Time) {
 	before := p.Revision
 	p.addRevision(reason, now)
-	p.roll(before, reason, now)
+	p.roll(before, p.Spec.Fronts, reason, now)
 }
 
 // GoTo makes the pod run a revision that it ran before, with the content that
 // this had.
 func (p *Pod) GoTo(target uint64, reason string, now time.Time) {
-	before := p.Revision
+	before, fronts := p.Revision, p.Spec.Fronts
 	v := p.RevisionOf(target)
 	p.Spec = p.Spec.With(*v)
 	p.Revision = target
-	p.roll(before, reason, now)
+	p.roll(before, fronts, reason, now)
 }
 
 // Adopt makes a revision that was found elsewhere the current one.
@@ -171,11 +171,23 @@ func (p *Pod) FrontsNow() []Front {
 	if p.Rollout == nil || p.Rollout.State.Over() {
 		return p.Spec.Fronts
 	}
-	before := p.RevisionOf(p.Rollout.From)
-	if before == nil {
-		return p.Spec.Fronts
+	out := slices.Clone(p.Spec.Fronts)
+	for i := range out {
+		if slices.Contains(p.Rollout.Unchecked, out[i].Name) {
+			out[i].CheckPath = ""
+		}
 	}
-	return Unchecked(p.Spec.Fronts, p.Spec.With(*before).Fronts)
+	return out
+}
+
+// repathed names the fronts that are in both lists with different check paths.
+func repathed(before, after []Front) (names []string) {
+	for _, f := range after {
+		if slices.ContainsFunc(before, func(b Front) bool { return b.Name == f.Name && b.CheckPath != f.CheckPath }) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // Unchecked returns fronts, without the check path of those that have another

@@ -25,6 +25,9 @@ type Rollout struct {
 	Failures  int          `json:",omitempty"` // new nodes that failed
 	StartedAt time.Time    `json:",omitzero"`  // when the workload changed
 	EndedAt   time.Time    `json:",omitzero"`  // when it was over; zero before
+	// Unchecked names the fronts whose check path changed: meanwhile there is none
+	// that nodes of both revisions answer.
+	Unchecked []string `json:",omitempty"`
 }
 
 // Rolling returns the rollout that is under way, or nil.
@@ -52,14 +55,16 @@ func (r *Rollout) Failed() { r.Failures++ }
 // End records that all nodes run the new revision, at a time of the wall clock.
 func (r *Rollout) End(now time.Time) { r.State, r.EndedAt = RolloutDone, now }
 
-// roll begins a rollout of the current revision. One that leads back to where an
+// roll begins a rollout of the current revision, of a pod that had these fronts
+// before. One that leads back to where an
 // unfinished rollout began ends that one.
-func (p *Pod) roll(before uint64, reason string, now time.Time) {
-	from := before
+func (p *Pod) roll(before uint64, fronts []Front, reason string, now time.Time) {
+	from, unchecked := before, repathed(fronts, p.Spec.Fronts)
 	if p.Rollout != nil && !p.Rollout.State.Over() {
 		from = p.Rollout.From // what ran before has not been proven yet
+		unchecked = append(unchecked, p.Rollout.Unchecked...)
 	}
-	next := Rollout{From: from, To: p.Revision, State: RolloutProgressing, Reason: reason, StartedAt: now}
+	next := Rollout{From: from, To: p.Revision, State: RolloutProgressing, Reason: reason, StartedAt: now, Unchecked: unchecked}
 	if from == p.Revision {
 		next = *p.Rollout
 		next.State, next.Reason, next.EndedAt = RolloutRolledBack, reason, now

@@ -22,4 +22,3 @@ func TestSecretsAreReadFromWhereTheyComeFrom(t *testing.T) {
 	_, err = readSecrets([]pod.Secret{{Name: "b", FromEnv: "CMS_TEST_SECRET_MISSING"}})
 	require.ErrorContains(t, err, "CMS_TEST_SECRET_MISSING")
 }
-

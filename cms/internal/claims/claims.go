@@ -58,9 +58,10 @@ func (t *Table) check(pod string, f balancer.Front) error {
 			switch {
 			case name != pod && has.Name == f.Name:
 				return Taken{fmt.Sprintf("pod %s has a front named %q already; choose another name", name, f.Name)}
-			case name != pod && has.Listen == f.Listen:
+			case f.Listen == "" || has.Listen != f.Listen:
+			case name != pod:
 				return Taken{fmt.Sprintf("pod %s has a front on %s already; choose another address", name, f.Listen)}
-			case name == pod && has.Listen == f.Listen && has.Name != f.Name:
+			case has.Name != f.Name:
 				// A new front is made before an old one goes.
 				return Taken{fmt.Sprintf("front %s of pod %s listens on %s until the change is done; give front %s another address, or remove %s in a change of its own first",
 					has.Name, pod, f.Listen, f.Name, has.Name)}
