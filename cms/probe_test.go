@@ -132,6 +132,7 @@ func TestRevisions(t *testing.T) {
 	assert.Equal(t, revisionOf(s)+"-0123456789ab", r)
 	assert.Equal(t, revisionOf(s), specRevision(r))
 	assert.Equal(t, "r-short", withDigest("r", "short"))
+	assert.Equal(t, "r-0123456789ab", withDigest("r", "id:sha256:0123456789abcdef"))
 	assert.Equal(t, "r", withDigest("r", ""))
 }
 
