@@ -98,15 +98,16 @@ type imagePreparer struct {
 
 // Prepare implements [pod.Preparer].
 func (p imagePreparer) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
-	if w.Image == p.rt.image.ref || w.Image == imageAlias || w.Image == imageAlias+":latest" {
-		if err := p.rt.image.ensure(ctx, p.rt.host, progress); err != nil {
-			return pod.Prepared{}, fmt.Errorf("prepare image %s on host %s: %w", w.Image, p.rt.host.Name, err)
-		}
-		// Each host builds the same content under an id of its own: nothing is pinned.
-		_, err := p.Preparer.Prepare(ctx, w, "", progress)
-		return pod.Prepared{}, err
+	if w.Image != p.rt.image.ref && w.Image != imageAlias && w.Image != imageAlias+":latest" {
+		return p.Preparer.Prepare(ctx, w, digest, progress)
 	}
-	return p.Preparer.Prepare(ctx, w, digest, progress)
+	if err := p.rt.image.ensure(ctx, p.rt.host, progress); err != nil {
+		return pod.Prepared{}, fmt.Errorf("prepare image %s on host %s: %w", w.Image, p.rt.host.Name, err)
+	}
+	// Each host builds the image for itself and gives it another id, so no digest
+	// can pin it for all of them.
+	_, err := p.Preparer.Prepare(ctx, w, "", progress)
+	return pod.Prepared{}, err
 }
 
 // ensure builds the image unless the engine has it.

@@ -55,6 +55,7 @@ ENTRYPOINT ["/app"]
 		require.Equal(t, pod.PhaseRunning, seen.Phase)
 		require.Equal(t, pod.HealthGood, seen.Health, "it was healthy before")
 	}
+	b.await(events, n.ID, pod.HealthGood) // the engine says so, too
 
 	plain := b.start(request("n2", "sleep", func(r *pod.StartRequest) { r.Workload.Image = image }))
 	c, err := b.api.ContainerInspect(t.Context(), plain.Handle)
