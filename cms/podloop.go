@@ -158,7 +158,10 @@ func (l *loop) turn(deciding context.Context, span act.Span, mode reconcile.Mode
 	l.keep(p)
 	l.exec.Do(p.After...)
 	l.publish(&w, &p, span)
-	l.box.answer(p.Answers, l.board.status(), failure)
+	if failure == nil {
+		failure = l.m.store.failure() // of a turn before, where an answer waited since
+	}
+	l.box.answer(p.Answers, l.board.status(), p.Gone, failure)
 	return p
 }
 

@@ -68,6 +68,11 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	spec = spec.Clone().WithDefaults()
+	release, err := m.claims.Want(spec.Name, balancerFronts(spec.Fronts))
+	if err != nil {
+		return PodStatus{}, refuse(ErrConflict, "%v", err)
+	}
+	defer release()
 	l, id, answer, err := m.begin(reconcile.Command{Kind: reconcile.CommandCreate, Spec: &spec, Cause: m.trace.Cause(ctx)})
 	if err != nil {
 		return PodStatus{}, err
@@ -87,18 +92,10 @@ func (m *Manager) begin(create reconcile.Command) (*loop, uint64, <-chan reply, 
 	} else if l != nil {
 		return nil, 0, nil, refuse(ErrExists, "pod %q exists already", name)
 	}
-	release, err := m.claims.Want(name, balancerFronts(create.Spec.Fronts))
-	if err != nil {
-		return nil, 0, nil, refuse(ErrConflict, "%v", err)
-	}
 	l := newLoop(context.Background(), m, name, PodRecord{})
 	id, answer := l.box.post(create)
 	m.pods[l.name] = l
-	if !m.life.spawn(func(ctx context.Context) {
-		defer release()
-		l.run(ctx)
-	}) {
-		release()
+	if !m.life.spawn(l.run) {
 		delete(m.pods, l.name)
 		return nil, 0, nil, ErrNotRunning
 	}

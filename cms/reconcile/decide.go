@@ -53,7 +53,7 @@ func (t *turn) decision(tick *Deciding) elastic.Decision {
 	case !e.Enabled || t.pod.Deleting || t.w.Mode == Halting:
 		return elastic.Hold(want, elastic.RuleManual, "")
 	case !t.w.Policy.OK():
-		return note(want, t.w.Policy.Text)
+		return note(want, Problem{Code: ProblemPolicy, Fault: t.w.Policy}.sentence())
 	case tick.Missing != "":
 		return note(want, tick.Missing)
 	case !tick.Asked:

@@ -77,7 +77,9 @@ func answerHeld(t *turn) {
 		return
 	}
 	wanted := t.frontsWanted()
+	left := false
 	for name, m := range t.mem.Fronts {
+		left = left || m.Leave != nil && m.Leave.Try.Failures > 0
 		switch {
 		case state.Named(wanted, name):
 			if a.Kind != AnswerDone && (m.Set == nil || !m.Set.Equal(m.Claim)) && m.Try.Fault.OK() {
@@ -86,6 +88,9 @@ func answerHeld(t *turn) {
 		case m.Leave == nil, !m.Leave.Empty && !m.busyLeaving(t, name), m.Leave.Empty && m.Leave.Try.Failures == 0:
 			return
 		}
+	}
+	if !t.created() && !t.plan.Gone && !left {
+		return
 	}
 	t.mem.Answer = nil
 	t.plan.Answers = append(t.plan.Answers, *a)

@@ -119,8 +119,8 @@ func (r Rule) hold(c Census) (m Moves) {
 	if live >= r.Want && live <= r.Want+max(r.Update.MaxSurge, 0) {
 		return m
 	}
-	fresh := (2*r.Want*c.Fresh + live - 1) / (2 * live) // the share, halves rounded down
-	fresh = min(fresh, r.Want-1)                        // an old one stays: it is proven
+	fresh := (2*r.Want*c.Fresh + live) / (2 * live) // the share, rounded
+	fresh = min(fresh, r.Want-1)                    // an old one stays: it is proven
 	old := r.Want - fresh
 	m.StartFresh, m.StartOld = max(fresh-c.Fresh, 0), max(old-c.Old, 0)
 	m.StartOld = r.upTo(m.StartOld, c)
