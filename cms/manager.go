@@ -24,8 +24,10 @@ const (
 	saveTimeout = 10 * time.Second
 )
 
+var errStarted = errors.New("cms: the manager was started before")
+
 // Manager is the resource manager of a cluster. Make one with [New], start it
-// with [Manager.Run]; every other method may be called by any goroutine.
+// with [Manager.Start] or [Manager.Run]; every other method may be called by any goroutine.
 // Reading methods never block; writing ones block until the change is durable,
 // and answer [ErrNotRunning] before the manager is ready and after it stopped.
 type Manager struct {
@@ -97,7 +99,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.mu.Lock()
 	if m.started {
 		m.mu.Unlock()
-		return errors.New("cms: Run was called before")
+		return errStarted
 	}
 	m.started = true
 	// A span around this call is none of what happens in it.
@@ -162,6 +164,52 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.mu.Unlock()
 	m.running.Wait()
 	return nil
+}
+
+// Start calls [Manager.Run] in the background and returns once the manager is
+// ready. When it returns an error, that of Run or of ctx, nothing runs any more.
+// Once it has returned, the end of ctx does nothing.
+//
+// Stop ends the manager and returns the error of Run after all that it started
+// has ended; when its own ctx ends first, it returns the error of that, and may
+// be called again. Any goroutine may call it, any number of times.
+func (m *Manager) Start(ctx context.Context) (stop func(ctx context.Context) error, err error) {
+	m.mu.RLock()
+	started := m.started
+	m.mu.RUnlock()
+	if started {
+		return nil, errStarted
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	var failed error
+	go func() {
+		defer close(ended)
+		failed = m.Run(run)
+	}()
+	stop = func(ctx context.Context) error {
+		cancel()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			select {
+			case <-ended:
+			default:
+				return fmt.Errorf("cms: the manager has not ended: %w", ctx.Err())
+			}
+		}
+		return failed
+	}
+	select {
+	case <-m.ready:
+		return stop, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-ended:
+	}
+	cancel()
+	<-ended
+	return nil, errors.Join(err, failed)
 }
 
 // spawn runs f with a context that ends with the manager, which waits for it.
