@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -94,7 +93,6 @@ func (l *loop) fail(name, reason string) bool {
 		l.log.Error("record a failed node", "node", name, "error", err)
 		return false
 	}
-	crashpoint.Here("replace/recorded")
 	l.log.Warn("node failed", "node", name, "reason", reason)
 	l.m.events.emit(Event{Type: EventNodeFailed, Pod: l.name, Node: name, Message: fmt.Sprintf("node %s failed: %s", name, reason)})
 	return true

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
-	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
 // claim takes the names and addresses of a pod's fronts, all or none, and with
@@ -170,7 +169,7 @@ func (m *Manager) discardStrays() {
 		return
 	}
 	v := m.balancer.view.Load()
-	if v == nil || v.err != nil || crashpoint.Without(crashpoint.CleanFronts) || !m.strays.Swap(false) {
+	if v == nil || v.err != nil || !m.strays.Swap(false) {
 		return
 	}
 	for _, f := range v.stats.Fronts {
@@ -310,7 +309,7 @@ func (m *Manager) restoreFronts(ctx context.Context, pods []PodRecord) map[strin
 	}
 	stray := false
 	for _, f := range stats.Fronts {
-		if !known[f.Name] && !crashpoint.Without(crashpoint.CleanFronts) {
+		if !known[f.Name] {
 			stray = true
 			m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
 			rctx, cancel := context.WithTimeout(ctx, applyTimeout)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -40,9 +39,6 @@ func (m *Manager) hostObserved(h *host) {
 	}
 	select {
 	case <-m.ready:
-		if crashpoint.Without(crashpoint.CleanOrphans) {
-			break
-		}
 		m.stopStrays(h, v)
 	default:
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/elastic"
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -147,8 +146,7 @@ func newLoop(m *Manager, rec PodRecord, unset map[string]bool) *loop {
 	now := m.clock.now()
 	for i := range l.rec.Nodes {
 		n := &l.rec.Nodes[i]
-		left := n.State != pod.StateNew && n.State != pod.StateOnline && crashpoint.Without(crashpoint.CleanSteps)
-		l.nodes[n.Name] = &nodeRun{ordered: now, busy: left, ready: now, adopted: true, drainBy: now.Add(rec.Spec.Drain)}
+		l.nodes[n.Name] = &nodeRun{ordered: now, ready: now, adopted: true, drainBy: now.Add(rec.Spec.Drain)}
 		if n.State == pod.StateDraining {
 			n.DrainBy = m.clock.wall().Add(rec.Spec.Drain) // nobody can tell how much of it has passed
 		}

@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/elastipod/elastipod/elastic"
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -117,7 +116,6 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cms: load: %w", err)
 	}
-	crashpoint.Here("adopt/loaded")
 	if state, err = m.identify(ctx, state); err != nil {
 		return err
 	}
@@ -137,9 +135,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := m.startHosts(pollCtx, &polling, state.Hosts); err != nil {
 		return err
 	}
-	crashpoint.Here("adopt/hosts")
 	unset := m.restoreFronts(ctx, state.Pods)
-	crashpoint.Here("adopt/fronts")
 	m.balancer.observe(ctx)
 	polling.Go(func() { m.balancer.run(pollCtx, m.epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
@@ -152,7 +148,6 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.startLoop(l)
 		m.mu.Unlock()
 	}
-	crashpoint.Here("adopt/loops")
 	for _, l := range m.loops() {
 		<-l.acted // what the status says is of now, not of when the store was written
 	}

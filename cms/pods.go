@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -74,13 +73,10 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	if err := m.claim(spec, true); err != nil {
 		return PodStatus{}, err
 	}
-	crashpoint.Here("pod-create/claimed")
 	l := newLoop(m, rec, nil)
 	err := m.setFronts(ctx, spec.Fronts)
 	if err == nil {
-		crashpoint.Here("pod-create/fronts")
 		err = m.save(Change{PutPods: []PodRecord{rec}})
-		crashpoint.Here("pod-create/saved")
 	}
 	m.mu.Lock()
 	if err == nil && m.closing {
@@ -100,7 +96,6 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 	}
 	m.startLoop(l)
 	m.mu.Unlock()
-	crashpoint.Here("pod-create/running")
 	m.events.emit(Event{Type: EventPodCreated, Pod: spec.Name, Message: fmt.Sprintf("pod %s was created", spec.Name)})
 	return *l.status.Load(), nil
 }
@@ -147,7 +142,6 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		now = unchecked(changed, old.Fronts) // until all nodes are replaced
 	}
 	if err = m.setFronts(ctx, now); err == nil {
-		crashpoint.Here("pod-update/fronts")
 		err = l.do(ctx, func() error { return l.update(spec, changed, gone) })
 	}
 	if err != nil {
@@ -161,7 +155,6 @@ func (m *Manager) UpdatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		gone = removed(gone, busy)
 		left = m.removeFronts(rctx, gone)
 		cancel()
-		crashpoint.Here("pod-update/removed")
 	}
 	// An error says that the loop has ended, and all fronts are set anew when it
 	// begins again.
@@ -189,7 +182,6 @@ func (l *loop) update(spec PodSpec, changed, gone []Front) error {
 	}); err != nil {
 		return err
 	}
-	crashpoint.Here("pod-update/saved")
 	for _, f := range changed {
 		delete(l.unset, f.Name)
 		delete(l.surplus, f.Name)
@@ -235,7 +227,6 @@ func (m *Manager) DeletePod(ctx context.Context, name string) (PodStatus, error)
 		if err := l.commit(func(r *PodRecord) error { r.Deleting = true; return nil }); err != nil {
 			return err
 		}
-		crashpoint.Here("pod-delete/marked")
 		m.events.emit(Event{Type: EventPodDeleting, Pod: name, Message: fmt.Sprintf("pod %s is being deleted", name)})
 		return nil
 	})
@@ -251,10 +242,7 @@ func (m *Manager) deletePod(ctx context.Context, name string, fronts []Front) er
 			return fmt.Errorf("remove front %s: %w", f.Name, err)
 		}
 	}
-	crashpoint.Here("pod-delete/fronts")
-	err := m.save(Change{DeletePods: []string{name}})
-	crashpoint.Here("pod-delete/saved")
-	return err
+	return m.save(Change{DeletePods: []string{name}})
 }
 
 // command runs f inside the loop of a pod and returns the pod as it is then.

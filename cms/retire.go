@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -21,7 +20,6 @@ func (l *loop) drain(name string, now time.Time, less int, reason string) error 
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("scale-in/recorded")
 	run := l.nodes[name]
 	run.drainBy = now.Add(l.rec.Spec.Drain)
 	l.beginLeave(run, name, reason)
@@ -59,7 +57,6 @@ func (l *loop) retire(ctx context.Context, now time.Time) {
 		if l.serving(rec.Name) || !l.mayStop(&rec, run, now) {
 			continue
 		}
-		crashpoint.Here("scale-in/idle")
 		l.stop(ctx, rec, l.rec.Spec.Grace)
 	}
 	l.setLeaving(leaving + len(l.emptying))
@@ -85,7 +82,6 @@ func (l *loop) awaitIdle(rec *NodeRecord, run *nodeRun, now time.Time) {
 			return // the balancer has not confirmed yet that it gets no new requests
 		}
 		run.drained = now
-		crashpoint.Here("scale-in/drained")
 		l.m.balancer.kick() // only what it sees from now on counts
 	}
 	if n, ok := l.inFlight(rec.Name, run.drained).Get(); ok && n == 0 {
@@ -159,7 +155,6 @@ func (l *loop) stop(ctx context.Context, rec NodeRecord, grace time.Duration) {
 	ctx = run.leave.in(ctx)
 	l.action(func() func() {
 		err := l.m.stopNode(ctx, rec.Host, id, grace)
-		crashpoint.Here("scale-in/stopped")
 		return func() {
 			run.busy = false
 			now := l.m.clock.now()
@@ -187,7 +182,6 @@ func (l *loop) forget(name string, now time.Time) error {
 		l.nodes[name].stopTry.failed(now)
 		return err
 	}
-	crashpoint.Here("scale-in/forgotten")
 	l.m.placer.release(l.id(name))
 	l.removed = now
 	l.nodes[name].leave.end(nil)

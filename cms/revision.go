@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -207,7 +206,6 @@ func (l *loop) specOf(revision string) pod.Spec {
 
 // revised follows a change of what the pod runs.
 func (l *loop) revised() {
-	crashpoint.Here("rollout/begun")
 	clear(l.tries) // what failed may be mended
 	l.vacant = nil
 	l.stepReady = time.Time{}

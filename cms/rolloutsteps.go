@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -46,7 +45,6 @@ func (l *loop) rollBack(reason string) {
 		l.log.Error("roll back", "error", err)
 		l.problems["rollout"] = fmt.Sprintf("the rollout failed (%s), and the pod cannot go back: %v", reason, err)
 	}
-	crashpoint.Here("rollout/back")
 }
 
 // followRollout moves the rollout on: to the next step, back, or to its end.
@@ -99,7 +97,6 @@ func (l *loop) nextStep(step int, text string) {
 		l.log.Error("record the rollout's step", "error", err)
 		return
 	}
-	crashpoint.Here("rollout/step")
 	l.stepReady = time.Time{}
 	l.m.events.emit(Event{Type: EventRolloutStep, Pod: l.name, Message: text})
 }
@@ -112,7 +109,6 @@ func (l *loop) endRollout(now time.Time) {
 		l.log.Error("record the rollout's end", "error", err)
 		return
 	}
-	crashpoint.Here("rollout/done")
 	l.setFrontsAgain() // nothing is checked as during the rollout any more
 	l.m.collectSoon()
 	l.log.Info("rollout done", "revision", l.revision)

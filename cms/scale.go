@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -309,7 +308,6 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int, host
 		if err != nil {
 			return err
 		}
-		crashpoint.Here("scale-out/placed")
 		n := r.node(name)
 		n.Host = host
 		n.Revision = revision
@@ -321,7 +319,6 @@ func (l *loop) launch(ctx context.Context, name, revision string, more int, host
 		l.m.placer.release(id)
 		return "", err
 	}
-	crashpoint.Here("scale-out/recorded")
 	l.nodes[name] = &nodeRun{ordered: l.m.clock.now(), start: starting}
 	l.m.events.emit(Event{Type: EventNodeStarting, Pod: l.name, Node: name, Host: l.rec.node(name).Host,
 		Message: fmt.Sprintf("node %s starts on host %s", name, l.rec.node(name).Host)})

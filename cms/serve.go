@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -118,14 +117,12 @@ func (l *loop) serve(ctx context.Context, now time.Time) {
 		before[c.front.Name] = l.applied[c.front.Name]
 		l.applied[c.front.Name] = union(before[c.front.Name], c.servers)
 	}
-	crashpoint.Here("serve/decided")
 	ctx = below(ctx, l.servingCause())
 	l.action(func() func() {
 		errs := make([]error, len(changes))
 		for i, c := range changes {
 			errs[i] = l.apply(ctx, c.front, c.servers, c.set)
 		}
-		crashpoint.Here("serve/applied")
 		return func() {
 			for i, c := range changes {
 				name := c.front.Name

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -65,7 +64,6 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec, setting
 	if err := l.prepare(ctx, h.name, rt, spec.Workload, &rec); err != nil {
 		return rec, err
 	}
-	crashpoint.Here("scale-out/prepared")
 	secrets, err := readSecrets(spec.Workload.Secrets)
 	if err != nil {
 		return rec, err
@@ -77,7 +75,6 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec, setting
 	if err != nil {
 		return rec, fmt.Errorf("start on host %s: %w", h.name, err)
 	}
-	crashpoint.Here("scale-out/started")
 	settled := l.m.clock.now()
 	rec.Handle, rec.StartedAt, rec.Endpoints = n.Handle, n.StartedAt, n.Endpoints
 	h.kick()
@@ -100,9 +97,6 @@ func (l *loop) start(ctx context.Context, rec NodeRecord, spec pod.Spec, setting
 		return fmt.Errorf("%w: it is not on host %s any more", pod.ErrExited, h.name)
 	})
 	probing.end(err)
-	if err == nil {
-		crashpoint.Here("scale-out/ready")
-	}
 	return rec, err
 }
 
@@ -182,7 +176,6 @@ func (l *loop) started(ctx context.Context, name string, made NodeRecord, startE
 		run.startTry.failed(now)
 		return // still starting, and resumed: starting is idempotent
 	}
-	crashpoint.Here("scale-out/online")
 	run.ready, run.adopted = now, false
 	delete(l.tries, rec.Host)
 	took := now.Sub(run.ordered)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/elastipod/elastipod/internal/crashpoint"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -54,7 +53,7 @@ func (l *loop) sweep(ctx context.Context, now time.Time) {
 
 // unwanted says whether nothing of the node should be on the host.
 func (l *loop) unwanted(host string, n pod.Node, seen time.Time) bool {
-	if !seen.After(l.removed) || crashpoint.Without(crashpoint.CleanOrphans) {
+	if !seen.After(l.removed) {
 		return false
 	}
 	rec := l.rec.node(n.ID.Name)
@@ -88,7 +87,6 @@ func (l *loop) clean(ctx context.Context, rec NodeRecord) {
 	ctx = below(ctx, l.cause)
 	l.action(func() func() {
 		err := l.m.stopNode(ctx, rec.Host, id, grace)
-		crashpoint.Here("replace/cleaned")
 		return func() {
 			run.busy, run.stopErr = false, err
 			if err != nil {
