@@ -80,10 +80,3 @@ const (
 
 // CleanUps returns all of them.
 func CleanUps() []string { return []string{StopOrphan, RemoveFront} }
-
-// What package cms leaves out by itself.
-const (
-	CleanOrphans = "orphans"
-	CleanSteps   = "steps"
-	CleanFronts  = "fronts"
-)
