@@ -2,6 +2,7 @@ package cms_test
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"syscall"
@@ -217,4 +218,40 @@ func TestClusterAtRestIsOnlyObserved(t *testing.T) {
 	assert.LessOrEqual(t, few.allocs/100, 100.0, "allocations a tick of a pod of 20 nodes")    // measured: 91
 	assert.LessOrEqual(t, large.allocs/20, 1200.0, "allocations a tick of a pod of 500 nodes") // measured: 1083
 	assert.LessOrEqual(t, many.allocs/few.allocs, 6.0, "5 times the pods")                     // measured: 4.8
+}
+
+// Each pod and node costs the same CPU time however many there are.
+func TestRestTakesCPUTimeInProportion(t *testing.T) {
+	least := func(pods int, d time.Duration) float64 {
+		best := math.Inf(1)
+		inCluster(t, pods, 20, func(t *testing.T, w *world) {
+			for range 3 {
+				best = min(best, w.rest(d).cpu)
+			}
+		})
+		return best
+	}
+	assert.LessOrEqual(t, least(500, 5*time.Second)/least(100, 25*time.Second), 6.0, "5 times the pods")
+}
+
+func TestHeapOfAPodIsSmallAfterAnHour(t *testing.T) {
+	const pods = 5
+	inCluster(t, pods, 20, func(t *testing.T, w *world) {
+		time.Sleep(time.Hour)
+		assert.LessOrEqual(t, w.heap()/pods/(1<<20), 0.35, "MiB")
+	})
+}
+
+func TestPodsOf500NodesComeUp(t *testing.T) {
+	inLargeWorld(t, func(t *testing.T, w *world) {
+		began := time.Now()
+		for i := range 20 {
+			w.largePod(fmt.Sprintf("p%d", i), 5100+i)
+			w.atLeast(fmt.Sprintf("p%d", i), 500)
+		}
+		for i := range 20 {
+			w.convergeAt(fmt.Sprintf("p%d", i), 500)
+		}
+		assert.Less(t, time.Since(began), time.Minute, "10 nodes of a pod at a time, 200 ms each")
+	})
 }
