@@ -1,10 +1,12 @@
 package cms_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -253,5 +255,45 @@ func TestPodsOf500NodesComeUp(t *testing.T) {
 			w.convergeAt(fmt.Sprintf("p%d", i), 500)
 		}
 		assert.Less(t, time.Since(began), time.Minute, "10 nodes of a pod at a time, 200 ms each")
+	})
+}
+
+func TestGrowthTakesFewWrites(t *testing.T) {
+	inLargeWorld(t, func(t *testing.T, w *world) {
+		w.largePod("p0", 5100)
+		w.atLeast("p0", 1)
+		w.convergeAt("p0", 1)
+		w.store.OnSave(func(context.Context, cms.Change) error { time.Sleep(50 * time.Millisecond); return nil })
+		before := w.store.Saves()
+		w.atLeast("p0", 21)
+		w.convergeAt("p0", 21)
+		assert.LessOrEqual(t, w.store.Saves()-before, 8)
+	})
+}
+
+func TestOneWriteRecordsAllNodesBeforeTheFirstStarts(t *testing.T) {
+	inLargeWorld(t, func(t *testing.T, w *world) {
+		var first sync.Once
+		w.store.OnSave(func(_ context.Context, c cms.Change) error {
+			time.Sleep(50 * time.Millisecond)
+			for _, p := range c.PutPods {
+				notStarting := func(n cms.NodeRecord) bool { return n.State != pod.StateStarting }
+				starting := slices.DeleteFunc(slices.Clone(p.Nodes), notStarting)
+				if len(starting) == 0 {
+					continue
+				}
+				first.Do(func() {
+					assert.Equal(t, 500, len(starting))
+					for _, h := range w.hosts {
+						assert.Empty(t, h.Calls("start"))
+					}
+				})
+			}
+			return nil
+		})
+		w.largePod("p0", 5100)
+		w.atLeast("p0", 500)
+		_, err := w.WaitPod(t.Context(), "p0", func(s cms.PodStatus) bool { return len(names(s, pod.StateOnline)) > 0 })
+		require.NoError(t, err)
 	})
 }
