@@ -99,14 +99,14 @@ func (r killRuntime) Start(ctx context.Context, q pod.StartRequest) (pod.Node, e
 }
 
 // Stop implements [pod.Runtime].
-func (r killRuntime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) error {
+func (r killRuntime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
 	if crashpoint.Without(crashpoint.StopOrphan) && r.store.orphan(id) {
-		return nil
+		return nil, nil
 	}
 	crashpoint.Here("runtime-stop/before")
-	err := r.Runtime.Stop(ctx, id, grace)
+	tail, err := r.Runtime.Stop(ctx, id, grace)
 	crashpoint.Here("runtime-stop/after")
-	return err
+	return tail, err
 }
 
 // Extras implements [pod.Runtime].
@@ -121,9 +121,9 @@ func (r killRuntime) Extras() pod.Extras {
 type killPreparer struct{ pod.Preparer }
 
 // Prepare implements [pod.Preparer].
-func (p killPreparer) Prepare(ctx context.Context, w pod.Workload, progress func(pod.Progress)) (pod.Prepared, error) {
+func (p killPreparer) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
 	crashpoint.Here("runtime-prepare/before")
-	done, err := p.Preparer.Prepare(ctx, w, progress)
+	done, err := p.Preparer.Prepare(ctx, w, digest, progress)
 	crashpoint.Here("runtime-prepare/after")
 	return done, err
 }
