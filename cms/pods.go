@@ -94,18 +94,22 @@ func (m *Manager) begin(create reconcile.Command) (*loop, uint64, <-chan reply, 
 	}
 	l := newLoop(context.Background(), m, name, PodRecord{})
 	id, answer := l.box.post(create)
-	m.pods[l.name] = l
+	m.addLoop(l)
 	if !m.life.spawn(l.run) {
-		delete(m.pods, l.name)
+		m.dropLoop(l)
 		return nil, 0, nil, ErrNotRunning
 	}
 	return l, id, answer, nil
 }
 
+// addLoop and dropLoop change which pods there are; the caller holds mu.
+func (m *Manager) addLoop(l *loop)  { m.pods[l.name] = l }
+func (m *Manager) dropLoop(l *loop) { delete(m.pods, l.name) }
+
 // forget removes a loop that has ended, whose pod is gone or was never made.
 func (m *Manager) forget(l *loop) {
 	m.mu.Lock()
-	delete(m.pods, l.name)
+	m.dropLoop(l)
 	m.mu.Unlock()
 	m.claims.Set(l.name, nil)
 	m.ledger.Set(l.name, nil)

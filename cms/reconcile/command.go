@@ -33,9 +33,12 @@ func obey(t *turn) {
 			t.hold(a)
 			continue
 		}
-		t.plan.Answers = append(t.plan.Answers, a)
+		t.answer(a)
 	}
 }
+
+// answer adds an answer to the plan.
+func (t *turn) answer(a Answer) { t.plan.Answers = append(t.plan.Answers, a) }
 
 // allowedAtTheEnd says whether a pod that is being deleted takes a command.
 func allowedAtTheEnd(k CommandKind) bool {

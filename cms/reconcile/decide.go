@@ -118,10 +118,7 @@ func (t *turn) recordTick(out Tick) {
 // Observe gathers what the world shows of the pod for its policy, and says what
 // could not be observed.
 func (w *World) Observe() (in elastic.Input, missing []string) {
-	t := &turn{w: *w, pod: w.Pod, mem: w.Memory}
-	if t.mem.Nodes == nil {
-		t.mem.Nodes = map[string]*NodeMemory{}
-	}
+	t := &turn{w: *w, pod: w.Pod, mem: w.Memory} // which nothing changes
 	in = elastic.Input{
 		At: w.PolicyTime, Want: t.pod.Want, Draining: t.pod.Count(pod.StateDraining),
 		Min: t.pod.Elasticity.Min, Max: t.pod.Elasticity.Max,

@@ -84,7 +84,7 @@ func (t *turn) inFlightToStay(node string) int {
 func (t *turn) cut(e Event) {
 	e.Type = EventNodeCut
 	t.pod.AddCut(e.Node, e.Cut)
-	t.plan.Changed = t.plan.Changed || !t.readOnly()
+	t.save(!t.readOnly())
 	t.tell(e)
 }
 

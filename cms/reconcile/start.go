@@ -74,7 +74,9 @@ func (t *turn) forgetFaults() {
 
 // forgiveStarts forgets what failed: it may be mended.
 func (t *turn) forgiveStarts() {
-	t.mem.Starts, t.mem.Vacant, t.mem.Room = nil, nil, NoRoom{}
+	t.mem.Starts = nil
+	t.forgetVacant()
+	t.roomEnough()
 }
 
 // recordStarts puts into the record what became of starts.
