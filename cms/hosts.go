@@ -74,8 +74,19 @@ type host struct {
 }
 
 // addHost and dropHost change which hosts there are; the caller holds mu.
-func (m *Manager) addHost(h *host)  { m.hosts[h.Name] = h }
-func (m *Manager) dropHost(h *host) { delete(m.hosts, h.Name) }
+func (m *Manager) addHost(h *host) {
+	m.hosts[h.Name] = h
+	m.sortHosts()
+}
+
+func (m *Manager) dropHost(h *host) {
+	delete(m.hosts, h.Name)
+	m.sortHosts()
+}
+
+func (m *Manager) sortHosts() {
+	m.sorted = slices.SortedFunc(maps.Values(m.hosts), func(a, b *host) int { return cmp.Compare(a.Name, b.Name) })
+}
 
 func (m *Manager) newHost(rec HostRecord) *host {
 	return &host{Host: watch.NewHost(rec, watch.HostConfig{
@@ -98,11 +109,11 @@ func (m *Manager) watchedHost(name string) *watch.Host {
 	return nil
 }
 
-// hostList returns all hosts, sorted by name.
+// hostList returns all hosts, sorted by name. The list is never changed.
 func (m *Manager) hostList() []*host {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(m.hosts), func(a, b *host) int { return cmp.Compare(a.Name, b.Name) })
+	return m.sorted
 }
 
 func (m *Manager) watched() []*watch.Host {

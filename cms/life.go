@@ -32,6 +32,8 @@ type started struct {
 	poll func(h *host, first chan<- struct{})
 }
 
+var errStarted = errors.New("cms: the manager was started before")
+
 func newLife() life {
 	return life{ready: make(chan struct{}), ended: make(chan struct{}), mu: &sync.RWMutex{}, started: &started{}, running: &sync.WaitGroup{}}
 }
@@ -41,7 +43,7 @@ func (l *life) begin(ctx context.Context, epoch, wall time.Time) (context.Contex
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.started.ctx != nil {
-		return nil, nil, errors.New("cms: Run was called before")
+		return nil, nil, errStarted
 	}
 	// A span around this call is none of what happens in it.
 	ctx, cancel := context.WithCancel(trace.ContextWithSpanContext(ctx, trace.SpanContext{}))

@@ -18,12 +18,12 @@ import (
 // look makes one consistent picture of all that concerns the pod.
 func (l *loop) look(mode reconcile.Mode) reconcile.World {
 	m := l.m
-	running := l.take()
+	running, results := l.take()
 	l.decider.follow(&l.rec)
 	w := reconcile.World{
 		Settings: reconcile.Settings{Tick: m.cfg.Tick, HostTimeout: m.cfg.HostTimeout},
 		Name:     l.name, Pod: l.rec, Memory: l.mem, Probes: l.live.Said(), Balancer: l.lookAtBalancer(),
-		Running: running, Results: l.results, Commands: l.box.commands(), Policy: l.decider.fault, Mode: mode, Jitter: draw(),
+		Running: running, Results: results, Commands: l.box.commands(), Policy: l.decider.fault, Mode: mode, Jitter: draw(),
 		Last: l.decider.last,
 	}
 	w.Hosts = make(map[string]reconcile.Host)
@@ -39,15 +39,16 @@ func (l *loop) look(mode reconcile.Mode) reconcile.World {
 	return w
 }
 
-// take takes the results that are there, and returns which actions run.
-func (l *loop) take() map[reconcile.Key]time.Time {
+// take returns which actions run, and the results that no plan has used.
+func (l *loop) take() (map[reconcile.Key]time.Time, []reconcile.Result) {
 	running, results := l.exec.Take()
-	l.results = append(l.results, results...)
-	return running
+	results = append(l.results, results...)
+	l.results = nil
+	return running, results
 }
 
-// used forgets results that a plan has used.
-func (l *loop) used(some func(reconcile.Result) bool) { l.results = slices.DeleteFunc(l.results, some) }
+// putBack keeps results for the next plan.
+func (l *loop) putBack(results []reconcile.Result) { l.results = results }
 
 // lookAtBalancer returns what the balancer showed last of the pod's fronts.
 func (l *loop) lookAtBalancer() reconcile.Balancer {
@@ -143,13 +144,16 @@ func (l *loop) targets() []watch.Target {
 	var out []watch.Target
 	for i := range l.rec.Nodes {
 		n := &l.rec.Nodes[i]
-		p := l.rec.SpecOf(n.Revision).Workload.Probe
+		p := &l.rec.Spec.Workload.Probe
+		if v := l.rec.RevisionOf(n.Revision); v != nil {
+			p = &v.Workload.Probe
+		}
 		addr := n.Endpoints[p.Port]
 		if !reconcile.Watched(n, p) || p.Kind == pod.ProbeHealthcheck || addr == "" {
 			continue
 		}
 		h := l.m.host(n.Host)
-		out = append(out, watch.Target{Node: n.Name, Probe: p, Addr: addr, Away: func() bool {
+		out = append(out, watch.Target{Node: n.Name, Probe: *p, Addr: addr, Away: func() bool {
 			if h == nil {
 				return true
 			}

@@ -52,6 +52,7 @@ type Manager struct {
 	cluster  pod.Cluster
 	pods     map[string]*loop
 	hosts    map[string]*host
+	sorted   []*host         // by name; replaced, never changed
 	adding   map[string]bool // hosts that are being added
 	defaults []PodSpec
 }

@@ -43,7 +43,7 @@ type loop struct {
 
 	rec     PodRecord
 	mem     reconcile.Memory
-	results []reconcile.Result // taken and not used by a plan yet
+	results []reconcile.Result // taken while a plan was being saved, and put back
 }
 
 // newLoop makes the loop of a pod. A zero record is that of a pod that is being
@@ -179,7 +179,6 @@ func (l *loop) plan(w reconcile.World) reconcile.Plan {
 // keep makes a plan's record and memory be the loop's, once it is saved.
 func (l *loop) keep(p reconcile.Plan) {
 	l.rec, l.mem = p.Pod, p.Memory
-	l.used(func(reconcile.Result) bool { return true })
 	l.m.ledger.Set(l.name, holds(p.Holds))
 	l.m.claims.Set(l.name, balancerFronts(p.Claims))
 	l.m.balancer.Await(p.Look.Waiting - int(l.waiting.Swap(int64(p.Look.Waiting))))
@@ -218,9 +217,8 @@ func (l *loop) commit(p *reconcile.Plan) error {
 func (l *loop) serve(p *reconcile.Plan) (wake time.Time) {
 	w := l.look(reconcile.Managing)
 	w.Pod, w.Memory = p.Pod, p.Memory
-	w.Results = slices.DeleteFunc(slices.Clone(l.results), func(r reconcile.Result) bool { return !r.OfFront() })
+	l.putBack(slices.DeleteFunc(slices.Clone(w.Results), reconcile.Result.OfFront))
 	q := reconcile.Serve(w)
-	l.used(reconcile.Result.OfFront)
 	p.Memory.KeepFronts(q.Memory)
 	l.exec.Do(q.Before...)
 	return q.Wake

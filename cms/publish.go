@@ -206,7 +206,8 @@ func (l *loop) nodeStatus(n *NodeRecord, w *reconcile.World) NodeStatus {
 		if cores, ok := l.decider.builder.Cores(n.Name).Get(); ok {
 			s.CPU = metrics.V(cores / l.rec.Spec.Limits.CPU)
 		}
-		if u := h.Nodes[n.Name].Usage; !u.At.IsZero() {
+		at, _ := h.Nodes.Find(n.Name)
+		if u := at.Usage; !u.At.IsZero() {
 			s.Memory = metrics.V(float64(u.Memory))
 		}
 	}

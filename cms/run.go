@@ -2,6 +2,7 @@ package cms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -83,38 +84,47 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// Start runs the manager until the returned function is called, and returns once
-// the manager is ready. It returns the error of [Manager.Run] where the manager
-// could not start, and ctx's where that ended before. stop ends the manager and
-// waits until all that it started has ended, or its ctx ends; nodes and servers stay
-// as they are. It is safe to call twice.
-func (m *Manager) Start(ctx context.Context) (stop func(context.Context) error, err error) {
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var result error
+// Start calls [Manager.Run] in the background and returns once the manager is
+// ready. When it returns an error, that of Run or of ctx, nothing runs any more.
+// Once it has returned, the end of ctx does nothing.
+//
+// Stop ends the manager and returns the error of Run after all that it started
+// has ended; when its own ctx ends first, it returns the error of that, and may
+// be called again. Any goroutine may call it, any number of times.
+func (m *Manager) Start(ctx context.Context) (stop func(ctx context.Context) error, err error) {
+	if m.life.context() != nil {
+		return nil, errStarted
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
+	var failed error
 	go func() {
 		defer close(ended)
-		result = m.Run(running)
+		failed = m.Run(run)
 	}()
-	select {
-	case <-m.Ready():
-	case <-ended:
-		cancel()
-		return nil, result
-	case <-ctx.Done():
-		cancel()
-		<-ended
-		return nil, ctx.Err()
-	}
-	return func(ctx context.Context) error {
+	stop = func(ctx context.Context) error {
 		cancel()
 		select {
 		case <-ended:
-			return result
 		case <-ctx.Done():
-			return ctx.Err()
+			select {
+			case <-ended:
+			default:
+				return fmt.Errorf("cms: the manager has not ended: %w", ctx.Err())
+			}
 		}
-	}, nil
+		return failed
+	}
+	select {
+	case <-m.Ready():
+		return stop, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-ended:
+	}
+	cancel()
+	<-ended
+	return nil, errors.Join(err, failed)
 }
 
 // reserveEvents lets the store remember that event ids are in use.

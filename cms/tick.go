@@ -22,7 +22,8 @@ type decider struct {
 	log      *slog.Logger
 	builder  *elastic.Builder
 	policy   elastic.Policy
-	text     string // the JSON that policy was made of
+	text     string // the JSON that policy was made of; empty: the default one
+	followed bool   // there is a policy, or fault says why not
 	fault    reconcile.Fault
 	// ahead is by how much the policy's time is ahead of ours, or behind. It stands
 	// still while no manager runs, as nobody can tell how long that was.
@@ -42,13 +43,14 @@ func newDecider(r *elastic.Registry, log *slog.Logger, rec PodRecord, now time.T
 // follow makes the policy that the record names, with the memory that the record
 // holds, where that is another one than before.
 func (d *decider) follow(rec *PodRecord) {
-	text := string(rec.Elasticity.For(rec.Spec.Spec).PolicyJSON)
-	if text == d.text {
+	if d.followed && string(rec.Elasticity.PolicyJSON) == d.text {
 		return
 	}
 	var err error
+	text := string(rec.Elasticity.PolicyJSON)
+	d.followed = true
 	d.text, d.fault = text, reconcile.Fault{}
-	if d.policy, err = d.registry.Parse([]byte(text)); err != nil { // of a kind that this program does not have any more
+	if d.policy, err = d.registry.Parse(rec.Elasticity.For(rec.Spec.Spec).PolicyJSON); err != nil { // of a kind that this program does not have any more
 		d.fault = faults.Of(err)
 	}
 	if m, ok := d.policy.(interface{ UnmarshalBinary([]byte) error }); ok && len(rec.PolicyMemory) > 0 {

@@ -143,7 +143,8 @@ func (w *World) Observe() (in elastic.Input, missing []string) {
 				missing = append(missing, fmt.Sprintf("host %s does not answer", n.Host))
 			}
 		default:
-			if u := h.Nodes[n.Name].Usage; !u.At.IsZero() {
+			at, _ := h.Nodes.Find(n.Name)
+			if u := at.Usage; !u.At.IsZero() {
 				in.Nodes = append(in.Nodes, elastic.NodeInput{Name: n.Name, At: u.At, CPU: u.CPU, Memory: u.Memory})
 			}
 		}

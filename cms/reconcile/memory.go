@@ -103,6 +103,18 @@ func (t *turn) remember(name string, m NodeMemory) *NodeMemory {
 	return &m
 }
 
+// forgetNodes forgets the nodes that are not in the record any more.
+func (t *turn) forgetNodes() {
+	if len(t.mem.Nodes) == len(t.pod.Nodes) {
+		return // each node of the record has a memory
+	}
+	for name := range t.mem.Nodes {
+		if t.pod.Node(name) == nil {
+			delete(t.mem.Nodes, name)
+		}
+	}
+}
+
 // Clone returns a copy that shares nothing that a stage changes.
 func (m Memory) Clone() Memory {
 	nodes := make([]NodeMemory, 0, len(m.Nodes)) // at one place in memory

@@ -20,12 +20,12 @@ const leastOverdue = 20 * time.Second
 // seen returns what a node's host shows of it: found and running, found and
 // ended, or gone. known is false when nothing is known that is newer than what
 // was done to the node last.
-func (t *turn) seen(n *state.Node) (at pod.Node, found, known bool) {
+func (t *turn) seen(n *state.Node) (at *pod.Node, found, known bool) {
 	h, ok := t.w.Hosts[n.Host]
 	if !ok || !h.Known || !h.Fault.OK() || !h.Begun.After(t.mem.Nodes[n.Name].Settled) {
-		return pod.Node{}, false, false
+		return nil, false, false
 	}
-	at, found = h.Nodes[n.Name]
+	at, found = h.Nodes.Find(n.Name)
 	return at, found, true
 }
 
@@ -61,10 +61,17 @@ func (t *turn) lost(n *state.Node) bool {
 func (t *turn) unreachable(host string) Fault { return t.w.Hosts[host].Fault }
 
 // probeOf returns the probe of the workload that the node runs.
-func (t *turn) probeOf(n *state.Node) pod.Probe { return t.pod.SpecOf(n.Revision).Workload.Probe }
+func (t *turn) probeOf(n *state.Node) *pod.Probe {
+	if n.Revision != t.pod.Revision {
+		if v := t.pod.RevisionOf(n.Revision); v != nil {
+			return &v.Workload.Probe
+		}
+	}
+	return &t.pod.Spec.Workload.Probe
+}
 
 // Watched says whether probes decide that an online node hangs.
-func Watched(n *state.Node, p pod.Probe) bool {
+func Watched(n *state.Node, p *pod.Probe) bool {
 	return n.State == pod.StateOnline && p.Kind != pod.ProbeNone && p.Failures > 0
 }
 
@@ -75,7 +82,7 @@ func (t *turn) hung(n *state.Node) string {
 		return ""
 	}
 	h := t.w.Hosts[n.Host]
-	at, found := h.Nodes[n.Name]
+	at, found := h.Nodes.Find(n.Name)
 	if !h.Known || !h.Fault.OK() || !found {
 		return ""
 	}

@@ -35,6 +35,10 @@ func (t *turn) usable() []place {
 // fewer nodes or none.
 func (t *turn) startable() []place {
 	hosts := t.usable()
+	starting, overdue := t.startingOn()
+	if len(starting) == 0 && len(t.mem.Starts) == 0 {
+		return hosts
+	}
 	for i := range hosts {
 		h := &hosts[i]
 		name := t.room[h.at].Host
@@ -45,9 +49,9 @@ func (t *turn) startable() []place {
 		switch failed := r.Failures > 0; {
 		case failed && !r.ready(t.w.Now):
 			h.no = "could not start the last one"
-		case failed && t.startsOn(name, func(*state.Node) bool { return true }):
+		case failed && starting[name]:
 			h.no = "is being tried with one node, as it could not start the last one"
-		case t.startsOn(name, t.overdue):
+		case overdue[name]:
 			h.no = "has a start that takes too long"
 		default:
 			continue
@@ -57,10 +61,21 @@ func (t *turn) startable() []place {
 	return hosts
 }
 
-func (t *turn) startsOn(host string, some func(*state.Node) bool) bool {
-	return slices.ContainsFunc(t.pod.Nodes, func(n state.Node) bool {
-		return n.State == pod.StateStarting && n.Host == host && some(&n)
-	})
+// startingOn returns on which hosts nodes are starting, and on which of them a
+// start is overdue.
+func (t *turn) startingOn() (starting, overdue map[string]bool) {
+	for i := range t.pod.Nodes {
+		n := &t.pod.Nodes[i]
+		if n.State != pod.StateStarting {
+			continue
+		}
+		if starting == nil {
+			starting, overdue = map[string]bool{}, map[string]bool{}
+		}
+		starting[n.Host] = true
+		overdue[n.Host] = overdue[n.Host] || t.overdue(n)
+	}
+	return starting, overdue
 }
 
 func anyHeld(hosts []place) bool {

@@ -52,7 +52,6 @@ type turn struct {
 	jitter  jitter
 	pending *edit  // a command that waits for its fronts
 	cause   string // trace context of what this turn begins
-	hosts   []string
 	notes   notes
 }
 
@@ -63,7 +62,6 @@ type notes struct {
 
 func begin(w World) *turn {
 	t := &turn{w: w, pod: w.Pod.Clone(), mem: w.Memory.Clone(), room: slices.Clone(w.Room), jitter: jitter{w.Jitter}, cause: w.Cause}
-	t.hosts = slices.Sorted(maps.Keys(w.Hosts))
 	t.plan.Wake = w.Now.Add(time.Hour)
 	for _, c := range w.Commands {
 		t.causedBy(c.Cause)
@@ -74,6 +72,9 @@ func begin(w World) *turn {
 	return t
 }
 
+// hosts returns the names of all hosts, sorted.
+func (t *turn) hosts() []string { return slices.Sorted(maps.Keys(t.w.Hosts)) }
+
 // causedBy makes what the turn begins belong to a trace, unless it belongs to one.
 func (t *turn) causedBy(cause string) {
 	if t.cause == "" {
@@ -82,11 +83,7 @@ func (t *turn) causedBy(cause string) {
 }
 
 func (t *turn) end() Plan {
-	for name := range t.mem.Nodes {
-		if t.pod.Node(name) == nil {
-			delete(t.mem.Nodes, name)
-		}
-	}
+	t.forgetNodes()
 	t.plan.Pod, t.plan.Memory = t.pod, t.mem
 	t.plan.Holds, t.plan.Claims = t.holds(), t.claims()
 	t.plan.Problems = t.problems()

@@ -153,7 +153,7 @@ func orderStarts(t *turn) {
 // settings returns what nodes of a revision carry: nothing where that would be too
 // much, which is remembered as a problem.
 func (t *turn) settings(revision uint64) string {
-	text, err := t.pod.SettingsOf(revision, t.hosts)
+	text, err := t.pod.SettingsOf(revision, t.hosts())
 	t.mem.Settings = Fault{}
 	if err != nil {
 		t.mem.Settings = Fault{Code: FaultOther, Text: err.Error()}

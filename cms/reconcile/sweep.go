@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/elastipod/elastipod/cms/state"
@@ -40,18 +39,24 @@ func sweep(t *turn) {
 // being removed when an earlier manager ended, or came up after their start had
 // failed.
 func (t *turn) stopOrphans() {
-	for _, host := range t.hosts {
+	known, strange := t.wantedOn(), false
+	for name, h := range t.w.Hosts {
+		strange = strange || len(h.Nodes) != known[name]
+	}
+	if !strange && len(t.mem.Orphans) == 0 {
+		return
+	}
+	for _, host := range t.hosts() {
 		h := t.w.Hosts[host]
-		if !h.Known || !h.Fault.OK() || !h.Begun.After(t.mem.Forgotten) {
+		if !h.Known || !h.Fault.OK() || !h.Begun.After(t.mem.Forgotten) || len(h.Nodes) == known[host] {
 			continue
 		}
 		var found []string
-		for name, n := range h.Nodes {
-			if t.unwanted(host, n, h) {
-				found = append(found, name)
+		for i := range h.Nodes {
+			if t.unwanted(host, &h.Nodes[i], h) {
+				found = append(found, h.Nodes[i].ID.Name)
 			}
 		}
-		slices.Sort(found)
 		for _, name := range found {
 			key := orphanKey(host, name)
 			o, known := t.mem.Orphans[string(key)]
@@ -66,9 +71,22 @@ func (t *turn) stopOrphans() {
 	}
 	maps.DeleteFunc(t.mem.Orphans, func(key string, o Orphan) bool {
 		h, ok := t.w.Hosts[o.Host]
-		_, there := h.Nodes[o.Node]
+		_, there := h.Nodes.Find(o.Node)
 		return !t.running(Key(key)) && (!ok || h.Known && h.Fault.OK() && !there)
 	})
+}
+
+// wantedOn counts the nodes that each host shows and that should be there.
+func (t *turn) wantedOn() map[string]int {
+	known := make(map[string]int, len(t.w.Hosts))
+	for i := range t.pod.Nodes {
+		n := &t.pod.Nodes[i]
+		h := t.w.Hosts[n.Host]
+		if seen, there := h.Nodes.Find(n.Name); there && !t.unwantedOf(n, n.Host, seen, h) {
+			known[n.Host]++
+		}
+	}
+	return known
 }
 
 func (t *turn) rememberOrphan(key Key, o Orphan) {
@@ -101,11 +119,13 @@ func (t *turn) orphanEnded(key string, r Result) bool {
 }
 
 // unwanted says whether nothing of the node should be on the host.
-func (t *turn) unwanted(host string, seen pod.Node, h Host) bool {
+func (t *turn) unwanted(host string, seen *pod.Node, h Host) bool {
 	n := t.pod.Node(seen.ID.Name)
-	if n == nil {
-		return true
-	}
+	return n == nil || t.unwantedOf(n, host, seen, h)
+}
+
+// unwantedOf says the same of what should be a node of the record.
+func (t *turn) unwantedOf(n *state.Node, host string, seen *pod.Node, h Host) bool {
 	switch m := t.mem.Nodes[n.Name]; {
 	case t.busy(n.Name):
 		return false

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
@@ -77,12 +79,28 @@ type Checkpoint struct {
 
 // Host is what is known of a host, and of this pod's nodes on it.
 type Host struct {
-	Draining bool                // it is being removed
-	Known    bool                // it was observed at least once
-	Begun    time.Time           // when the last observation was asked for: what happened before is in it
-	Since    time.Time           // since when it answers, or does not
-	Fault    Fault               // why it does not answer; zero where it does
-	Nodes    map[string]pod.Node // of this pod, by name; from before where it does not answer
+	Draining bool      // it is being removed
+	Known    bool      // it was observed at least once
+	Begun    time.Time // when the last observation was asked for: what happened before is in it
+	Since    time.Time // since when it answers, or does not
+	Fault    Fault     // why it does not answer; zero where it does
+	Nodes    Nodes     // of this pod; from before where it does not answer
+}
+
+// Nodes are nodes of one pod as a host shows them, sorted by name.
+type Nodes []pod.Node
+
+// noNode is what Find returns where there is none.
+var noNode pod.Node
+
+// Find returns the node of that name, and whether it is there. What it returns is
+// not to be changed.
+func (n Nodes) Find(name string) (*pod.Node, bool) {
+	i, ok := slices.BinarySearchFunc(n, name, func(n pod.Node, name string) int { return strings.Compare(n.ID.Name, name) })
+	if !ok {
+		return &noNode, false
+	}
+	return &n[i], true
 }
 
 // Probed is what the liveness probes of a node said.

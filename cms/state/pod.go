@@ -170,8 +170,10 @@ func (p *Pod) MedianBoot() time.Duration {
 	if len(p.Boots) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(p.Boots))
-	return sorted[len(sorted)/2]
+	var sorted [KeptBoots]time.Duration
+	n := copy(sorted[:], p.Boots)
+	slices.Sort(sorted[:n])
+	return sorted[n/2]
 }
 
 // WantedAfter is the number of nodes that a pod which has now so many will want

@@ -3,6 +3,9 @@
 package watch
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/cms/internal/faults"
@@ -12,15 +15,15 @@ import (
 
 // View is one observation of a host, immutable.
 type View struct {
-	Begun time.Time                      // when it was asked for: what happened before is in it
-	Since time.Time                      // when the host became reachable or unreachable
-	Err   error                          // why nothing was observed; then the rest is from before
-	Fault reconcile.Fault                // the same as a value
-	Known bool                           // the host was observed at least once
-	Host  pod.HostStatus                 // the machine
-	Pods  map[string]map[string]pod.Node // nodes by pod and name
-	Jobs  map[pod.NodeID]pod.Node        // what runs for jobs
-	Count int                            // nodes and jobs
+	Begun time.Time                  // when it was asked for: what happened before is in it
+	Since time.Time                  // when the host became reachable or unreachable
+	Err   error                      // why nothing was observed; then the rest is from before
+	Fault reconcile.Fault            // the same as a value
+	Known bool                       // the host was observed at least once
+	Host  pod.HostStatus             // the machine
+	Pods  map[string]reconcile.Nodes // nodes by pod
+	Jobs  map[pod.NodeID]pod.Node    // what runs for jobs
+	Count int                        // nodes and jobs
 }
 
 // next returns the view after v, which may be nil.
@@ -36,7 +39,7 @@ func (v *View) next(begun time.Time, snap pod.Snapshot, err error) *View {
 		return n
 	}
 	n.Known, n.Host, n.Count = true, snap.Host, len(snap.Nodes)
-	n.Pods = map[string]map[string]pod.Node{}
+	nodes := make(reconcile.Nodes, 0, len(snap.Nodes))
 	for _, node := range snap.Nodes {
 		if node.Kind == pod.NodeJob {
 			if n.Jobs == nil {
@@ -45,12 +48,18 @@ func (v *View) next(begun time.Time, snap pod.Snapshot, err error) *View {
 			n.Jobs[node.ID] = node
 			continue
 		}
-		nodes := n.Pods[node.ID.Pod]
-		if nodes == nil {
-			nodes = map[string]pod.Node{}
-			n.Pods[node.ID.Pod] = nodes
+		nodes = append(nodes, node)
+	}
+	slices.SortFunc(nodes, func(a, b pod.Node) int {
+		return cmp.Or(strings.Compare(a.ID.Pod, b.ID.Pod), strings.Compare(a.ID.Name, b.ID.Name))
+	})
+	n.Pods = map[string]reconcile.Nodes{}
+	for len(nodes) > 0 {
+		name, end := nodes[0].ID.Pod, 1
+		for end < len(nodes) && nodes[end].ID.Pod == name {
+			end++
 		}
-		nodes[node.ID.Name] = node
+		n.Pods[name], nodes = nodes[:end:end], nodes[end:]
 	}
 	return n
 }
@@ -60,8 +69,8 @@ func (v *View) Node(id pod.NodeID) (pod.Node, bool) {
 	if v == nil {
 		return pod.Node{}, false
 	}
-	n, ok := v.Pods[id.Pod][id.Name]
-	return n, ok
+	n, ok := v.Pods[id.Pod].Find(id.Name)
+	return *n, ok
 }
 
 // Lookup says what is known of a node that is settled since the given time: found
@@ -79,7 +88,7 @@ func (v *View) Lookup(id pod.NodeID, settled time.Time) (n pod.Node, found, know
 // health between two views; the first may be nil.
 func Changed(before, after *View) map[string]bool {
 	out := map[string]bool{}
-	var old map[string]map[string]pod.Node
+	var old map[string]reconcile.Nodes
 	if before != nil {
 		old = before.Pods
 	}
@@ -89,8 +98,8 @@ func Changed(before, after *View) map[string]bool {
 			out[name] = true
 			continue
 		}
-		for node, n := range nodes {
-			if o, ok := was[node]; !ok || o.Phase != n.Phase || o.Health != n.Health {
+		for i := range nodes {
+			if n, o := &nodes[i], &was[i]; o.ID != n.ID || o.Phase != n.Phase || o.Health != n.Health {
 				out[name] = true
 				break
 			}
