@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,7 +124,7 @@ func TestPlantedSecretsAreNowhere(t *testing.T) {
 	send("POST", "/v1/reload?dry_run=true", "", ops)
 	send("POST", "/v1/reload", "", ops)
 	require.Eventually(t, func() bool {
-		return strings.Contains(p.output(), "node failed") || strings.Contains(p.output(), "launch")
+		return regexp.MustCompile(`node \S+ failed: `).MatchString(p.output())
 	}, 20*time.Second, 20*time.Millisecond, p.output)
 	for _, path := range []string{
 		"/", "/dashboard/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/cluster", "/v1/whoami", "/v1/pods", "/v1/pods/web", "/v1/pods/bad", "/v1/pods/ends",

@@ -160,7 +160,7 @@ func TestTraces(t *testing.T) {
 	assert.Equal(t, "200", texts(call.Attributes)["http.response.status_code"])
 	start := r.child(t, call, id, "node.start")
 	assert.Equal(t, []string{"traced", "web", "local"}, []string{texts(start.Attributes)["elastipod.cluster"], texts(start.Attributes)["elastipod.pod"], texts(start.Attributes)["elastipod.host"]})
-	for _, part := range []string{"node.place", "runtime.start", "node.probe"} {
+	for _, part := range []string{"runtime.start", "node.probe"} {
 		r.child(t, start, id, part)
 	}
 	r.mu.Lock()
