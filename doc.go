@@ -32,7 +32,7 @@
 //
 // # A way through
 //
-// Start with examples/embed: an elastic pool inside a program in thirty lines.
+// Start with examples/embed: an elastic pool inside a program, on one screen.
 // Then read cms.Config and cms.Manager, which are what a program holds in its
 // hands; pod.Spec and balancer.Front, which say what runs and where requests
 // are taken; and elastic.Policy with its Observation and Decision. The README.md

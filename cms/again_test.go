@@ -72,7 +72,7 @@ func TestOnePlaceThatKeepsDyingStarvesNobody(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.NoError(t, err)
-		assert.Regexp(t, `^nodes end or hang within 10s of being ready, so others are started ever more seldom; the next try is in .*; the last, of \d in a row: node n\d+ killed by signal 9`, sentences(s.Problems)[0])
+		assert.Regexp(t, `^nodes end or hang within 10s of being ready, so others are started ever more seldom; the last, of \d in a row: node n\d+ killed by signal 9.*; the next try is in `, sentences(s.Problems)[0])
 		assert.Equal(t, []string{"n1", "n2"}, names(s, pod.StateOnline))
 
 		begun := time.Now()
@@ -222,7 +222,7 @@ func TestStartsOnAHostThatHangsAreMadeElsewhere(t *testing.T) {
 		for _, n := range s.Nodes {
 			if n.State == pod.StateFailed {
 				assert.Equal(t, "b", n.Host)
-				assert.Contains(t, n.Reason, "given up: observe host b")
+				assert.Contains(t, n.Reason, "given up: ")
 			}
 		}
 		time.Sleep(time.Second)
@@ -249,7 +249,7 @@ func TestHostThatIsAwayIsAskedEverMoreSeldom(t *testing.T) {
 		assert.Less(t, len(w.hosts["b"].Calls("stop")), 3)
 		s, err := w.Pod("web")
 		require.NoError(t, err)
-		assert.Contains(t, strings.Join(sentences(s.Problems), "\n"), "cannot be stopped and removed yet: observe host b")
+		assert.Contains(t, strings.Join(sentences(s.Problems), "\n"), "cannot be stopped and removed yet: the host does not answer")
 		assert.Len(t, running(w.hosts["a"]), 3, "others run in their place")
 
 		w.hosts["b"].SetUnreachable(false)

@@ -128,8 +128,7 @@ func (m *Manager) planRestore(state State) (restorePlan, error) {
 	var f Faults
 	for i := range state.Pods {
 		rec := &state.Pods[i]
-		rec.Spec = rec.Spec.WithDefaults()
-		rec.Elasticity = rec.Elasticity.For(rec.Spec.Spec)
+		rec.Complete()
 		f.NestErr("pods["+rec.Spec.Name+"]", rec.Spec.Validate())
 		for _, h := range rec.Spec.Hosts {
 			if m.host(h) == nil && !slices.Contains(p.Hosts, h) {

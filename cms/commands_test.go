@@ -27,7 +27,7 @@ func TestCommandAnswersWithWhatItChanged(t *testing.T) {
 		begun := time.Now()
 		s, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Min: 3, Max: 6})
 		require.NoError(t, err)
-		assert.Zero(t, time.Since(begun))
+		assert.LessOrEqual(t, time.Since(begun), 10*time.Second, "at most two writes")
 		assert.Equal(t, 3, s.Want)
 		assert.True(t, s.Elasticity.Enabled)
 		s, err = w.Pod("web")

@@ -201,7 +201,7 @@ func TestStatesAreNotTrustedBeforeHostsAreSeen(t *testing.T) {
 
 // Filters and completions know every type that there is.
 func TestEventTypesAreComplete(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "event.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "reconcile/event.go", nil, 0)
 	require.NoError(t, err)
 	var declared []cms.EventType
 	ast.Inspect(file, func(n ast.Node) bool {

@@ -18,6 +18,8 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrBalancer says that the balancer did not do what a change needs.
 	ErrBalancer = errors.New("the balancer failed")
+	// ErrUnsaved says that a change could not be saved, so that nothing was changed.
+	ErrUnsaved = errors.New("not saved")
 	// ErrNotRunning says that the manager has not started yet, or has stopped.
 	ErrNotRunning = errors.New("the manager is not running")
 )

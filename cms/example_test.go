@@ -2,6 +2,7 @@ package cms_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/elastipod/elastipod/balancer"
@@ -15,6 +16,14 @@ import (
 // A manager over backends in memory. A program of yours uses boltstore.Open,
 // haproxy.New or inproc.New, and docker.New or process.New instead.
 func Example() {
+	if err := twoNodes(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// 2 nodes: elasticity enabled: 0 → 2
+}
+
+func twoNodes(ctx context.Context) (err error) {
 	// region: manager
 	host := podtest.NewFakeHost()
 	m, err := cms.New(cms.Config{
@@ -26,33 +35,30 @@ func Example() {
 		},
 	})
 	if err != nil {
-		fmt.Println(err)
-		return
+		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- m.Run(ctx) }()
-	<-m.Ready()
+	stop, err := m.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop(ctx)) }()
 
-	_, err = m.CreatePod(ctx, cms.PodSpec{
+	if _, err := m.CreatePod(ctx, cms.PodSpec{
 		Spec: pod.Spec{Name: "web", Workload: pod.Workload{
 			Command: []string{"/web"}, Ports: map[string]int{"http": 8080}, Probe: pod.Probe{Kind: pod.ProbeNone},
 		}},
 		Fronts: []cms.Front{{Front: balancer.Front{Listen: "127.0.0.1:5100"}}},
-	})
-	if err != nil {
-		fmt.Println(err)
+	}); err != nil {
+		return err
 	}
-	if _, err = m.SetElasticity(ctx, "web", cms.Elasticity{Enabled: true, Min: 2, Max: 5}); err != nil {
-		fmt.Println(err)
+	if _, err := m.SetElasticity(ctx, "web", cms.Elasticity{Enabled: true, Min: 2, Max: 5}); err != nil {
+		return err
 	}
 	web, err := m.WaitPod(ctx, "web", func(s cms.PodStatus) bool { return s.Converged && s.Want == 2 })
-	fmt.Println(len(web.Nodes), "nodes:", web.LastChange.Decision.Reason(), err)
-
-	cancel()
-	fmt.Println(<-ended)
+	if err != nil {
+		return err
+	}
+	fmt.Println(len(web.Nodes), "nodes:", web.LastChange.Decision.Reason())
+	return nil
 	// end
-	// Output:
-	// 2 nodes: elasticity enabled: 0 → 2 <nil>
-	// <nil>
 }

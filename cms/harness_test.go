@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,6 +203,12 @@ func (w *world) assertConsistent() {
 	slices.Sort(all)
 	assert.Equal(w.t, names(s, pod.StateOnline), all, "nodes that run are those that are online")
 	assert.Equal(w.t, names(s, pod.StateOnline), w.servers(balancer.Ready), "servers are the nodes that are online")
+}
+
+// before returns a sentence without when the next try is.
+func before(sentence string) string {
+	sentence, _, _ = strings.Cut(sentence, "; the next try")
+	return sentence
 }
 
 // sentences returns what problems say now.

@@ -51,7 +51,7 @@ func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, store
 		h := m.newHost(records[name])
 		first := make(chan struct{})
 		firsts = append(firsts, first)
-		m.hosts[name] = h
+		m.addHost(h)
 		m.life.started.poll(h, first)
 	}
 	m.mu.Unlock()
@@ -72,6 +72,10 @@ type host struct {
 	*watch.Host
 	editing chan struct{}
 }
+
+// addHost and dropHost change which hosts there are; the caller holds mu.
+func (m *Manager) addHost(h *host)  { m.hosts[h.Name] = h }
+func (m *Manager) dropHost(h *host) { delete(m.hosts, h.Name) }
 
 func (m *Manager) newHost(rec HostRecord) *host {
 	return &host{Host: watch.NewHost(rec, watch.HostConfig{
@@ -193,7 +197,7 @@ func (m *Manager) admit(h *host, spec pod.Host) error {
 		}
 		return ErrNotRunning
 	}
-	m.hosts[spec.Name] = h
+	m.addHost(h)
 	m.life.started.poll(h, nil)
 	return nil
 }

@@ -25,7 +25,7 @@ func TestIncidentsOfTheBalancerAreToldOnce(t *testing.T) {
 		assert.Equal(t, "balancer: it died and was started again", told[0].Message)
 		assert.Equal(t, "balancer: somebody else changed its file", told[1].Message)
 		assert.Equal(t, []string{"its file is another's"}, w.Balancer().Stats.Problems)
-		assert.Equal(t, []string{"balancer: its file is another's"}, sentences(w.Cluster().Problems))
+		assert.Equal(t, []string{"the balancer has a problem: its file is another's"}, sentences(w.Cluster().Problems))
 		w.balancer.SetProblems()
 		time.Sleep(2 * time.Second)
 		assert.Empty(t, w.Cluster().Problems)

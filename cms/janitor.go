@@ -163,7 +163,7 @@ func (m *Manager) finishRemoval(h *host) {
 		return
 	}
 	m.mu.Lock()
-	delete(m.hosts, h.Name)
+	m.dropHost(h)
 	m.mu.Unlock()
 	h.Stop()
 	m.wakeAll()

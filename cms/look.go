@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 
@@ -17,8 +18,7 @@ import (
 // look makes one consistent picture of all that concerns the pod.
 func (l *loop) look(mode reconcile.Mode) reconcile.World {
 	m := l.m
-	running, results := l.exec.Take()
-	l.results = append(l.results, results...)
+	running := l.take()
 	l.decider.follow(&l.rec)
 	w := reconcile.World{
 		Settings: reconcile.Settings{Tick: m.cfg.Tick, HostTimeout: m.cfg.HostTimeout},
@@ -38,6 +38,16 @@ func (l *loop) look(mode reconcile.Mode) reconcile.World {
 	w.PolicyTime = l.decider.time(w.Now)
 	return w
 }
+
+// take takes the results that are there, and returns which actions run.
+func (l *loop) take() map[reconcile.Key]time.Time {
+	running, results := l.exec.Take()
+	l.results = append(l.results, results...)
+	return running
+}
+
+// used forgets results that a plan has used.
+func (l *loop) used(some func(reconcile.Result) bool) { l.results = slices.DeleteFunc(l.results, some) }
 
 // lookAtBalancer returns what the balancer showed last of the pod's fronts.
 func (l *loop) lookAtBalancer() reconcile.Balancer {
@@ -85,14 +95,21 @@ func (m *Manager) room() []reconcile.Room {
 	return out
 }
 
-// capacity returns what nodes may reserve on a host, with the overcommit in it.
-func (m *Manager) capacity(name string) pod.Resources {
-	if h := m.host(name); h != nil {
-		return h.capacity()
+// capacities returns what the hosts of a plan's nodes have.
+func (m *Manager) capacities(list []reconcile.Hold) map[string]pod.Resources {
+	if len(list) == 0 {
+		return nil
 	}
-	return pod.Resources{}
+	out := map[string]pod.Resources{}
+	for _, r := range list {
+		if h := m.host(r.Host); h != nil {
+			out[r.Host] = h.capacity()
+		}
+	}
+	return out
 }
 
+// capacity returns what nodes may reserve on a host, with the overcommit in it.
 func (h *host) capacity() pod.Resources {
 	v := h.View()
 	if v == nil {

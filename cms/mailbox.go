@@ -1,6 +1,7 @@
 package cms
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ type mailbox struct {
 type reply struct {
 	answer reconcile.Answer
 	status *PodStatus
+	gone   bool  // the loop ends with this answer
 	err    error // why nothing could be saved, where that is the answer
 }
 
@@ -68,7 +70,7 @@ func (b *mailbox) commands() []reconcile.Command {
 }
 
 // answer answers commands.
-func (b *mailbox) answer(answers []reconcile.Answer, status *PodStatus, err error) {
+func (b *mailbox) answer(answers []reconcile.Answer, status *PodStatus, gone bool, err error) {
 	if len(answers) == 0 {
 		return
 	}
@@ -77,7 +79,7 @@ func (b *mailbox) answer(answers []reconcile.Answer, status *PodStatus, err erro
 	for _, a := range answers {
 		b.waiting = slices.DeleteFunc(b.waiting, func(c reconcile.Command) bool { return c.ID == a.ID })
 		if caller := b.callers[a.ID]; caller != nil {
-			caller <- reply{a, status, err}
+			caller <- reply{a, status, gone, err}
 			delete(b.callers, a.ID)
 		}
 	}
@@ -94,6 +96,9 @@ func (l *loop) command(ctx context.Context, c reconcile.Command) (PodStatus, *No
 func (l *loop) await(ctx context.Context, id uint64, answer <-chan reply) (PodStatus, *NodeRecord, error) {
 	select {
 	case r := <-answer:
+		if r.gone {
+			<-l.done // the name is free then
+		}
 		return r.result(l.name)
 	case <-l.done:
 		select {
@@ -123,7 +128,7 @@ func (r reply) result(pod string) (PodStatus, *NodeRecord, error) {
 	case reconcile.AnswerNotFound:
 		return PodStatus{}, nil, &Refusal{Kind: ErrNotFound, Text: a.Text}
 	case reconcile.AnswerUnsaved:
-		return PodStatus{}, nil, &Refusal{Kind: r.err, Text: "nothing can be saved, so nothing was changed: " + a.Text}
+		return PodStatus{}, nil, &Refusal{Kind: cmp.Or(r.err, ErrUnsaved), Text: "nothing can be saved, so nothing was changed: " + a.Text}
 	case reconcile.AnswerFailed:
 		return PodStatus{}, nil, &Refusal{Kind: ErrBalancer, Text: a.Text}
 	default:

@@ -278,7 +278,7 @@ func TestFailedStartsBackOff(t *testing.T) {
 		s, err := w.Pod("web")
 		require.NoError(t, err)
 		require.NotEmpty(t, s.Problems)
-		assert.Contains(t, sentences(s.Problems)[0], pod.ErrImage.Error())
+		assert.Contains(t, sentences(s.Problems)[0], "there is no such image or program")
 		assert.LessOrEqual(t, len(s.Nodes), 6, "failed nodes do not pile up")
 		w.hosts["a"].FailStarts(0, nil)
 		w.converge()

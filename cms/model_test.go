@@ -460,7 +460,7 @@ func (m *model) checkImages() {
 	for _, p := range m.w.Pods() {
 		for _, n := range p.Nodes {
 			for _, r := range p.Revisions {
-				if image := r.Workload.Image; r.Number == n.Revision && n.State == pod.StateOnline && image != "" && !slices.Contains(m.w.hosts[n.Host].Images(), image) {
+				if image := r.Workload.Image; r.Number == n.Revision && n.State == pod.StateOnline && image != "" && !slices.Contains(bare(m.w.hosts[n.Host].Images()), image) {
 					m.failf("node %s/%s runs image %s, which is not on host %s", p.Spec.Name, n.Name, image, n.Host)
 				}
 			}

@@ -56,7 +56,9 @@ func newLoop(ctx context.Context, m *Manager, name string, rec PodRecord) *loop 
 	l.exec = act.New(ctx, &m.ports, act.ForPod(name), m.cfg.StartParallel, l.wake)
 	l.live = watch.NewLiveness(m.clock, l.wake)
 	l.decider = newDecider(m.cfg.Policies, l.log, rec, m.clock.Now())
-	l.hold(rec)
+	if len(rec.Nodes) > 0 {
+		l.hold(rec)
+	}
 	return l
 }
 
@@ -142,7 +144,7 @@ func (l *loop) turn(deciding context.Context, span act.Span, mode reconcile.Mode
 		w.Cause = l.m.trace.Cause(deciding)
 	}
 	p := l.plan(w)
-	for !l.m.ledger.Reserve(l.name, holds(p.Reserve), l.m.capacity) {
+	for !l.m.ledger.Reserve(l.name, holds(p.Reserve), l.m.capacities(p.Reserve)) {
 		w.Room = l.m.room() // another pod was quicker
 		p = l.plan(w)
 	}
@@ -158,7 +160,10 @@ func (l *loop) turn(deciding context.Context, span act.Span, mode reconcile.Mode
 	l.keep(p)
 	l.exec.Do(p.After...)
 	l.publish(&w, &p, span)
-	l.box.answer(p.Answers, l.board.status(), failure)
+	if failure == nil {
+		failure = l.m.store.failure() // of a turn before, where an answer waited since
+	}
+	l.box.answer(p.Answers, l.board.status(), p.Gone, failure)
 	return p
 }
 
@@ -173,7 +178,8 @@ func (l *loop) plan(w reconcile.World) reconcile.Plan {
 
 // keep makes a plan's record and memory be the loop's, once it is saved.
 func (l *loop) keep(p reconcile.Plan) {
-	l.rec, l.mem, l.results = p.Pod, p.Memory, nil
+	l.rec, l.mem = p.Pod, p.Memory
+	l.used(func(reconcile.Result) bool { return true })
 	l.m.ledger.Set(l.name, holds(p.Holds))
 	l.m.claims.Set(l.name, balancerFronts(p.Claims))
 	l.m.balancer.Await(p.Look.Waiting - int(l.waiting.Swap(int64(p.Look.Waiting))))
@@ -214,8 +220,8 @@ func (l *loop) serve(p *reconcile.Plan) (wake time.Time) {
 	w.Pod, w.Memory = p.Pod, p.Memory
 	w.Results = slices.DeleteFunc(slices.Clone(l.results), func(r reconcile.Result) bool { return !r.OfFront() })
 	q := reconcile.Serve(w)
-	l.results = slices.DeleteFunc(l.results, reconcile.Result.OfFront)
-	p.Memory.Fronts = q.Memory.Fronts
+	l.used(reconcile.Result.OfFront)
+	p.Memory.KeepFronts(q.Memory)
 	l.exec.Do(q.Before...)
 	return q.Wake
 }

@@ -68,6 +68,11 @@ func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error
 		return PodStatus{}, err
 	}
 	spec = spec.Clone().WithDefaults()
+	release, err := m.claims.Want(spec.Name, balancerFronts(spec.Fronts))
+	if err != nil {
+		return PodStatus{}, refuse(ErrConflict, "%v", err)
+	}
+	defer release()
 	l, id, answer, err := m.begin(reconcile.Command{Kind: reconcile.CommandCreate, Spec: &spec, Cause: m.trace.Cause(ctx)})
 	if err != nil {
 		return PodStatus{}, err
@@ -87,28 +92,24 @@ func (m *Manager) begin(create reconcile.Command) (*loop, uint64, <-chan reply, 
 	} else if l != nil {
 		return nil, 0, nil, refuse(ErrExists, "pod %q exists already", name)
 	}
-	release, err := m.claims.Want(name, balancerFronts(create.Spec.Fronts))
-	if err != nil {
-		return nil, 0, nil, refuse(ErrConflict, "%v", err)
-	}
 	l := newLoop(context.Background(), m, name, PodRecord{})
 	id, answer := l.box.post(create)
-	m.pods[l.name] = l
-	if !m.life.spawn(func(ctx context.Context) {
-		defer release()
-		l.run(ctx)
-	}) {
-		release()
-		delete(m.pods, l.name)
+	m.addLoop(l)
+	if !m.life.spawn(l.run) {
+		m.dropLoop(l)
 		return nil, 0, nil, ErrNotRunning
 	}
 	return l, id, answer, nil
 }
 
+// addLoop and dropLoop change which pods there are; the caller holds mu.
+func (m *Manager) addLoop(l *loop)  { m.pods[l.name] = l }
+func (m *Manager) dropLoop(l *loop) { delete(m.pods, l.name) }
+
 // forget removes a loop that has ended, whose pod is gone or was never made.
 func (m *Manager) forget(l *loop) {
 	m.mu.Lock()
-	delete(m.pods, l.name)
+	m.dropLoop(l)
 	m.mu.Unlock()
 	m.claims.Set(l.name, nil)
 	m.ledger.Set(l.name, nil)

@@ -98,8 +98,7 @@ func (l *loop) tell(e Event) {
 // recordTick keeps a tick and tells subscribers.
 func (l *loop) recordTick(t *Tick, w *reconcile.World, span act.Span) {
 	if t.Seq == 0 { // a command made it
-		l.decider.seq++
-		t.Seq = l.decider.seq
+		t.Seq = l.decider.next()
 	}
 	t.Took = l.m.clock.Since(w.Now)
 	want := l.rec.Want

@@ -233,7 +233,7 @@ func TestUndoGoesBack(t *testing.T) {
 		for _, r := range s.Revisions {
 			numbers = append(numbers, r.Number)
 		}
-		assert.Equal(t, []uint64{1, 2, 3}, numbers, "each is there once, and keeps its number when it is run again")
+		assert.Equal(t, []uint64{1, 2, 3, 4}, numbers, "each is there once, and keeps its number when it is run again")
 		_, err = w.UndoRollout(t.Context(), "web", 77)
 		require.ErrorIs(t, err, cms.ErrConflict)
 		_, err = w.UndoRollout(t.Context(), "web", 1)
@@ -375,7 +375,8 @@ func TestCanaryOfOneNode(t *testing.T) {
 	for _, most := range []int{1, 2} {
 		inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 			w.pod(1)
-			w.update(func(s *cms.PodSpec) { s.Update.Strategy, s.MaxNodes = cms.Canary, most })
+			// Where there is no room for another one, the only one goes first.
+			w.update(func(s *cms.PodSpec) { s.Update.Strategy, s.MaxNodes, s.Update.MaxUnavailable = cms.Canary, most, 1 })
 			w.update(version(2))
 			w.rolled(cms.RolloutDone)
 			assert.Equal(t, map[string]int{"2": 1}, w.runs())

@@ -60,11 +60,11 @@ func (m *Manager) Run(ctx context.Context) error {
 
 	var loops []*loop
 	for _, rec := range state.Pods {
-		rec.Spec = rec.Spec.WithDefaults() // of fields that an earlier version did not have
+		rec.Complete()
 		l := newLoop(ctx, m, rec.Spec.Name, rec)
 		loops = append(loops, l)
 		m.mu.Lock()
-		m.pods[l.name] = l
+		m.addLoop(l)
 		m.mu.Unlock()
 		m.claims.Set(l.name, balancerFronts(rec.Spec.Fronts))
 	}

@@ -183,7 +183,7 @@ func TestRolloutsAreTold(t *testing.T) {
 					"rollout.paused : the rollout of pod web was paused",
 					"rollout.resumed : the rollout of pod web goes on",
 				}, story[:3])
-				assert.Regexp(t, `^rollout.rolled-back : pod web goes back to revision 4 1 of its nodes failed, the last, n\d+, with: start on host a: `, story[3])
+				assert.Regexp(t, `^rollout.rolled-back : pod web goes back to revision 2: 1 of its nodes failed, the last, n\d+, with: there is no such image or program`, story[3])
 			})
 		})
 	}

@@ -3,7 +3,6 @@ package cms_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,7 +30,7 @@ func TestDeletionThatIsHeldUp(t *testing.T) {
 			hold:  func(w *world) { w.balancer.Fail(balancertest.RemoveFront, balancer.ErrUnavailable) },
 			free:  func(w *world) { w.balancer.Fail(balancertest.RemoveFront, nil) },
 			tries: func(w *world) int { return w.balancer.Count(balancertest.RemoveFront) },
-			says:  "cannot be deleted yet: remove front web: ",
+			says:  "front web could not be removed from the balancer: ",
 		},
 		"by the store": {
 			hold: func(w *world) {
@@ -42,9 +41,8 @@ func TestDeletionThatIsHeldUp(t *testing.T) {
 					return nil
 				})
 			},
-			free:  func(w *world) { w.store.OnSave(nil) },
-			tries: func(w *world) int { return w.balancer.Count(balancertest.RemoveFront) },
-			says:  "cannot be deleted yet: save to memory: disk full",
+			free: func(w *world) { w.store.OnSave(nil) },
+			says: "nothing can be saved, so nothing is changed: save to memory: disk full",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,8 +60,10 @@ func TestDeletionThatIsHeldUp(t *testing.T) {
 				assert.Empty(t, s.Nodes)
 				require.Len(t, s.Problems, 1)
 				assert.Contains(t, sentences(s.Problems)[0], c.says)
-				assert.Less(t, c.tries(w), 20)
-				assert.Greater(t, c.tries(w), 5)
+				if c.tries != nil {
+					assert.Less(t, c.tries(w), 20)
+					assert.Greater(t, c.tries(w), 5)
+				}
 				_, err = w.UpdatePod(t.Context(), spec())
 				require.ErrorIs(t, err, cms.ErrConflict)
 				_, err = w.CreatePod(t.Context(), spec())
@@ -108,7 +108,7 @@ func TestOrphanOnAHostThatIsGone(t *testing.T) {
 		s, err := w.Pod("web")
 		require.NoError(t, err)
 		require.Len(t, s.Problems, 1)
-		assert.Equal(t, "node stray runs on host b and should not, but cannot be stopped: stop node web/stray on host b: device busy", sentences(s.Problems)[0])
+		assert.Equal(t, "node stray runs on host b and should not, but cannot be stopped: device busy", before(sentences(s.Problems)[0]))
 		w.hosts["b"].Vanish(id("stray"))
 		time.Sleep(2 * time.Second)
 		assert.Empty(t, w.converge().Problems, "it has ended by itself")
@@ -196,7 +196,8 @@ func TestFailedNodesAreClearedAway(t *testing.T) {
 		assert.Less(t, len(w.hosts["a"].Calls("stop"))-stops, 20, "ever more seldom")
 		s, err = w.Pod("web")
 		require.NoError(t, err)
-		assert.Equal(t, "node n8 cannot be stopped and removed yet: stop node web/n8 on host a: device busy", strings.Join(sentences(s.Problems), "; "))
+		require.Len(t, s.Problems, 1)
+		assert.Equal(t, "node n8 cannot be stopped and removed yet: device busy", before(sentences(s.Problems)[0]))
 		assert.Len(t, w.hosts["a"].Nodes(), 2)
 		h, err = w.Host("a")
 		require.NoError(t, err)

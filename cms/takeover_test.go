@@ -226,7 +226,7 @@ func TestTakeOverIsRefused(t *testing.T) {
 	foreign := func(t *testing.T, w *world, host, id string, settings string) {
 		rt := w.hosts[host].Open(pod.Cluster{Name: cms.DefaultName, ID: id})
 		_, err := rt.Start(t.Context(), pod.StartRequest{
-			ID: pod.NodeID{Pod: "web", Name: "n1"}, Workload: spec().WithDefaults().Workload, Limits: spec().Limits, Settings: settings,
+			ID: pod.NodeID{Pod: "web", Name: "n1"}, Revision: "1", Workload: spec().WithDefaults().Workload, Limits: spec().Limits, Settings: settings,
 		})
 		require.NoError(t, err)
 		require.NoError(t, rt.Close())
@@ -246,15 +246,15 @@ func TestTakeOverIsRefused(t *testing.T) {
 		"no settings":     {func(t *testing.T, w *world) { foreign(t, w, "a", "one", "") }, []string{"web/n1", "carries no settings", "backup"}},
 		"broken settings": {func(t *testing.T, w *world) { foreign(t, w, "a", "one", "{") }, []string{"cannot be read"}},
 		"newer settings":  {func(t *testing.T, w *world) { foreign(t, w, "a", "one", `{"Version":99}`) }, []string{"99", "newer program"}},
-		"of another pod":  {func(t *testing.T, w *world) { foreign(t, w, "a", "one", `{"Version":1,"Spec":{"Name":"x"}}`) }, []string{`pod "x"`}},
+		"of another pod":  {func(t *testing.T, w *world) { foreign(t, w, "a", "one", `{"Version":2,"Spec":{"Name":"x"}}`) }, []string{`pod "x"`}},
 		"an invalid spec": {func(t *testing.T, w *world) {
-			foreign(t, w, "a", "one", `{"Version":1,"Spec":{"Name":"web","MaxNodes":-1}}`)
+			foreign(t, w, "a", "one", `{"Version":2,"Spec":{"Name":"web","MaxNodes":-1}}`)
 		}, []string{"max_nodes"}},
 		"a lost variable": {func(t *testing.T, w *world) {
-			foreign(t, w, "a", "one", `{"Version":1,"Spec":{"Name":"web","Workload":{"Env":{"GONE":""}}}}`)
+			foreign(t, w, "a", "one", `{"Version":2,"Spec":{"Name":"web","Workload":{"Env":{"GONE":""}}}}`)
 		}, []string{"GONE"}},
 		"another long word": {func(t *testing.T, w *world) {
-			foreign(t, w, "a", "one", `{"Version":1,"Spec":{"Name":"web","Workload":{"Command":["","",""]}}}`)
+			foreign(t, w, "a", "one", `{"Version":2,"Spec":{"Name":"web","Workload":{"Command":["","",""]}}}`)
 		}, []string{"command"}},
 	} {
 		t.Run(name, func(t *testing.T) {

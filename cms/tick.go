@@ -61,10 +61,16 @@ func (d *decider) follow(rec *PodRecord) {
 // time is the time that the policy sees.
 func (d *decider) time(now time.Time) time.Time { return now.Add(d.ahead) }
 
+// next counts a tick.
+func (d *decider) next() uint64 {
+	d.seq++
+	return d.seq
+}
+
 // tick observes the pod and asks its policy.
 func (d *decider) tick(w *reconcile.World, span act.Span, t act.Tracing) *reconcile.Deciding {
-	d.seq++
-	out := &reconcile.Deciding{Seq: d.seq, Keep: d.seq%checkpointTicks == 1}
+	seq := d.next()
+	out := &reconcile.Deciding{Seq: seq, Keep: seq%checkpointTicks == 1}
 	observing := t.Part(span, "observe")
 	in, missing := w.Observe()
 	out.Observation, out.Missing = d.builder.Observe(in), strings.Join(missing, "; ")

@@ -179,6 +179,7 @@ func (f *Fake) Apply(ctx context.Context, front string, want []balancer.Server) 
 func (f *Fake) Observe(ctx context.Context) (balancer.Stats, error) {
 	var out balancer.Stats
 	err := f.call(ctx, Call{Method: Observe}, func() error {
+		out.Fronts = make([]balancer.FrontStats, 0, len(f.world.fronts))
 		for _, fr := range f.world.fronts {
 			out.Fronts = append(out.Fronts, fr.stats())
 		}
@@ -198,9 +199,9 @@ func (fr *fakeFront) stats() balancer.FrontStats {
 		InFlight: fr.waiting,
 		Waiting:  fr.waiting,
 		Latency:  fr.latency,
+		Servers:  make([]balancer.ServerStats, 0, len(fr.servers)),
 	}
-	for _, name := range slices.Sorted(maps.Keys(fr.servers)) {
-		s := fr.servers[name]
+	for _, s := range fr.servers {
 		out.InFlight += s.inFlight
 		out.Servers = append(out.Servers, balancer.ServerStats{
 			Name:     s.server.Name,
@@ -213,6 +214,7 @@ func (fr *fakeFront) stats() balancer.FrontStats {
 			Errors:   s.errors,
 		})
 	}
+	slices.SortFunc(out.Servers, func(a, b balancer.ServerStats) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 

@@ -20,7 +20,7 @@ func (t *turn) register(name string, a *Answer) {
 		return
 	}
 	n := *t.rec().Register(name, t.w.Wall)
-	t.mem.Nodes[n.Name] = &NodeMemory{}
+	t.remember(n.Name, NodeMemory{})
 	t.tell(Event{Type: EventNodeRegistered, Node: n.Name, Message: fmt.Sprintf("node %s was registered", n.Name)})
 	a.Node = &n
 }

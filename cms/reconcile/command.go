@@ -17,6 +17,8 @@ func obey(t *turn) {
 		switch {
 		case t.mem.Answer != nil && t.mem.Answer.ID == c.ID:
 			continue
+		case t.pod.Deleting && !allowedAtTheEnd(c.Kind):
+			a = conflict("pod %s is being deleted", t.w.Name)
 		case t.readOnly():
 			a.Kind, a.Text = AnswerUnsaved, t.w.Store.Text
 		case !t.created() && c.Kind != CommandCreate:
@@ -31,17 +33,21 @@ func obey(t *turn) {
 			t.hold(a)
 			continue
 		}
-		t.plan.Answers = append(t.plan.Answers, a)
+		t.answer(a)
 	}
+}
+
+// answer adds an answer to the plan.
+func (t *turn) answer(a Answer) { t.plan.Answers = append(t.plan.Answers, a) }
+
+// allowedAtTheEnd says whether a pod that is being deleted takes a command.
+func allowedAtTheEnd(k CommandKind) bool {
+	return k == CommandDelete || k == CommandRemove || k == CommandFit
 }
 
 // obeyOne carries out a command and fills in its answer. It says whether the
 // command is answered.
 func (t *turn) obeyOne(c Command, a *Answer) (answered bool) {
-	if t.pod.Deleting && c.Kind != CommandDelete && c.Kind != CommandRemove && c.Kind != CommandFit {
-		*a = conflict("pod %s is being deleted", t.w.Name)
-		return true
-	}
 	switch c.Kind {
 	case CommandCreate:
 		return t.create(c, a)

@@ -53,7 +53,7 @@ func (t *turn) decision(tick *Deciding) elastic.Decision {
 	case !e.Enabled || t.pod.Deleting || t.w.Mode == Halting:
 		return elastic.Hold(want, elastic.RuleManual, "")
 	case !t.w.Policy.OK():
-		return note(want, t.w.Policy.Text)
+		return note(want, Problem{Code: ProblemPolicy, Fault: t.w.Policy}.sentence())
 	case tick.Missing != "":
 		return note(want, tick.Missing)
 	case !tick.Asked:
@@ -118,10 +118,7 @@ func (t *turn) recordTick(out Tick) {
 // Observe gathers what the world shows of the pod for its policy, and says what
 // could not be observed.
 func (w *World) Observe() (in elastic.Input, missing []string) {
-	t := &turn{w: *w, pod: w.Pod, mem: w.Memory}
-	if t.mem.Nodes == nil {
-		t.mem.Nodes = map[string]*NodeMemory{}
-	}
+	t := &turn{w: *w, pod: w.Pod, mem: w.Memory} // which nothing changes
 	in = elastic.Input{
 		At: w.PolicyTime, Want: t.pod.Want, Draining: t.pod.Count(pod.StateDraining),
 		Min: t.pod.Elasticity.Min, Max: t.pod.Elasticity.Max,

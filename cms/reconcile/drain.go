@@ -2,8 +2,10 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
+	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -50,7 +52,7 @@ func (d *DrainMemory) follow(t *turn, n *state.Node) bool {
 	case t.ended(n) != "":
 		return false // its server lingers
 	case !t.w.Now.Before(d.By):
-		if cut := t.w.lastInFlight(n.Name); cut > 0 {
+		if cut := t.inFlightToStay(n.Name); cut > 0 {
 			t.cut(Event{Node: n.Name, Host: n.Host, Cut: cut,
 				Message: fmt.Sprintf("node %s still had %s in flight at its drain deadline of %s; they were cut", n.Name, requests(cut), t.pod.Spec.Drain)})
 		} else {
@@ -65,12 +67,24 @@ func (d *DrainMemory) follow(t *turn, n *state.Node) bool {
 	return true
 }
 
+// inFlightToStay returns the requests that a node has over fronts that stay; those
+// over one that leaves are counted with it.
+func (t *turn) inFlightToStay(node string) int {
+	w := t.w
+	w.Balancer.Fronts = maps.Clone(w.Balancer.Fronts)
+	maps.DeleteFunc(w.Balancer.Fronts, func(name string, _ balancer.FrontStats) bool {
+		m := t.mem.Fronts[name]
+		return m != nil && m.Leave != nil
+	})
+	return w.lastInFlight(node)
+}
+
 // cut counts requests that were cut. Where nothing can be saved they are saved with
 // the next change.
 func (t *turn) cut(e Event) {
 	e.Type = EventNodeCut
 	t.pod.AddCut(e.Node, e.Cut)
-	t.plan.Changed = t.plan.Changed || !t.readOnly()
+	t.save(!t.readOnly())
 	t.tell(e)
 }
 

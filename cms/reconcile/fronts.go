@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -39,7 +38,7 @@ func (t *turn) asks(m *FrontMemory, f state.Front) bool {
 	if t.pending == nil || m.Asked == t.pending.id || !state.Named(t.pending.fronts, f.Name) || m.Set != nil && m.Set.Equal(f) {
 		return false
 	}
-	m.Asked, m.Refused = t.pending.id, Fault{}
+	m.ask(t.pending.id)
 	return true
 }
 
@@ -77,7 +76,9 @@ func answerHeld(t *turn) {
 		return
 	}
 	wanted := t.frontsWanted()
+	left := false
 	for name, m := range t.mem.Fronts {
+		left = left || m.Leave != nil && m.Leave.Try.Failures > 0
 		switch {
 		case state.Named(wanted, name):
 			if a.Kind != AnswerDone && (m.Set == nil || !m.Set.Equal(m.Claim)) && m.Try.Fault.OK() {
@@ -87,13 +88,11 @@ func answerHeld(t *turn) {
 			return
 		}
 	}
+	if !t.created() && !t.plan.Gone && !left {
+		return
+	}
 	t.mem.Answer = nil
-	t.plan.Answers = append(t.plan.Answers, *a)
-}
-
-// busyLeaving says that a front which leaves gets nothing new, and has requests.
-func (m *FrontMemory) busyLeaving(t *turn, name string) bool {
-	return m.Trusted && slices.Equal(m.draining(), m.Applied) && t.w.Balancer.Fronts[name].InFlight > 0 || !m.Try.Fault.OK()
+	t.answer(*a)
 }
 
 // leave removes the fronts that are not wanted any more, once they have nothing
@@ -116,60 +115,9 @@ func leave(t *turn) {
 				t.after(RemoveFront{Front: name, Cause: t.cause})
 			}
 		case !slices.Equal(drain, m.Applied) && m.Try.ready(t.w.Now):
-			m.Applied, m.Trusted = drain, false
+			m.expect(drain)
 			t.after(Apply{Front: name, Servers: drain, Cause: t.cause})
 		}
-	}
-}
-
-// leaves begins the removal of a front.
-func (m *FrontMemory) leaves(t *turn) {
-	if m.Leave == nil {
-		m.Leave = &Leave{Since: t.w.Now, By: t.w.Now.Add(t.pod.Spec.Drain)}
-	}
-}
-
-// draining returns the front's servers, none of which shall get new requests.
-func (m *FrontMemory) draining() []balancer.Server {
-	out := slices.Clone(m.Applied)
-	for i := range out {
-		out[i].State = balancer.Drain
-	}
-	return out
-}
-
-// empties says whether a front that leaves has nothing left, or no time.
-func (m *FrontMemory) empties(t *turn, name string) bool {
-	l, b := m.Leave, t.w.Balancer
-	if l.Empty {
-		return true
-	}
-	seen := b.Fronts[name]
-	since := l.Since
-	for _, at := range m.Drained {
-		if at.After(since) {
-			since = at
-		}
-	}
-	switch {
-	case len(m.Applied) == 0, !b.Fault.OK(): // nothing that could wait
-		l.Empty = true
-	case !t.w.Now.Before(l.By):
-		l.Empty = true
-		if seen.InFlight > 0 {
-			t.cut(Event{Cut: seen.InFlight,
-				Message: fmt.Sprintf("front %s, which was removed, still had %s in flight at its drain deadline of %s; they were cut", name, requests(seen.InFlight), t.pod.Spec.Drain)})
-		}
-	case slices.Equal(m.draining(), m.Applied) && m.Trusted && b.Asked.After(since) && seen.InFlight == 0:
-		l.Empty = true
-	}
-	return l.Empty
-}
-
-// stays notes that a front could not be removed.
-func (m *FrontMemory) stays(t *turn, why Fault) {
-	if m.Leave != nil {
-		m.Leave.Try.failed(t.w.Now, &t.jitter, "", why)
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/elastipod/elastipod/balancer"
-	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -67,30 +65,6 @@ type StopMemory struct {
 	Try  Retry // after a failed stop
 }
 
-// FrontMemory is what is known of a front in the balancer.
-type FrontMemory struct {
-	Set     *state.Front         // as it was set last; nil: not known
-	Claim   state.Front          // its name and address, which nobody else may have
-	Applied []balancer.Server    // its servers, as far as is known; while an action runs, also those that it may bring
-	Trusted bool                 // Applied is what the balancer confirmed
-	Tried   bool                 // the balancer answered once, well or not
-	At      time.Time            // when it answered last
-	Drained map[string]time.Time // since when a server is confirmed to get no new requests
-	Ended   map[string]time.Time // since when a server's node is known to have ended
-	Try     Retry
-	Asked   uint64 // the command for which it was set last
-	Refused Fault  // why that failed
-	Leave   *Leave
-}
-
-// Leave is how far the removal of a front is.
-type Leave struct {
-	Since time.Time // since when it should be gone
-	By    time.Time // what it has then is cut
-	Empty bool      // it has nothing left, or no time
-	Try   Retry
-}
-
 // Orphan is a node on a host that no record knows.
 type Orphan struct {
 	Host, Node string
@@ -120,9 +94,18 @@ type RolloutMemory struct {
 	Stuck     Fault     // why the pod cannot go back
 }
 
+// KeepFronts takes over what another memory knows of fronts.
+func (m *Memory) KeepFronts(from Memory) { m.Fronts = from.Fronts }
+
+// remember begins to remember a node.
+func (t *turn) remember(name string, m NodeMemory) *NodeMemory {
+	t.mem.Nodes[name] = &m
+	return &m
+}
+
 // Clone returns a copy that shares nothing that a stage changes.
 func (m Memory) Clone() Memory {
-	nodes := make([]NodeMemory, 0, len(m.Nodes))
+	nodes := make([]NodeMemory, 0, len(m.Nodes)) // at one place in memory
 	byName := make(map[string]*NodeMemory, len(m.Nodes))
 	for name, n := range m.Nodes {
 		nodes = append(nodes, *n)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/docker/go-units"
 
@@ -98,6 +97,9 @@ func (t *turn) stuck() bool {
 func (t *turn) noRoom(why string) {
 	t.mem.Room = NoRoom{Until: t.w.Now.Add(t.w.Settings.Tick), Why: why}
 }
+
+// roomEnough notes that nothing waits for room.
+func (t *turn) roomEnough() { t.mem.Room = NoRoom{} }
 
 // choose returns the host with the largest share of its CPU free, and takes there
 // what the node may use. Between equals it spreads: first by memory, then by the
@@ -209,12 +211,4 @@ func (t *turn) holds() []Hold {
 		}
 	}
 	return out
-}
-
-// later returns the earlier of two times that are not zero.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -107,9 +107,12 @@ func (t *turn) readOnly() bool { return !t.w.Store.OK() }
 
 // rec returns the record for a change, which the plan then saves.
 func (t *turn) rec() *state.Pod {
-	t.plan.Changed = true
+	t.save(true)
 	return &t.pod
 }
+
+// save makes the plan save the record, where that is so.
+func (t *turn) save(changed bool) { t.plan.Changed = t.plan.Changed || changed }
 
 // change returns a node of the record for a change of a node of the record.
 func (t *turn) change(name string) *state.Node { return t.rec().Node(name) }
@@ -160,12 +163,11 @@ func adopt(t *turn) {
 		if t.mem.Nodes[n.Name] != nil {
 			continue
 		}
-		m := &NodeMemory{Ordered: t.w.Now, Ready: t.w.Now, Adopted: true}
+		m := t.remember(n.Name, NodeMemory{Ordered: t.w.Now, Ready: t.w.Now, Adopted: true})
 		if n.State == pod.StateDraining { // nobody can tell how much of it has passed
 			m.Drain.begin(t.w.Now, t.pod.Spec.Drain, "")
 			n.Extend(t.w.Wall.Add(t.pod.Spec.Drain))
 		}
-		t.mem.Nodes[n.Name] = m
 	}
 }
 

@@ -27,6 +27,9 @@ func (r *Retry) failed(now time.Time, jitter *jitter, node string, why Fault) {
 	r.Next = now.Add(jitter.pause(r.Failures))
 }
 
+// blocked notes why it is not even tried now.
+func (r *Retry) blocked(why Fault) { r.Fault = why }
+
 // ready says whether it may be tried now.
 func (r *Retry) ready(now time.Time) bool { return !now.Before(r.Next) }
 

@@ -42,9 +42,9 @@ func scale(t *turn) {
 		t.forgetFaults()
 	}
 	if m.StartOld+m.StartFresh == 0 {
-		t.mem.Room = NoRoom{}
+		t.roomEnough()
 		if c.Live() >= r.Want && c.Old == 0 {
-			t.mem.Vacant = nil
+			t.forgetVacant()
 		}
 	}
 }
@@ -124,7 +124,7 @@ func (t *turn) grow(n int, revision uint64) {
 		}
 		t.take(place, name)
 	}
-	t.mem.Room = NoRoom{}
+	t.roomEnough()
 }
 
 // launch places a node on one of the hosts and records it as starting. An empty
@@ -140,7 +140,7 @@ func (t *turn) launch(name string, revision uint64, hosts []place) (made, why st
 		name = rec.Register("", t.w.Wall).Name
 	}
 	rec.Node(name).Launch(host, revision)
-	t.mem.Nodes[name] = &NodeMemory{Ordered: t.w.Now, Cause: t.cause}
+	t.remember(name, NodeMemory{Ordered: t.w.Now, Cause: t.cause})
 	t.tell(Event{Type: EventNodeStarting, Node: name, Host: host, Message: fmt.Sprintf("node %s starts on host %s", name, host)})
 	return name, ""
 }

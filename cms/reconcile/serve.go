@@ -10,11 +10,6 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// linger is how long the balancer may know a node that has ended. It gets no new
-// requests; those that it had are tried on others by the balancer, which takes
-// its time-out of a connection. To remove the server at once would cut them.
-const linger = time.Second
-
 // frontResults takes in what the balancer answered.
 func frontResults(t *turn) {
 	for _, r := range t.w.Results {
@@ -28,7 +23,7 @@ func frontResults(t *turn) {
 			m.answered(t, r)
 		case RemoveEnded:
 			if r.Fault.OK() {
-				delete(t.mem.Fronts, name)
+				t.dropFront(name)
 				continue
 			}
 			m.stays(t, r.Fault)
@@ -36,64 +31,12 @@ func frontResults(t *turn) {
 	}
 }
 
-// answered takes in how setting a front, or its servers, ended.
-func (m *FrontMemory) answered(t *turn, r Result) {
-	if !m.Tried {
-		t.plan.Look.Balancer = true // what it has from the start on is seen before the next tick
-	}
-	m.Tried, m.At = true, t.w.Now
-	if r.Step != StepNone && r.Front != nil {
-		m.Set, m.Refused = r.Front, Fault{}
-	}
-	switch {
-	case r.Fault.Code == FaultNoFront: // the balancer lost it
-		m.lost()
-	case !r.Fault.OK():
-		m.Refused = r.Fault
-		m.Try.failed(t.w.Now, &t.jitter, "", r.Fault)
-	case r.Step == StepApplied:
-		m.Applied, m.Trusted = r.Served, true
-		m.noteDrained(t)
-	}
-}
-
-// lost notes that the balancer does not have the front.
-func (m *FrontMemory) lost() { m.Set, m.Trusted = nil, false }
-
-// noteDrained notes which servers are confirmed to get no new requests.
-func (m *FrontMemory) noteDrained(t *turn) {
-	drained := map[string]time.Time{}
-	for _, s := range m.Applied {
-		if s.State != balancer.Drain {
-			continue
-		}
-		since, before := m.Drained[s.Name]
-		if !before {
-			since = t.w.Now
-			t.plan.Look.Balancer = true // only what it shows from now on counts
-		}
-		drained[s.Name] = since
-	}
-	m.Drained = drained
-}
-
-// has says whether the balancer has the node behind the front, or may be
-// learning of it just now.
-func (m *FrontMemory) has(node string) bool {
-	return slices.ContainsFunc(m.Applied, func(s balancer.Server) bool { return s.Name == node })
-}
-
 // serve makes the balancer's fronts be those of the pod, and their servers the
 // nodes that take requests.
 func serve(t *turn) {
 	t.compare()
 	for _, f := range t.frontsWanted() {
-		m := t.mem.Fronts[f.Name]
-		if m == nil {
-			m = &FrontMemory{}
-			t.mem.Fronts[f.Name] = m
-		}
-		m.wanted(f)
+		m := t.frontFor(f)
 		if t.running(FrontKey(f.Name)) {
 			continue
 		}
@@ -106,7 +49,7 @@ func serve(t *turn) {
 		}
 		switch {
 		case !set && !apply:
-			m.Try = Retry{}
+			m.asItShould()
 			continue
 		case t.asks(m, f):
 		case !m.Try.ready(t.w.Now):
@@ -115,7 +58,7 @@ func serve(t *turn) {
 		if apply {
 			// Until the balancer has answered, a server that is added may be there
 			// already, and one that is removed may still be there.
-			m.Applied, m.Trusted = union(m.Applied, servers), false
+			m.expect(union(m.Applied, servers))
 		}
 		if set {
 			t.before(SetFront{Front: f, Apply: apply, Servers: servers, Cause: t.servingCause()})
@@ -124,9 +67,6 @@ func serve(t *turn) {
 		}
 	}
 }
-
-// wanted claims the front's name and address, and takes back a removal.
-func (m *FrontMemory) wanted(f state.Front) { m.Claim, m.Leave = f, nil }
 
 // compare forgets what was applied to a front when the balancer has something
 // else, so that it is applied again.
@@ -145,11 +85,7 @@ func (t *turn) compare() {
 		}) {
 			continue
 		}
-		if m.At = t.w.Now; ok {
-			m.Trusted = false
-		} else {
-			m.lost()
-		}
+		m.distrust(t, ok)
 	}
 }
 
@@ -190,30 +126,9 @@ func (t *turn) servers(f state.Front, m *FrontMemory) []balancer.Server {
 		}
 		want = append(want, s)
 	}
-	if len(ended) == 0 {
-		ended = nil
-	}
-	m.Ended = ended
+	m.noteEnded(ended)
 	slices.SortFunc(want, func(a, b balancer.Server) int { return strings.Compare(a.Name, b.Name) })
 	return want
-}
-
-// lingers says whether a node that has ended stays behind the front for a moment,
-// and notes since when it has ended.
-func (m *FrontMemory) lingers(t *turn, node string, ended map[string]time.Time) bool {
-	if !m.has(node) {
-		return false
-	}
-	since, ok := m.Ended[node]
-	if !ok {
-		since = t.w.Now
-	}
-	ended[node] = since
-	if over := since.Add(linger); t.w.Now.Before(over) {
-		t.due(over)
-		return !t.idleSince(node, m.Drained[node])
-	}
-	return false
 }
 
 // idleSince says that a node has no requests, by an observation of the balancer

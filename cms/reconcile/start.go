@@ -42,7 +42,7 @@ func startResults(t *turn) {
 // startFault returns why a start failed. What was given up was so because the
 // host does not answer.
 func (t *turn) startFault(r Result) Fault {
-	if away := t.unreachable(r.Host); r.Fault.Code == FaultCanceled && !away.OK() {
+	if away := t.unreachable(r.Host); !away.OK() && (r.Fault.Code == FaultCanceled || r.Fault.Code == FaultUnreachable) {
 		return Fault{Code: FaultUnreachable, Text: "given up: " + away.Text}
 	}
 	return r.Fault
@@ -74,7 +74,9 @@ func (t *turn) forgetFaults() {
 
 // forgiveStarts forgets what failed: it may be mended.
 func (t *turn) forgiveStarts() {
-	t.mem.Starts, t.mem.Vacant, t.mem.Room = nil, nil, NoRoom{}
+	t.mem.Starts = nil
+	t.forgetVacant()
+	t.roomEnough()
 }
 
 // recordStarts puts into the record what became of starts.

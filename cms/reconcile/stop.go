@@ -51,7 +51,8 @@ func (t *turn) endNode(n *state.Node, why string) {
 		t.tell(Event{Type: EventProblem, Node: n.Name, Host: n.Host,
 			Message: fmt.Sprintf("node %s was left on host %s, which is being removed and does not answer; it may still run there", n.Name, n.Host)})
 	case !h.Fault.OK():
-		s.Away, s.Try.Fault = true, h.Fault
+		s.Away = true
+		s.Try.blocked(h.Fault)
 		if h.Draining {
 			t.due(h.Since.Add(lostAfter))
 		}

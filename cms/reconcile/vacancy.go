@@ -21,6 +21,9 @@ func (t *turn) vacate(n *state.Node, why string) {
 	t.mem.Vacant = append(t.mem.Vacant, v)
 }
 
+// forgetVacant forgets the places of nodes that died: all that are wanted are there.
+func (t *turn) forgetVacant() { t.mem.Vacant = nil }
+
 // vacateAgain gives back the place of a node that could not be started; how long
 // it stays vacant, the host's retry says.
 func (t *turn) vacateAgain(n *state.Node) {

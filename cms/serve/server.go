@@ -83,7 +83,7 @@ func (sv *server) wire() (err error) {
 	if sv.tracing, err = newTracing(sv.settings.tracing, sv.cluster, sv.log); err != nil {
 		return err
 	}
-	managing := sv.stack.config(sv.program)
+	managing := killPorts(sv.stack.config(sv.program))
 	managing.TracerProvider = sv.tracing.tracerProvider()
 	if sv.manager, err = cms.New(managing); err != nil {
 		return err

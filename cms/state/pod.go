@@ -183,3 +183,23 @@ func (p *Pod) WantedAfter(now int) int {
 	}
 	return min(p.Want, p.Spec.MaxNodes)
 }
+
+// setFound takes over what a node of a lost pod says of it.
+func (p *Pod) setFound(s NodeSettings) {
+	p.Elasticity, p.CreatedAt, p.Paused = s.Elasticity, s.CreatedAt, s.Paused
+}
+
+func (p *Pod) completeElasticity() { p.Elasticity = p.Elasticity.For(p.Spec.Spec) }
+
+// salvageNode remembers a node that runs. One that has ended is left to be
+// swept, as no record knows it.
+func (p *Pod) salvageNode(revision uint64, n Found) {
+	if n.Node.Phase == pod.PhaseExited || p.Node(n.Node.ID.Name) != nil { // seen by two names of one machine
+		return
+	}
+	started := n.Node.StartedAt.UTC().Round(time.Microsecond)
+	p.Nodes = append(p.Nodes, Node{
+		Name: n.Node.ID.Name, State: pod.StateOnline, Host: n.Host, Revision: revision, Endpoints: n.Node.Endpoints, Handle: n.Node.Handle,
+		CreatedAt: started, StartedAt: started, ReadyAt: started,
+	})
+}

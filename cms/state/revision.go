@@ -89,12 +89,32 @@ func (p *Pod) GoTo(target uint64, reason string, now time.Time) {
 	p.roll(before, fronts, reason, now)
 }
 
-// Adopt makes a revision that was found elsewhere the current one.
-func (p *Pod) Adopt(number uint64) {
+// adopt makes the pod be as a node of it says, and run a revision that was found.
+func (p *Pod) adopt(s NodeSettings, number uint64) {
 	v := *p.RevisionOf(number)
+	p.setFound(s)
+	p.Spec = s.Spec
 	p.Spec.Workload, p.Spec.Limits = v.Workload.Clone(), v.Limits
+	p.Spec = p.Spec.WithDefaults()
 	p.Revision = number
-	p.Revisions = append(slices.DeleteFunc(p.Revisions, func(o Revision) bool { return o.Number == number }), v)
+}
+
+// Complete fills in what a record of an earlier program does not have.
+func (p *Pod) Complete() {
+	p.Spec = p.Spec.WithDefaults()
+	p.completeElasticity()
+}
+
+// salvageRevision remembers what a node runs.
+func (p *Pod) salvageRevision(number uint64, n Found, s NodeSettings) {
+	if p.RevisionOf(number) != nil {
+		return
+	}
+	p.Revisions = append(p.Revisions, Revision{
+		Number: number, At: n.Node.StartedAt.UTC(), Workload: s.Spec.Workload.Clone(), Limits: s.Spec.Limits,
+		Digest: s.Digest, Resolved: true, Reason: "found on a node",
+	})
+	slices.SortFunc(p.Revisions, func(a, b Revision) int { return int(a.Number) - int(b.Number) })
 }
 
 // addRevision adds the revision of the spec as the current one, and forgets old

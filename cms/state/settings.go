@@ -75,7 +75,11 @@ func ReadSettings(n pod.Salvaged) (NodeSettings, error) {
 		return s, fmt.Errorf("its settings cannot be read: %w", err)
 	}
 	if s.Version != settingsVersion {
-		return s, fmt.Errorf("its settings are of version %d, this program knows version %d; use the program that started it", s.Version, settingsVersion)
+		which := "newer"
+		if s.Version < settingsVersion {
+			which = "older"
+		}
+		return s, fmt.Errorf("its settings are of version %d, this program knows version %d; use the %s program", s.Version, settingsVersion, which)
 	}
 	if s.Spec.Name != n.Node.ID.Pod {
 		return s, fmt.Errorf("its settings are those of pod %q", s.Spec.Name)

@@ -44,80 +44,61 @@ func main() {
 }
 
 // run keeps an elastic pool of one to four workers behind a front, one for every
-// two requests in flight, while use runs. This is all that a program needs.
+// two requests in flight, while use runs.
 func run(ctx context.Context, dir, front string, use func(*cms.Manager)) (err error) {
-	defer caught(&err)
-	self := must(os.Executable())
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	// region: pool
-	store := must(boltstore.Open(filepath.Join(dir, "pool.db")))
+	store, err := boltstore.Open(filepath.Join(dir, "pool.db"))
+	if err != nil {
+		return err
+	}
 	defer store.Close()
-	proxy := must(inproc.New(inproc.Config{}))
+	proxy, err := inproc.New(inproc.Config{})
+	if err != nil {
+		return err
+	}
 	defer proxy.Close()
-	m := must(cms.New(cms.Config{
+	m, err := cms.New(cms.Config{
 		Store: store, Balancer: proxy, Tick: 200 * time.Millisecond,
 		Hosts: []pod.Host{{Name: "here", Runtime: "process"}},
 		OpenRuntime: func(_ context.Context, _ pod.Host, c pod.Cluster) (pod.Runtime, error) {
 			return process.New(process.Config{Cluster: c, Dir: filepath.Join(dir, "nodes"), Supervisor: []string{self, "supervise"}})
 		},
-	}))
-	defer start(m)()
-	if _, err := m.Pod("pool"); errors.Is(err, cms.ErrNotFound) {
-		must(m.CreatePod(ctx, cms.PodSpec{
-			Spec: pod.Spec{Name: "pool", Workload: pod.Workload{
-				Command: []string{self, "worker"}, Ports: map[string]int{"http": 8080}, Probe: pod.Probe{Path: "/"},
-			}},
-			Fronts: []cms.Front{{Front: balancer.Front{Listen: front}}},
-		}))
+	})
+	if err != nil {
+		return err
 	}
-	must(m.SetElasticity(ctx, "pool", cms.Elasticity{Enabled: true, Min: 1, Max: 4,
-		Policy: elastic.Target{Metric: elastic.MetricInFlight, Value: 2}}))
-	must(m.WaitPod(ctx, "pool", func(s cms.PodStatus) bool { return s.Converged && s.Want > 0 }))
+	stop, err := m.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end(m, stop)) }()
+	workers := pod.Workload{Command: []string{self, "worker"}, Ports: map[string]int{"http": 8080}, Probe: pod.Probe{Path: "/"}}
+	if _, err := m.CreatePod(ctx, cms.PodSpec{
+		Spec: pod.Spec{Name: "pool", Workload: workers}, Fronts: []cms.Front{{Front: balancer.Front{Listen: front}}},
+	}); err != nil && !errors.Is(err, cms.ErrExists) {
+		return err
+	}
+	if _, err := m.SetElasticity(ctx, "pool", cms.Elasticity{Enabled: true, Min: 1, Max: 4,
+		Policy: elastic.Target{Metric: elastic.MetricInFlight, Value: 2}}); err != nil {
+		return err
+	}
 	// end
+	if _, err := m.WaitPod(ctx, "pool", func(s cms.PodStatus) bool { return s.Converged && s.Want > 0 }); err != nil {
+		return err
+	}
 	use(m)
 	return nil
 }
 
-// start runs the manager; what it returns stops the workers, then the manager.
-func start(m *cms.Manager) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- m.Run(ctx) }()
-	select {
-	case err := <-ended:
-		cancel()
-		panic(failure{err})
-	case <-m.Ready():
-	}
-	return func() {
-		halting, done := context.WithTimeout(ctx, time.Minute)
-		defer done()
-		err := m.Halt(halting)
-		cancel()
-		if err = errors.Join(err, <-ended); err != nil {
-			fmt.Fprintln(os.Stderr, "embed:", err)
-		}
-	}
-}
-
-// failure is an error on its way to the end of run.
-type failure struct{ error }
-
-// must returns v, or ends run with err.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(failure{err})
-	}
-	return v
-}
-
-func caught(err *error) {
-	switch p := recover().(type) {
-	case nil:
-	case failure:
-		*err = p.error
-	default:
-		panic(p)
-	}
+// end stops the workers, and then the manager.
+func end(m *cms.Manager, stop func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return errors.Join(m.Halt(ctx), stop(ctx))
 }
 
 // child is what the process runtime starts.

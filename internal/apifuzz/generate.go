@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -95,6 +96,7 @@ func (g *Generator) spoil(r *Request) {
 			r.Headers = append(r.Headers, fmt.Sprintf("X-%d: %d", i, i))
 		}
 	case 6:
+		r.Headers = slices.DeleteFunc(r.Headers, func(h string) bool { return strings.HasPrefix(h, "Content-Type: ") }) // the first counts
 		r.Headers = append(r.Headers, "Content-Type: "+pick(g, []string{"", "text/plain", "application/xml", "application/json; charset=utf-16", "multipart/form-data", "application/json;;;", "a/b/c", "application/JSON", "application/merge-patch+json"}))
 	case 7:
 		r.Headers = append(r.Headers, pick(g, []string{"Authorization: Bearer", "Authorization: Basic Og==", "Authorization: Bearer " + strings.Repeat("z", 9000), "Host: evil.example", "Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Content-Encoding: gzip", "Accept: text/html", "Accept: application/cbor", "Expect: 100-continue", "Last-Event-ID: -1", "Last-Event-ID: 99999999999999999999", "If-Match: *", "traceparent: 00-" + strings.Repeat("f", 32) + "-" + strings.Repeat("f", 16) + "-ff", "traceparent: x", "Range: bytes=0-1", "Connection: upgrade\r\nUpgrade: websocket", "X-Http-Method-Override: DELETE", "Transfer-Encoding: chunked"}))

@@ -17,8 +17,12 @@ const DirEnv = "ELASTIPOD_CRASHPOINT_DIR"
 const (
 	armFile     = "arm"     // a point and how often it is passed before the process dies
 	diedFile    = "died"    // the points at which processes died, one on each line
+	passedFile  = "passed"  // the points that were passed since they are recorded
 	withoutFile = "without" // the clean-ups that are left out
 )
+
+// recording stands in armFile for a point, and kills nobody.
+const recording = "*"
 
 // Control is a test's side of the directory that is given to a server in the
 // variable [DirEnv].
@@ -38,6 +42,18 @@ func (c Control) Disarm() error {
 	return nil
 }
 
+// Record makes the server write down which points it passes from now on, instead
+// of dying at one.
+func (c Control) Record() error {
+	if err := c.write(passedFile, ""); err != nil {
+		return err
+	}
+	return c.write(armFile, recording)
+}
+
+// Passed returns the points that were passed since [Control.Record], in order.
+func (c Control) Passed() ([]string, error) { return c.read(passedFile) }
+
 // LeaveOut makes the server go without clean-ups, and with all others.
 func (c Control) LeaveOut(cleanUps ...string) error {
 	return c.write(withoutFile, strings.Join(cleanUps, " "))
@@ -53,8 +69,10 @@ func (c Control) write(name, text string) error {
 }
 
 // Died returns the points at which servers died so far, in order.
-func (c Control) Died() ([]string, error) {
-	text, err := os.ReadFile(filepath.Join(c.Dir, diedFile))
+func (c Control) Died() ([]string, error) { return c.read(diedFile) }
+
+func (c Control) read(name string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(c.Dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -44,9 +45,15 @@ func TestProcessDiesWhereItIsTold(t *testing.T) {
 	require.NoError(t, c.Arm("store/begun", 5))
 	expect(hooked, "0123", false)
 	require.NoError(t, c.Disarm())
+	require.NoError(t, c.Record())
+	expect(hooked, "0123", false)
+	expect(plain, "0123", false)
+	passed, err := c.Passed()
+	require.NoError(t, err)
+	assert.Equal(t, strings.Fields(strings.Repeat("store/begun store/written ", 4)), passed)
 	require.NoError(t, c.Disarm())
-	require.NoError(t, c.LeaveOut(crashpoint.CleanFronts, crashpoint.CleanSteps))
-	expect(hooked, "0123 steps fronts", false)
+	require.NoError(t, c.LeaveOut(crashpoint.RemoveFront))
+	expect(hooked, "0123 remove-front", false)
 	expect(plain, "0123", false)
 	died, err := c.Died()
 	require.NoError(t, err)

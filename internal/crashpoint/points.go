@@ -1,56 +1,33 @@
 package crashpoint
 
-// Points returns every point, in the order in which its step passes them. The
-// part before the slash names the step.
-func Points() []string {
+// Calls returns the calls of ports through which the manager changes anything
+// outside of its memory.
+func Calls() []string {
 	return []string{
-		// A manager starts and takes over what an earlier one left.
-		"adopt/loaded",
-		"adopt/hosts",
-		"adopt/fronts",
-		"adopt/loops",
+		"store-load",
+		"store-save",
+		"runtime-prepare",
+		"runtime-start",
+		"runtime-stop",
+		"balancer-set-front",
+		"balancer-remove-front",
+		"balancer-apply",
+	}
+}
 
-		// A node is added.
-		"scale-out/placed",
-		"scale-out/recorded",
-		"scale-out/prepared",
-		"scale-out/started",
-		"scale-out/ready",
-		"scale-out/online",
+// Points returns every point: before and after each of [Calls], and [Steps].
+func Points() []string {
+	var out []string
+	for _, c := range Calls() {
+		out = append(out, c+"/before", c+"/after")
+	}
+	return append(out, Steps()...)
+}
 
-		// A node is taken away.
-		"scale-in/recorded",
-		"scale-in/drained",
-		"scale-in/idle",
-		"scale-in/stopped",
-		"scale-in/forgotten",
-
-		// A node died on its own.
-		"replace/recorded",
-		"replace/cleaned",
-
-		// A pod is created, changed, deleted.
-		"pod-create/claimed",
-		"pod-create/fronts",
-		"pod-create/saved",
-		"pod-create/running",
-		"pod-update/fronts",
-		"pod-update/saved",
-		"pod-update/removed",
-		"pod-delete/marked",
-		"pod-delete/fronts",
-		"pod-delete/saved",
-
-		// What a pod runs is changed.
-		"rollout/begun",
-		"rollout/step",
-		"rollout/done",
-		"rollout/back",
-
-		// The balancer is told of servers.
-		"serve/decided",
-		"serve/applied",
-
+// Steps returns the points inside of the backends, in the order in which each
+// step, which is the part before the slash, passes them.
+func Steps() []string {
+	return []string{
 		// A change of the store.
 		"store-new/written",
 		"store-new/linked",
@@ -92,16 +69,14 @@ func Points() []string {
 	}
 }
 
-// What a manager clears up when it starts after another one that was killed. A
-// test leaves one out to show that it is found out.
+// What clears up after a manager that was killed. A test makes these calls do
+// nothing, to show that its checks notice.
 const (
-	// CleanOrphans stops nodes on the hosts that no record knows.
-	CleanOrphans = "orphans"
-	// CleanSteps goes on with starts and removals that an earlier manager began.
-	CleanSteps = "steps"
-	// CleanFronts removes fronts of the balancer that no pod has.
-	CleanFronts = "fronts"
+	// StopOrphan is Stop of a node that the record of its pod does not name.
+	StopOrphan = "stop-orphan"
+	// RemoveFront is RemoveFront, of any front.
+	RemoveFront = "remove-front"
 )
 
 // CleanUps returns all of them.
-func CleanUps() []string { return []string{CleanOrphans, CleanSteps, CleanFronts} }
+func CleanUps() []string { return []string{StopOrphan, RemoveFront} }

@@ -16,8 +16,9 @@ import (
 	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
-// Without one of the clean-ups at the start, what a killed manager left must be
-// found out by the very check that the kills rely on; with it, nothing is found.
+// Where one of the calls that clean up at the start does nothing, what a killed
+// manager left must be found out by the very check that the kills rely on; where
+// all do what they should, nothing is found.
 func TestFaultManagerKilledIsFoundOut(t *testing.T) {
 	for _, s := range []func(*testing.T) *stack{embedded, onDocker} {
 		st := s(t)
@@ -31,7 +32,7 @@ func TestFaultManagerKilledIsFoundOut(t *testing.T) {
 				leave   func() sent
 			}{
 				// A store from before knows less than there is.
-				{crashpoint.CleanOrphans, map[bool]string{true: "directories of nodes", false: "containers"}[st.engine == nil], func() sent {
+				{crashpoint.StopOrphan, map[bool]string{true: "directories of nodes", false: "containers"}[st.engine == nil], func() sent {
 					k.signal(syscall.SIGKILL)
 					kept := filepath.Join(k.dir, "kept.db")
 					k.copyStore(k.storeFile(), kept)
@@ -39,25 +40,22 @@ func TestFaultManagerKilledIsFoundOut(t *testing.T) {
 					more := k.scale(3)
 					require.NoError(t, more.do(t.Context(), k.api))
 					require.Empty(t, k.settle(more.after))
-					k.signal(syscall.SIGKILL)
+					k.inject(func() { k.signal(syscall.SIGKILL) })
 					k.copyStore(kept, k.storeFile())
 					return sent{command: command{name: "go back", after: k.model}, before: k.model}
 				}},
-				{crashpoint.CleanSteps, "is starting", func() sent { return k.dieAt("scale-out/started", 1, k.scale(3)) }},
-				{crashpoint.CleanSteps, "is draining", func() sent { return k.dieAt("scale-in/idle", 1, k.scale(2)) }},
-				{crashpoint.CleanFronts, "fronts: expected", func() sent { return k.dieAt("pod-create/fronts", 1, k.create()) }},
+				{crashpoint.RemoveFront, "fronts: expected", func() sent { return k.dieAt(moment{"store-save/before", 1}, k.create()) }},
 			} {
-				if c.cleanUp == crashpoint.CleanFronts && st.engine == nil {
+				if c.cleanUp == crashpoint.RemoveFront && st.engine == nil {
 					continue // the built-in balancer has ended with its fronts
 				}
 				require.NoError(t, k.control.LeaveOut(c.cleanUp))
-				var s sent
-				k.inject(func() { s = c.leave() })
+				s := c.leave()
 				died := time.Now()
 				k.run()
 				got := k.settings()
 				wrong := strings.Join(k.settleWithin(got, 2*time.Second), "\n")
-				require.NotEmpty(t, wrong, "%s: the clean-up was left out, and the check did not see it", c.cleanUp)
+				require.NotEmpty(t, wrong, "%s did nothing, and the check did not see it", c.cleanUp)
 				t.Logf("without %s, as it should be, the check says:\n%s", c.cleanUp, wrong)
 				assert.Contains(t, wrong, c.expect)
 				require.NoError(t, k.control.LeaveOut())

@@ -128,10 +128,11 @@ func (k *killing) spoil() command {
 
 // loseNode kills a node of the pod under load, as a crash of its program would.
 func (k *killing) loseNode() command {
+	n := k.nodes("web", "online")[0]
 	return command{
 		name: "a node dies", losing: 1, after: k.model,
 		do: func(context.Context, *client.Client) error {
-			k.killNode(k.nodes("web", "online")[0])
+			k.killNode(n)
 			return nil
 		},
 	}
@@ -238,7 +239,6 @@ func (k *killing) note() command {
 
 // any returns one of all commands.
 func (k *killing) any() command {
-	_, extra := k.model["extra"]
 	switch k.rand.IntN(8) {
 	case 0, 1:
 		return k.scale(k.otherSize())
@@ -248,7 +248,7 @@ func (k *killing) any() command {
 		return k.loseNode()
 	case 4, 5:
 		switch {
-		case !extra:
+		case !k.extra():
 			return k.create()
 		case k.rand.IntN(2) == 0:
 			return k.move()
@@ -261,51 +261,83 @@ func (k *killing) any() command {
 // otherSize is a number of nodes that the pod under load does not have.
 func (k *killing) otherSize() int { return 5 - k.model["web"].Want }
 
-// toReach returns the command that makes the server pass a point up to three
-// times, after others that have been carried out by then.
+// operation is something that the manager does with its ports.
+type operation struct {
+	name string
+	// begin returns the command that makes it do that, after others that have been
+	// carried out by then.
+	begin func(*killing) command
+}
+
+func operations() []operation {
+	return []operation{
+		{"create a pod", (*killing).toCreate},
+		{"change fronts", (*killing).toMove},
+		{"delete a pod", (*killing).toRemove},
+		{"scale out", (*killing).toScaleOut},
+		{"replace a node", (*killing).loseNode},
+		{"scale in", (*killing).toScaleIn},
+		{"rollout", func(k *killing) command { return k.change("blue-green") }},
+		{"rollout that goes back", (*killing).spoil},
+	}
+}
+
+// need carries out a command unless what it is for is there.
+func (k *killing) need(ok bool, c func() command) {
+	k.t.Helper()
+	if !ok {
+		k.carryOut(c())
+	}
+}
+
+func (k *killing) toScaleOut() command {
+	k.need(k.model["web"].Want == 2, func() command { return k.scale(2) })
+	return k.scale(3)
+}
+
+func (k *killing) toScaleIn() command {
+	k.need(k.model["web"].Want == 3, func() command { return k.scale(3) })
+	return k.scale(2)
+}
+
+func (k *killing) toCreate() command {
+	k.need(!k.extra(), k.remove)
+	return k.create()
+}
+
+func (k *killing) toMove() command {
+	k.need(k.extra(), k.create)
+	return k.move()
+}
+
+func (k *killing) toRemove() command {
+	k.need(k.extra(), k.create)
+	return k.remove()
+}
+
+// extra says whether the pod that comes and goes is there.
+func (k *killing) extra() bool {
+	_, ok := k.model["extra"]
+	return ok
+}
+
+// toReach returns the command that makes the server pass a point of a backend up
+// to three times, after others that have been carried out by then.
 func (k *killing) toReach(point string, times int) command {
-	step, _, _ := strings.Cut(point, "/")
-	_, extra := k.model["extra"]
-	need := func(ok bool, c func() command) {
-		if !ok {
-			k.carryOut(c())
-		}
-	}
-	size := func(n int) {
-		need(k.model["web"].Want == n, func() command { return k.scale(n) })
-	}
-	switch {
-	case step == "scale-out", step == "docker-start", step == "process-start", step == "serve", point == "servers/added":
-		size(2)
-		return k.scale(3)
-	case step == "scale-in", step == "docker-stop", step == "process-stop", step == "servers":
-		size(3)
-		return k.scale(2)
-	case step == "replace":
-		return k.loseNode()
-	case step == "pod-create":
-		need(!extra, k.remove)
-		return k.create()
-	case step == "pod-update":
-		need(extra, k.create)
-		return k.move()
-	case step == "pod-delete":
-		need(extra, k.create)
-		return k.remove()
-	case point == "rollout/back":
-		return k.spoil()
-	case step == "rollout":
-		return k.change("blue-green")
+	switch step, _, _ := strings.Cut(point, "/"); {
+	case step == "docker-start", step == "process-start", point == "servers/added":
+		return k.toScaleOut()
+	case step == "docker-stop", step == "process-stop", step == "servers":
+		return k.toScaleIn()
 	case step == "reload":
-		if !extra {
+		if !k.extra() {
 			return k.create()
 		}
 		return []func() command{k.move, k.remove}[k.rand.IntN(2)]()
 	case step == "store" && times == 1:
 		return k.note()
 	case step == "store": // what is wanted, what is begun, and how it ended
-		size(2)
-		return k.scale(3)
+		return k.toScaleOut()
 	}
 	k.t.Fatalf("no command reaches %s", point)
 	return command{}

@@ -205,7 +205,7 @@ func (p *planter) statements(list []ast.Stmt) {
 
 // said says whether a call only tells people something: logs and spans.
 func said(call string) bool {
-	for _, part := range []string{".log.", "Logger.", ".SetAttributes", ".end", "crashpoint."} {
+	for _, part := range []string{".log.", "Logger.", ".SetAttributes", ".end"} {
 		if strings.Contains(call, part) {
 			return true
 		}

@@ -39,6 +39,7 @@ type FakeHost struct {
 	nodes        map[fakeKey]*fakeNode
 	runtimes     map[*Fake]struct{}
 	calls        []FakeCall
+	observations int
 	nextPort     int
 	nextHandle   int
 	startDelay   time.Duration
@@ -68,7 +69,7 @@ type FakeProcess struct {
 
 // FakeCall is one call of a fake's method.
 type FakeCall struct {
-	Op      string           // "observe", "start", "stop", "prepare", "collect", "logs", "watch" or "salvage"
+	Op      string           // "start", "stop", "prepare", "collect", "logs", "watch" or "salvage"
 	Cluster pod.Cluster      // whose runtime was called
 	ID      pod.NodeID       // the node, where the call concerns one
 	Grace   time.Duration    // of a stop
@@ -270,18 +271,25 @@ func (h *FakeHost) Nodes() []pod.Node {
 	return out
 }
 
-// Calls returns every call so far, in the order in which they began, of the
-// operations that are named, or of all but "observe".
+// Calls returns every call so far but those of Observe, in the order in which
+// they began: of the operations that are named, or of all.
 func (h *FakeHost) Calls(ops ...string) []FakeCall {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []FakeCall
 	for _, c := range h.calls {
-		if slices.Contains(ops, c.Op) || len(ops) == 0 && c.Op != "observe" {
+		if slices.Contains(ops, c.Op) || len(ops) == 0 {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// Observations returns how many times Observe was called so far.
+func (h *FakeHost) Observations() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.observations
 }
 
 func (h *FakeHost) set(f func()) {
@@ -351,10 +359,10 @@ func (n *fakeNode) settle() {
 	n.usageAt = now
 }
 
-// view returns a copy of the node as Observe shows it.
+// view returns a copy of the node as Observe shows it. It shares the endpoints,
+// which never change.
 func (n *fakeNode) view() pod.Node {
 	v := n.node
-	v.Endpoints = maps.Clone(v.Endpoints)
 	if v.Exit != nil {
 		e := *v.Exit
 		e.LastLog = slices.Clone(e.LastLog)

@@ -149,13 +149,13 @@ func (a start) run(ctx context.Context, p *Ports) (made pod.Node, err error) {
 	settled := p.Clock.Now()
 	h.Kick()
 	ctx, probing := p.Tracing.Begin(ctx, "node.probe", 0, KeyPod.String(a.pod), KeyNode.String(a.Node), KeyHost.String(a.Host))
-	err = awaitReady(ctx, a.Spec.Workload.Probe, made.Endpoints, func() (pod.Node, bool, bool) { return h.View().Lookup(id, settled) })
+	err = awaitReady(ctx, a.Host, a.Spec.Workload.Probe, made.Endpoints, func() (pod.Node, bool, bool) { return h.View().Lookup(id, settled) })
 	probing.End(err)
 	return made, err
 }
 
 // awaitReady waits until a node passes its probe, or its host says that it ended.
-func awaitReady(ctx context.Context, probe pod.Probe, endpoints map[string]string, look func() (n pod.Node, found, known bool)) error {
+func awaitReady(ctx context.Context, host string, probe pod.Probe, endpoints map[string]string, look func() (n pod.Node, found, known bool)) error {
 	try, err := watch.Prober(probe, endpoints, func() (pod.Health, bool) {
 		seen, found, _ := look()
 		return seen.Health, found
@@ -171,7 +171,7 @@ func awaitReady(ctx context.Context, probe pod.Probe, endpoints map[string]strin
 		case found && seen.Exit != nil:
 			return fmt.Errorf("%w: %s", pod.ErrExited, seen.Exit.Reason())
 		}
-		return fmt.Errorf("%w: it is not on its host any more", pod.ErrExited)
+		return fmt.Errorf("%w: it is not on host %s any more", pod.ErrExited, host)
 	})
 }
 

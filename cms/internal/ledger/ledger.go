@@ -32,9 +32,8 @@ type Use struct {
 func New() *Ledger { return &Ledger{pods: map[string][]Hold{}, hosts: map[string]Use{}} }
 
 // Reserve adds what a pod is about to place, all or nothing. It says whether all
-// of it fits: a host that more asked for than it has refuses. capacity returns
-// what a host has.
-func (l *Ledger) Reserve(podName string, more []Hold, capacity func(host string) pod.Resources) bool {
+// of it fits into what the hosts have, by their names.
+func (l *Ledger) Reserve(podName string, more []Hold, capacity map[string]pod.Resources) bool {
 	if len(more) == 0 {
 		return true
 	}
@@ -44,7 +43,7 @@ func (l *Ledger) Reserve(podName string, more []Hold, capacity func(host string)
 		l.add(h, 1)
 	}
 	for _, h := range more {
-		if have, used := capacity(h.Host), l.hosts[h.Host].Res; used.CPU > have.CPU+epsilon || used.Memory > have.Memory {
+		if have, used := capacity[h.Host], l.hosts[h.Host].Res; used.CPU > have.CPU+epsilon || used.Memory > have.Memory {
 			for _, h := range more {
 				l.add(h, -1)
 			}
