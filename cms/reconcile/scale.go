@@ -57,7 +57,9 @@ func (t *turn) rule(c Census) Rule {
 	if c.Old > 0 {
 		n, _ := t.roomFor(t.pod.Spec.Limits, t.usable(), 1)
 		r.Room = n > 0
-		r.Swap = t.gives() != nil
+		if gives := t.gives(); gives != nil {
+			r.Swap, r.SwapHung = true, t.hung(gives) != ""
+		}
 	}
 	return r
 }

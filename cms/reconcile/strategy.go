@@ -12,6 +12,7 @@ type Rule struct {
 	Step           int  // of the rollout
 	Room           bool // a host has room for one more node
 	Swap           bool // a node fits where an old one is, once that is gone
+	SwapHung       bool // and that one does not answer
 	Stuck          bool // what is started now could not take anybody's place
 }
 
@@ -30,10 +31,10 @@ func (r Rule) Moves(c Census) Moves {
 	switch {
 	case r.Want == 0:
 		return Moves{DrainFresh: c.Fresh + c.Overdue, DrainOld: c.Old}
-	case c.Old == 0:
-		return r.settle(c)
 	case r.Rolling && r.Paused:
 		return r.hold(c)
+	case c.Old == 0:
+		return r.settle(c)
 	case r.Rolling && r.Update.Strategy == state.Canary && r.Step < len(steps):
 		return r.canary(c, steps[r.Step].Weight)
 	case r.Rolling && r.Update.Strategy == state.BlueGreen && r.Step == 0 && r.MaxNodes > c.Old:
@@ -55,8 +56,20 @@ func (r Rule) upTo(n int, c Census) int { return max(min(n, r.MaxNodes-c.Launche
 
 // keepsOne says that the last ready node must stay until a new one is proven:
 // there is one on its way, or could be, or nodes may never be fewer than wanted.
-func (r Rule) keepsOne(c Census, surge bool) bool {
-	return c.Fresh > 0 || surge && r.Room || r.Update.MaxUnavailable == 0
+// most is how many nodes there may be.
+func (r Rule) keepsOne(c Census, most int) bool {
+	beside := most > r.Want || c.Live() < most && c.Launched() < r.MaxNodes
+	return c.Fresh > 0 || beside && r.Room || r.Update.MaxUnavailable == 0
+}
+
+// mayGiveWay says whether an old node may go before its replacement is there: one
+// ready node less than wanted is enough, or as many less as the update allows.
+func (r Rule) mayGiveWay(c Census, most int) bool {
+	if r.SwapHung {
+		return true
+	}
+	ready := c.FreshReady + c.OldReady - 1
+	return ready >= r.Want-max(r.Update.MaxUnavailable, 1) && spareOld(1, c, r.keepsOne(c, most)) > 0
 }
 
 // spareOld bounds a number of old online nodes to drain, so that one ready node
@@ -72,15 +85,15 @@ func spareOld(n int, c Census, keepOne bool) int {
 func (r Rule) roll(c Census) (m Moves) {
 	most := max(min(r.Want+max(r.Update.MaxSurge, 0), r.MaxNodes), r.Want)
 	surge := most > r.Want
-	keepOne := r.keepsOne(c, surge)
+	keepOne := r.keepsOne(c, most)
 	least := r.Want - r.Update.MaxUnavailable
 	if !surge {
 		least = min(least, r.Want-1) // one goes first
 	}
 	if surge && !r.Room && c.Fresh < r.Want && c.Live() >= r.Want && c.Live() < most && !r.Stuck {
 		if r.Swap && c.Starting == 0 && c.Draining == 0 {
-			m.GiveWay = spareOld(1, c, r.Update.MaxUnavailable == 0) > 0
-			m.Waits = !m.GiveWay
+			m.GiveWay = r.mayGiveWay(c, most)
+			m.Waits = !m.GiveWay && c.Fresh == c.FreshReady
 			return m
 		}
 	}
@@ -90,9 +103,7 @@ func (r Rule) roll(c Census) (m Moves) {
 		spare = min(spare, max(ready-r.Want, 0)) // nothing could take their place now
 	}
 	gone := spareOld(spare, c, keepOne)
-	if !surge && gone == 0 && spare > 0 && c.Fresh == 0 {
-		m.Waits = true
-	}
+	m.Waits = !surge && gone == 0 && spare > 0 && c.Fresh == 0 && c.Live() >= most
 	ready -= gone
 	live := c.Live() - (c.Old - c.OldOnline) - gone // old ones that are not online go in any case
 	m.DrainOld = c.Old - c.OldOnline + gone
@@ -119,13 +130,27 @@ func (r Rule) hold(c Census) (m Moves) {
 	if live >= r.Want && live <= r.Want+max(r.Update.MaxSurge, 0) {
 		return m
 	}
-	fresh := (2*r.Want*c.Fresh + live) / (2 * live) // the share, rounded
-	fresh = min(fresh, r.Want-1)                    // an old one stays: it is proven
-	old := r.Want - fresh
-	m.StartFresh, m.StartOld = max(fresh-c.Fresh, 0), max(old-c.Old, 0)
-	m.StartOld = r.upTo(m.StartOld, c)
-	m.StartFresh = max(min(m.StartFresh, r.MaxNodes-c.Launched()-m.StartOld), 0)
-	m.DrainFresh, m.DrainOld = max(c.Fresh-fresh, 0), max(c.Old-old, 0)
+	fresh := r.Want * c.Fresh / max(live, 1) // rounded down, so that an old node that dies is replaced by an old one
+	if live > r.Want {
+		m.DrainFresh, m.DrainOld = c.Fresh-fresh, c.Old-(r.Want-fresh)
+		return r.sparing(m, c)
+	}
+	fresh = min(fresh, r.Want-1) // at least one old: it is proven
+	m.StartOld = r.upTo(r.Want-fresh-c.Old, c)
+	m.StartFresh = max(min(fresh-c.Fresh, r.MaxNodes-c.Launched()-m.StartOld), 0)
+	return m
+}
+
+// sparing drains fewer nodes where too few ready ones would be left. Those that
+// are not ready go first.
+func (r Rule) sparing(m Moves, c Census) Moves {
+	ready := c.FreshReady + c.OldReady
+	least := min(max(r.Want-r.Update.MaxUnavailable, 1), ready)
+	fresh, old := max(m.DrainFresh-(c.Fresh-c.FreshReady), 0), max(m.DrainOld-(c.Old-c.OldReady), 0)
+	short := max(least-(ready-fresh-old), 0)
+	spared := min(short, fresh)
+	m.DrainFresh -= spared
+	m.DrainOld -= min(short-spared, old)
 	return m
 }
 
@@ -136,7 +161,7 @@ func (r Rule) canary(c Census, weight int) (m Moves) {
 	case c.Fresh < fresh && c.Launched() < r.MaxNodes:
 		m.StartFresh = r.upTo(fresh-c.Fresh, c)
 	case c.Fresh < fresh: // no room for a surge: one goes first
-		if c.Starting == 0 && c.Draining == 0 && c.FreshReady == c.Fresh {
+		if c.Starting == 0 && c.Overdue == 0 && c.Draining == 0 && c.FreshReady == c.Fresh {
 			m.DrainOld = spareOld(1, c, r.Update.MaxUnavailable == 0)
 			m.Waits = m.DrainOld == 0
 		}
@@ -149,6 +174,7 @@ func (r Rule) canary(c Census, weight int) (m Moves) {
 	case c.Fresh > fresh && c.Live() > fresh+old:
 		// Of the new ones: an old one would have to be started again.
 		m.DrainFresh = min(c.Fresh-fresh, c.Live()-fresh-old)
+		return r.sparing(m, c)
 	}
 	return m
 }
