@@ -34,10 +34,11 @@ type Faults = fault.List
 // the errors above, and a sentence for a person that says what to do. [errors.Is]
 // finds the kind; Error returns the sentence.
 type Refusal struct {
-	Kind error
-	Text string
+	Kind error  // one of the errors of this package
+	Text string // what to do, for a person
 }
 
+// Error returns the sentence.
 func (r *Refusal) Error() string { return r.Text }
 
 // Unwrap returns the kind.

@@ -74,6 +74,7 @@ func (l *loop) wake() { l.box.wake() }
 // have ended.
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done) // those who wait find the pod gone
+	defer l.board.settle()
 	probing, stopProbing := context.WithCancel(ctx)
 	defer stopProbing()
 	probed := make(chan struct{})

@@ -15,7 +15,7 @@ import (
 // board shows the last status of a pod to everybody.
 type board struct {
 	shown   atomic.Pointer[PodStatus] // nil before the pod is created
-	settled chan struct{}             // closed after the first reconciliation
+	settled chan struct{}             // closed after the first reconciliation, or when there is none
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when there is another status
@@ -43,6 +43,9 @@ func (b *board) show(s *PodStatus) {
 	b.changed = make(chan struct{})
 }
 
+// settle notes that what the status says is of now.
+func (b *board) settle() { b.once.Do(func() { close(b.settled) }) }
+
 // publish shows what a turn came to, and tells what happened in it.
 func (l *loop) publish(w *reconcile.World, p *reconcile.Plan, span act.Span) {
 	for _, e := range p.Events {
@@ -55,8 +58,8 @@ func (l *loop) publish(w *reconcile.World, p *reconcile.Plan, span act.Span) {
 		return
 	}
 	l.board.show(l.status(w, p))
-	if l.tried() {
-		l.board.once.Do(func() { close(l.board.settled) })
+	if l.rec.Deleting || l.tried() {
+		l.board.settle()
 	}
 }
 

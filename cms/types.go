@@ -8,38 +8,38 @@ import (
 
 // What a store keeps; see package state.
 type (
-	Store          = state.Store
-	Archiver       = state.Archiver
-	State          = state.State
-	Change         = state.Change
-	PodRecord      = state.Pod
-	NodeRecord     = state.Node
-	HostRecord     = state.Host
-	RevisionRecord = state.Revision
-	RolloutRecord  = state.Rollout
-	RolloutState   = state.RolloutState
-	PodSpec        = state.PodSpec
-	Front          = state.Front
-	Update         = state.Update
-	UpdateStrategy = state.UpdateStrategy
-	CanaryStep     = state.CanaryStep
-	Elasticity     = state.Elasticity
-	Mode           = state.Mode
+	Store          = state.Store          // the port of what keeps records
+	Archiver       = state.Archiver       // a store that can be copied while it is used
+	State          = state.State          // everything that a store keeps
+	Change         = state.Change         // a set of changes that are made together
+	PodRecord      = state.Pod            // a pod
+	NodeRecord     = state.Node           // a node
+	HostRecord     = state.Host           // a host
+	RevisionRecord = state.Revision       // what a pod ran once
+	RolloutRecord  = state.Rollout        // the last rollout of a pod
+	RolloutState   = state.RolloutState   // how far a rollout is
+	PodSpec        = state.PodSpec        // what a user sets of a pod
+	Front          = state.Front          // where a pod takes requests
+	Update         = state.Update         // how nodes are replaced
+	UpdateStrategy = state.UpdateStrategy // how old nodes make room for new ones
+	CanaryStep     = state.CanaryStep     // one step of a canary
+	Elasticity     = state.Elasticity     // whether and how a pod scales by itself
+	Mode           = state.Mode           // whether decisions are carried out
 )
 
 // What is wrong; see package reconcile.
 type (
-	Problem     = reconcile.Problem
-	ProblemCode = reconcile.Code
-	Reason      = reconcile.Fault
+	Problem     = reconcile.Problem // something that is wrong now
+	ProblemCode = reconcile.Code    // what kind of problem it is
+	Reason      = reconcile.Fault   // why something failed
 )
 
 // What happens; see packages reconcile and events.
 type (
-	Event        = reconcile.Event
-	EventType    = reconcile.EventType
-	Tick         = reconcile.Tick
-	Subscription = events.Subscription
+	Event        = reconcile.Event     // something that happened in the cluster
+	EventType    = reconcile.EventType // what kind of thing happened
+	Tick         = reconcile.Tick      // one turn of a pod's loop that decided
+	Subscription = events.Subscription // a stream of events
 )
 
 // ErrLagged says that a subscriber read too slowly and was dropped. It may

@@ -21,64 +21,69 @@ func FrontKey(name string) Key { return Key("front/" + name) }
 func orphanKey(host, name string) Key { return Key("orphan/" + host + "/" + name) }
 
 // Action is something to do outside of the manager's memory, as a value.
-type Action interface{ Key() Key }
+type Action interface {
+	// Key names what it is done to.
+	Key() Key
+}
 
 // Resolve asks a host what the image of a revision is, without starting anything.
 type Resolve struct {
-	Node     string // for whom
-	Host     string
-	Revision uint64
-	Workload pod.Workload
-	Cause    string // trace context of what ordered it
+	Node     string       // for whom
+	Host     string       // the host that is asked
+	Revision uint64       // number of the revision
+	Workload pod.Workload // whose image is asked for
+	Cause    string       // trace context of what ordered it
 }
 
 // Start starts a node and waits until it is ready.
 type Start struct {
-	Node     string
-	Host     string
-	Revision uint64
-	Spec     pod.Spec
+	Node     string    // its name
+	Host     string    // where it is placed
+	Revision uint64    // number of what it runs
+	Spec     pod.Spec  // what it runs
 	Digest   string    // content of the image; empty: whatever the host finds
 	Settings string    // what the node carries
 	Ordered  time.Time // when it was decided
-	Cause    string
+	Cause    string    // trace context of what ordered it
 }
 
 // Stop stops a node and removes what it left.
 type Stop struct {
-	Node   string
-	Host   string
-	Grace  time.Duration
-	Orphan bool      // no record knows it
-	Why    string    // why the node ends; empty where it ended by itself
-	Told   time.Time // when it was told to drain; zero where it was not
-	Idle   time.Time // when it had nothing left to do
-	Cause  string
+	Node   string        // its name
+	Host   string        // where it runs
+	Grace  time.Duration // how long it may take to end by itself
+	Orphan bool          // no record knows it
+	Why    string        // why the node ends; empty where it ended by itself
+	Told   time.Time     // when it was told to drain; zero where it was not
+	Idle   time.Time     // when it had nothing left to do
+	Cause  string        // trace context of what ordered it
 }
 
 // SetFront makes a front be there. With Apply its servers are set after that.
 type SetFront struct {
-	Front   state.Front
+	Front   state.Front // as it shall be
 	Apply   bool
-	Servers []balancer.Server
-	Cause   string
+	Servers []balancer.Server // all that the front shall have
+	Cause   string            // trace context of what ordered it
 }
 
 // Apply sets the servers of a front.
 type Apply struct {
-	Front   string
-	Servers []balancer.Server
-	Cause   string
+	Front   string            // its name
+	Servers []balancer.Server // all that the front shall have
+	Cause   string            // trace context of what ordered it
 }
 
 // RemoveFront removes a front.
 type RemoveFront struct {
-	Front string
-	Cause string
+	Front string // its name
+	Cause string // trace context of what ordered it
 }
 
 // Cancel breaks off what runs under a key.
-type Cancel struct{ Of Key }
+type Cancel struct {
+	Of Key // the key of what to break off
+}
 
 // Key is that of what is done to the node.
 func (a Resolve) Key() Key { return NodeKey(a.Node) }
@@ -108,8 +113,8 @@ func (a Cancel) Key() Key { return "cancel/" + a.Of }
 
 // Result is how an action ended.
 type Result struct {
-	Key    Key
-	Kind   ResultKind
+	Key    Key               // the key of the action
+	Kind   ResultKind        // what kind of action ended
 	Node   string            // of resolve, start and stop
 	Host   string            // of resolve, start and stop
 	Made   *pod.Node         // of a start that did not fail
@@ -119,7 +124,7 @@ type Result struct {
 	Served []balancer.Server // of servers that were applied
 	Step   FrontStep         // of a front: how far it came
 	Fault  Fault             // zero where it did not fail
-	Cause  string
+	Cause  string            // trace context of the action
 }
 
 // ResultKind is what kind of action ended.

@@ -6,12 +6,12 @@ import "github.com/elastipod/elastipod/pod"
 // ones are as they should be, old ones should be replaced.
 type Census struct {
 	Fresh, FreshReady int // FreshReady are online and proven
-	Old               int
-	OldOnline         int
+	Old               int // those that should be replaced
+	OldOnline         int // of these, the ones that are online
 	OldReady          int // online, and they do not hang
 	Starting          int // of both
 	Overdue           int // fresh ones whose start takes too long; counted nowhere else
-	Draining          int
+	Draining          int // nodes that are ending
 }
 
 // Live is how many nodes count as launched.

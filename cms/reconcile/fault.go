@@ -3,7 +3,7 @@ package reconcile
 // Fault is why something failed, as a value: a code for programs, and words for
 // a person. The zero Fault says that nothing failed.
 type Fault struct {
-	Code FaultCode `json:",omitempty"`
+	Code FaultCode `json:",omitempty"` // what kind of failure it is; empty where nothing failed
 	Text string    `json:",omitempty"` // for a person, without the names of functions or packages
 }
 

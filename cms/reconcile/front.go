@@ -19,10 +19,10 @@ type FrontMemory struct {
 	At      time.Time            // when it answered last
 	Drained map[string]time.Time // since when a server is confirmed to get no new requests
 	Ended   map[string]time.Time // since when a server's node is known to have ended
-	Try     Retry
-	Asked   uint64 // the command for which it was set last
-	Refused Fault  // why that failed
-	Leave   *Leave
+	Try     Retry                // after the balancer failed
+	Asked   uint64               // the command for which it was set last
+	Refused Fault                // why that failed
+	Leave   *Leave               // set while it is being removed
 }
 
 // Leave is how far the removal of a front is.
@@ -30,7 +30,7 @@ type Leave struct {
 	Since time.Time // since when it should be gone
 	By    time.Time // what it has then is cut
 	Empty bool      // it has nothing left, or no time
-	Try   Retry
+	Try   Retry     // after a failed removal
 }
 
 // linger is how long the balancer may know a node that has ended. It gets no new
@@ -48,6 +48,18 @@ func (t *turn) frontFor(f state.Front) *FrontMemory {
 	}
 	m.Claim, m.Leave = f, nil
 	return m
+}
+
+// leaveAll begins the removal of all fronts of a pod that is over, once: also of
+// those that an earlier manager set.
+func (t *turn) leaveAll() {
+	if t.mem.LeftAll {
+		return
+	}
+	t.mem.LeftAll = true
+	for _, f := range t.pod.Spec.Fronts {
+		t.frontFor(f).leaves(t)
+	}
 }
 
 // dropFront forgets a front that the balancer does not have any more.

@@ -11,14 +11,16 @@ import (
 // Memory is what is not in the record and must outlive a turn. A manager that
 // starts has none: the record and the world are enough to go on.
 type Memory struct {
-	Nodes   map[string]*NodeMemory
-	Starts  map[string]Retry // after failed starts, by host
-	Fronts  map[string]*FrontMemory
-	Orphans map[string]Orphan // by host and name
-	Vacant  []Vacancy         // places of nodes that died young
-	Digests map[uint64]string // of revisions, as resolved and not yet recorded
-	Room    NoRoom
-	Rollout RolloutMemory
+	Nodes   map[string]*NodeMemory  // by name
+	Starts  map[string]Retry        // after failed starts, by host
+	Fronts  map[string]*FrontMemory // by name
+	Orphans map[string]Orphan       // by host and name
+	Vacant  []Vacancy               // places of nodes that died young
+	Digests map[uint64]string       // of revisions, as resolved and not yet recorded
+	Room    NoRoom                  // why no node could be placed
+	Rollout RolloutMemory           // of the one that is under way
+	// LeftAll says that the removal of all fronts was begun.
+	LeftAll bool `json:",omitempty"`
 	// Answer is that of a command whose change is made and that waits until fronts
 	// which it does not want are gone.
 	Answer *Answer `json:",omitempty"`
@@ -31,16 +33,16 @@ type Memory struct {
 
 // NodeMemory is what is remembered of a node.
 type NodeMemory struct {
-	Ordered time.Time // when it was decided to start it, or when it was adopted
-	Settled time.Time // what a host observed after this is true of it
-	Ready   time.Time // since when it is known to be online
-	Adopted bool      // an earlier manager started it
-	Deaths  int       // of those before it in its place that died young, in a row
-	Hung    bool      // and that was told
-	Cause   string    // trace context of what ordered its start
-	Start   StartMemory
-	Drain   DrainMemory
-	Stop    StopMemory
+	Ordered time.Time   // when it was decided to start it, or when it was adopted
+	Settled time.Time   // what a host observed after this is true of it
+	Ready   time.Time   // since when it is known to be online
+	Adopted bool        // an earlier manager started it
+	Deaths  int         // of those before it in its place that died young, in a row
+	Hung    bool        // and that was told
+	Cause   string      // trace context of what ordered its start
+	Start   StartMemory // how far its start is
+	Drain   DrainMemory // how far its drain is
+	Stop    StopMemory  // how far its end is
 }
 
 // StartMemory is how far the start of a node is.
@@ -67,8 +69,8 @@ type StopMemory struct {
 
 // Orphan is a node on a host that no record knows.
 type Orphan struct {
-	Host, Node string
-	Try        Retry
+	Host, Node string // where it is, and its name
+	Try        Retry  // after a failed stop
 }
 
 // Vacancy is the place of a node that died or hung young. The one that takes it
@@ -84,8 +86,8 @@ type Vacancy struct {
 
 // NoRoom is why no node could be placed, and until when that is not tried again.
 type NoRoom struct {
-	Until time.Time
-	Why   string
+	Until time.Time // zero where nothing waits for room
+	Why   string    // for a person
 }
 
 // RolloutMemory is what is remembered of the rollout that is under way.

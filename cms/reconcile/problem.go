@@ -8,7 +8,7 @@ import (
 // Problem is something that is wrong now: a code for programs, what it is about,
 // and when it is tried again.
 type Problem struct {
-	Code                   Code
+	Code                   Code      // what kind of problem it is
 	Pod, Node, Host, Front string    // what it is about, where that applies
 	Fault                  Fault     // why
 	Count                  int       // how many nodes, or failures in a row; what the sentence says

@@ -10,8 +10,8 @@ const (
 // Retry says when something that failed may be tried again: exponentially later,
 // with jitter. The zero Retry may be tried at once.
 type Retry struct {
-	Failures int       `json:",omitempty"`
-	Next     time.Time `json:",omitzero"`
+	Failures int       `json:",omitempty"` // in a row
+	Next     time.Time `json:",omitzero"`  // when it may be tried again
 	Node     string    `json:",omitempty"` // the last that failed, where several share the retry
 	Fault    Fault     `json:",omitzero"`  // of the last failure
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +87,7 @@ func (t *turn) compare() {
 			continue
 		}
 		m.distrust(t, ok)
+		t.tell(Event{Type: EventProblem, Message: fmt.Sprintf("the balancer has other servers behind front %s than were set; they are set again", name)})
 	}
 }
 

@@ -5,21 +5,21 @@ import "github.com/elastipod/elastipod/cms/state"
 // Rule is what the numbers of a pod's nodes follow, beside the numbers
 // themselves.
 type Rule struct {
-	Want, MaxNodes int
-	Update         state.Update
-	Rolling        bool // a rollout is under way
-	Paused         bool // by a person
-	Step           int  // of the rollout
-	Room           bool // a host has room for one more node
-	Swap           bool // a node fits where an old one is, once that is gone
-	SwapHung       bool // and that one does not answer
-	Stuck          bool // what is started now could not take anybody's place
+	Want, MaxNodes int          // how many nodes there should be, and may be at most
+	Update         state.Update // how nodes are replaced
+	Rolling        bool         // a rollout is under way
+	Paused         bool         // by a person
+	Step           int          // of the rollout
+	Room           bool         // a host has room for one more node
+	Swap           bool         // a node fits where an old one is, once that is gone
+	SwapHung       bool         // and that one does not answer
+	Stuck          bool         // what is started now could not take anybody's place
 }
 
 // Moves is what to do about the numbers: how many nodes to start and to drain.
 type Moves struct {
-	StartFresh, StartOld int // StartOld run what the rollout replaces
-	DrainFresh, DrainOld int
+	StartFresh, StartOld int  // StartOld run what the rollout replaces
+	DrainFresh, DrainOld int  // how many nodes to drain of each kind
 	GiveWay              bool // drain one old node whose replacement only fits in its place
 	Waits                bool // the only ready node would have to go first, and must not
 	Short                int  // how many new nodes max_nodes leaves room for, where that is fewer than wanted; else 0

@@ -16,7 +16,7 @@ import (
 // JSON and read back.
 type World struct {
 	Now, Wall time.Time // steady, to decide by; the wall clock, only to be written down
-	Settings  Settings
+	Settings  Settings  // of the manager
 	Name      string    // the pod's
 	Pod       state.Pod // the record; zero before the pod is created
 	Memory    Memory    // what the last plan remembered
@@ -26,23 +26,23 @@ type World struct {
 	// PolicyTime is the time that the policy sees now, Last what it saw last.
 	PolicyTime time.Time
 	Last       elastic.Observation
-	Hosts      map[string]Host
+	Hosts      map[string]Host   // all hosts of the cluster, by name
 	Probes     map[string]Probed // of online nodes, by name; those without a failure may be left out
-	Balancer   Balancer
+	Balancer   Balancer          // the last observation of the balancer
 	Room       []Room            // what the ledger grants this pod on each host, sorted by name
 	Running    map[Key]time.Time // actions that have not ended, and since when they run; zero for those that wait for a slot
 	Results    []Result          // of actions that ended since the last turn, oldest first
 	Commands   []Command         // that are not answered yet, oldest first
 	Policy     Fault             // why the pod's policy cannot be made; zero otherwise
 	Store      Fault             // why nothing can be saved; zero otherwise
-	Mode       Mode
-	Jitter     uint64 // drawn once a turn, so that a plan can be made again
-	Cause      string // trace context of the turn; empty where nobody traces
+	Mode       Mode              // what the manager is doing
+	Jitter     uint64            // drawn once a turn, so that a plan can be made again
+	Cause      string            // trace context of the turn; empty where nobody traces
 }
 
 // Settings are those of the manager that a plan depends on.
 type Settings struct {
-	Tick        time.Duration
+	Tick        time.Duration // the time between two ticks
 	HostTimeout time.Duration // how long a host may be away before its nodes are replaced
 }
 
@@ -59,11 +59,11 @@ const (
 // Deciding is what a tick brings: an observation, and what the pod's policy made
 // of it. Where the policy was not asked, Asked is false.
 type Deciding struct {
-	Seq         uint64
-	Observation elastic.Observation
+	Seq         uint64              // counts the ticks of the loop
+	Observation elastic.Observation // what the policy sees
 	Asked       bool
-	Decision    elastic.Decision
-	Missing     string // what could not be observed, for a person
+	Decision    elastic.Decision // what the policy wants
+	Missing     string           // what could not be observed, for a person
 	// Memory is what the policy remembers after this tick; Keep says that it is
 	// time to save it, whatever was decided.
 	Memory []byte
@@ -73,8 +73,8 @@ type Deciding struct {
 
 // Checkpoint is what a policy remembers at a time of its own.
 type Checkpoint struct {
-	Memory []byte
-	At     time.Time
+	Memory []byte    // as the policy marshals it
+	At     time.Time // by the time of the policy
 }
 
 // Host is what is known of a host, and of this pod's nodes on it.
@@ -111,15 +111,15 @@ type Probed struct {
 
 // Balancer is the last observation of the balancer, with this pod's fronts.
 type Balancer struct {
-	Asked  time.Time // when it was asked; zero: never
-	At     time.Time // when the statistics were taken
-	Fault  Fault     // why the statistics are old; zero where they are not
-	Fronts map[string]balancer.FrontStats
+	Asked  time.Time                      // when it was asked; zero: never
+	At     time.Time                      // when the statistics were taken
+	Fault  Fault                          // why the statistics are old; zero where they are not
+	Fronts map[string]balancer.FrontStats // this pod's, by name
 }
 
 // Room is what a pod may use on a host.
 type Room struct {
-	Host     string
+	Host     string        // its name
 	Capacity pod.Resources // CPU with the overcommit in it
 	Free     pod.Resources // what no node has reserved
 	Nodes    int           // that are placed there, of all pods

@@ -10,7 +10,7 @@ import (
 
 // Found is a node that another manager left on a host.
 type Found struct {
-	Host string
+	Host string // where it is
 	pod.Salvaged
 }
 

@@ -20,17 +20,17 @@ const settingsVersion = 2
 // environment, no arguments and nothing secret; these are read back from the
 // node itself.
 type NodeSettings struct {
-	Version int
+	Version int // of these settings
 	// Spec is the pod's, with what the node itself runs.
 	Spec PodSpec
 	// Former says that the pod had changed to something else than the node runs.
-	Former     bool `json:",omitempty"`
-	Elasticity Elasticity
-	Want       int
-	Paused     bool `json:",omitempty"`
-	CreatedAt  time.Time
-	Digest     string   `json:",omitempty"` // content of the image
-	Hosts      []string // of the cluster
+	Former     bool       `json:",omitempty"`
+	Elasticity Elasticity // the pod's
+	Want       int        // the wanted number of nodes
+	Paused     bool       `json:",omitempty"` // the pod's servers were out of the balancer
+	CreatedAt  time.Time  // when the pod was created
+	Digest     string     `json:",omitempty"` // content of the image
+	Hosts      []string   // of the cluster
 }
 
 // errSettings says that a pod's settings are too long to be kept with its nodes.

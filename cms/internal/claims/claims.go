@@ -28,6 +28,7 @@ func New() *Table { return &Table{pods: map[string]*owner{}} }
 // Taken says that a front's name or address is another one's.
 type Taken struct{ Text string }
 
+// Error says whose it is.
 func (t Taken) Error() string { return t.Text }
 
 // Want claims fronts for a command to a pod, all or none, until release is called.
