@@ -17,6 +17,7 @@ func scale(t *turn) {
 	c := t.census()
 	r := t.rule(c)
 	m := r.Moves(c)
+	t.notes.starts = m.StartFresh+m.StartOld > 0
 	if m.Short > 0 {
 		t.notes.surge = &Problem{Code: ProblemSurge, Count: m.Short, Limit: t.pod.Spec.MaxNodes}
 	}
