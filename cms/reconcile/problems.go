@@ -51,7 +51,7 @@ func (t *turn) problems() []Problem {
 // startProblems adds why nodes that are wanted are not there yet.
 func (t *turn) startProblems(add func(Problem)) {
 	c := t.census()
-	if c.Live() < t.want() || c.Starting > 0 {
+	if c.Live() < t.want() || c.Starting > 0 || t.notes.starts {
 		for _, host := range slices.Sorted(maps.Keys(t.mem.Starts)) {
 			r := t.mem.Starts[host]
 			p := Problem{Code: ProblemStart, Node: r.Node, Host: host, Fault: r.Fault, Again: r.Next}

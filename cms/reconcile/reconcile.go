@@ -58,6 +58,7 @@ type turn struct {
 // notes are what stages found out for the problems of the plan.
 type notes struct {
 	surge, waits *Problem
+	starts       bool // nodes are to be started
 }
 
 func begin(w World) *turn {
