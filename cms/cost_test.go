@@ -219,7 +219,7 @@ func TestClusterAtRestIsOnlyObserved(t *testing.T) {
 	few, many, large := at(100, 20), at(500, 20), at(20, 500)
 	assert.LessOrEqual(t, few.allocs/100, 120.0, "allocations a tick of a pod of 20 nodes")   // measured: 97
 	assert.LessOrEqual(t, large.allocs/20, 200.0, "allocations a tick of a pod of 500 nodes") // measured: 125
-	assert.LessOrEqual(t, many.allocs/few.allocs, 6.0, "5 times the pods")                     // measured: 4.8
+	assert.LessOrEqual(t, many.allocs/few.allocs, 6.0, "5 times the pods")                    // measured: 4.8
 }
 
 // Each pod and node costs the same CPU time however many there are.

@@ -55,8 +55,9 @@ type Executor struct {
 
 // run is an action that has not ended.
 type run struct {
-	since  time.Time // zero while it waits for a slot
-	cancel context.CancelFunc
+	since   time.Time // zero while it waits for a slot
+	cancel  context.CancelFunc
+	release func() // gives its slot up, once; nil while it has had none
 }
 
 // New returns the executor of a pod. of turns the actions of plans into what is done, wake is
@@ -71,11 +72,14 @@ func New(ctx context.Context, pod string, ports *Ports, of func(reconcile.Action
 // says whether it is still to be done.
 func (x *Executor) Do(actions ...reconcile.Action) {
 	for _, a := range actions {
-		if c, ok := a.(reconcile.Cancel); ok {
-			x.cancel(c.Of)
-			continue
+		switch a := a.(type) {
+		case reconcile.Cancel:
+			x.cancel(a.Of)
+		case reconcile.Release:
+			x.release(a.Of)
+		default:
+			x.begin(x.of(a))
 		}
-		x.begin(x.of(a))
 	}
 }
 
@@ -84,6 +88,15 @@ func (x *Executor) cancel(k reconcile.Key) {
 	defer x.mu.Unlock()
 	if r := x.running[k]; r != nil {
 		r.cancel()
+	}
+}
+
+// release lets the next action have the slot of one that runs.
+func (x *Executor) release(k reconcile.Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if r := x.running[k]; r != nil && r.release != nil {
+		r.release()
 	}
 }
 
@@ -104,13 +117,15 @@ func (x *Executor) begin(a Action) {
 	x.acting.Go(func() {
 		defer cancel()
 		if wait {
+			var release func()
 			select {
 			case x.slots <- struct{}{}:
-				defer func() { <-x.slots }()
+				release = sync.OnceFunc(func() { <-x.slots })
+				defer release()
 			case <-ctx.Done(): // what cannot begin says so itself
 			}
 			x.mu.Lock()
-			r.since = x.ports.Clock.Now()
+			r.since, r.release = x.ports.Clock.Now(), release
 			x.mu.Unlock()
 		}
 		result := a.Do(ctx, x.ports)
