@@ -42,7 +42,7 @@ func TestDeletionThatIsHeldUp(t *testing.T) {
 				})
 			},
 			free: func(w *world) { w.store.OnSave(nil) },
-			says: "nothing can be saved, so nothing is changed: save to memory: disk full",
+			says: "nothing can be saved, so nothing is changed: disk full",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

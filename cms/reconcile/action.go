@@ -85,6 +85,12 @@ type Cancel struct {
 	Of Key // the key of what to break off
 }
 
+// Release gives the slot of what runs under a key to another action. What runs goes
+// on.
+type Release struct {
+	Of Key // the key of what gives its slot up
+}
+
 // Key is that of what is done to the node.
 func (a Resolve) Key() Key { return NodeKey(a.Node) }
 
@@ -110,6 +116,9 @@ func (a RemoveFront) Key() Key { return FrontKey(a.Front) }
 
 // Key is none: it ends at once.
 func (a Cancel) Key() Key { return "cancel/" + a.Of }
+
+// Key is none: it ends at once.
+func (a Release) Key() Key { return "release/" + a.Of }
 
 // Result is how an action ended.
 type Result struct {

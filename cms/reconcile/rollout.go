@@ -88,9 +88,18 @@ func followRollout(t *turn) {
 		t.tell(Event{Type: EventRolloutDone, Message: fmt.Sprintf("pod %s runs revision %d", t.w.Name, t.pod.Revision)})
 	case u.Strategy == state.Canary && r.Step < len(u.Steps):
 		t.followCanary(r, c, want)
-	case u.Strategy == state.BlueGreen && r.Step == 0 && c.Fresh > 0 && c.FreshReady >= min(want, max(t.pod.Spec.MaxNodes-c.Old, 1)):
+	case u.Strategy == state.BlueGreen && r.Step == 0 && c.Fresh > 0 && c.FreshReady >= t.blueGreenGoal(c, want):
 		t.nextStep(1, fmt.Sprintf("pod %s changes over to %d new nodes", t.w.Name, c.FreshReady))
 	}
+}
+
+// blueGreenGoal is how many new nodes must be ready before a blue-green rollout
+// changes over to them: as many as are wanted, or as there is room for.
+func (t *turn) blueGreenGoal(c Census, want int) int {
+	if r := t.rule(c); r.full(c) {
+		want = min(want, c.Fresh)
+	}
+	return min(want, max(t.pod.Spec.MaxNodes-c.Old, 1))
 }
 
 // followCanary ends a step once its nodes have been ready for its pause.

@@ -17,7 +17,6 @@ func scale(t *turn) {
 	c := t.census()
 	r := t.rule(c)
 	m := r.Moves(c)
-	t.notes.starts = m.StartFresh+m.StartOld > 0
 	if m.Short > 0 {
 		t.notes.surge = &Problem{Code: ProblemSurge, Count: m.Short, Limit: t.pod.Spec.MaxNodes}
 	}
@@ -28,6 +27,7 @@ func scale(t *turn) {
 		}
 		t.notes.waits = &Problem{Code: ProblemWaits, Fault: Fault{Text: why}}
 	}
+	t.notes.starts = m.StartFresh+m.StartOld > 0
 	if m.GiveWay {
 		t.giveWay()
 	}
@@ -37,7 +37,7 @@ func scale(t *turn) {
 	if c.Live() >= r.Want && c.Starting == 0 {
 		t.forgetFaults()
 	}
-	if m.StartOld+m.StartFresh == 0 {
+	if !t.notes.starts {
 		t.roomEnough()
 		if c.Live() >= r.Want && c.Old == 0 {
 			t.forgetVacant()

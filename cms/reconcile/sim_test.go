@@ -284,6 +284,9 @@ func (s *sim) checkPlan(w *World, p Plan) {
 // does.
 func (s *sim) begin(actions []Action) {
 	for _, a := range actions {
+		if _, ok := a.(Release); ok {
+			continue // there are slots enough
+		}
 		if c, ok := a.(Cancel); ok {
 			if r := s.running[c.Of]; r != nil {
 				r.due = s.now

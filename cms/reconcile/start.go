@@ -163,15 +163,20 @@ func (t *turn) settings(revision uint64) string {
 
 // giveUpStarts gives up starts on hosts that have been away for long, as they may
 // hang for minutes; where there is room on another host, also at once: nobody
-// uses these nodes yet.
+// uses these nodes yet. An overdue start goes on, but holds no other up: it gives
+// up its slot, and those that wait for one on its host are given up.
 func giveUpStarts(t *turn) {
+	_, overdue := t.startingOn()
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
 		if n.State != pod.StateStarting || !t.busy(n.Name) {
 			continue
 		}
-		if t.lost(n) || t.betterElsewhere(n) {
-			t.before(Cancel{Of: NodeKey(n.Name)})
+		switch key := NodeKey(n.Name); {
+		case t.lost(n), t.betterElsewhere(n), overdue[n.Host] && t.w.Running[key].IsZero():
+			t.before(Cancel{Of: key})
+		case t.overdue(n):
+			t.before(Release{Of: key})
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (r Rule) Moves(c Census) Moves {
 		return r.settle(c)
 	case r.Rolling && r.Update.Strategy == state.Canary && r.Step < len(steps):
 		return r.canary(c, steps[r.Step].Weight)
-	case r.Rolling && r.Update.Strategy == state.BlueGreen && r.Step == 0 && r.MaxNodes > c.Old:
+	case r.Rolling && r.Update.Strategy == state.BlueGreen && r.Step == 0 && r.MaxNodes > c.Old && (c.Fresh > 0 || !r.full(c)):
 		return r.blueGreen(c)
 	}
 	return r.roll(c)
@@ -72,6 +72,20 @@ func (r Rule) mayGiveWay(c Census, most int) bool {
 	return ready >= r.Want-max(r.Update.MaxUnavailable, 1) && spareOld(1, c, r.keepsOne(c, most)) > 0
 }
 
+// full says that hosts have room for a new node only where an old one is, and
+// that nothing under way changes that.
+func (r Rule) full(c Census) bool {
+	return !r.Room && r.Swap && !r.Stuck && c.Live() >= r.Want && c.Starting == 0 && c.Draining == 0
+}
+
+// replaceInPlace has an old node make room for its replacement, where hosts are
+// full.
+func (r Rule) replaceInPlace(c Census, most int) (m Moves) {
+	m.GiveWay = r.mayGiveWay(c, most)
+	m.Waits = !m.GiveWay && c.Fresh == c.FreshReady
+	return m
+}
+
 // spareOld bounds a number of old online nodes to drain, so that one ready node
 // stays where it must.
 func spareOld(n int, c Census, keepOne bool) int {
@@ -90,12 +104,8 @@ func (r Rule) roll(c Census) (m Moves) {
 	if !surge {
 		least = min(least, r.Want-1) // one goes first
 	}
-	if surge && !r.Room && c.Fresh < r.Want && c.Live() >= r.Want && c.Live() < most && !r.Stuck {
-		if r.Swap && c.Starting == 0 && c.Draining == 0 {
-			m.GiveWay = r.mayGiveWay(c, most)
-			m.Waits = !m.GiveWay && c.Fresh == c.FreshReady
-			return m
-		}
+	if surge && r.full(c) && c.Fresh < r.Want && c.Live() < most {
+		return r.replaceInPlace(c, most)
 	}
 	ready := c.FreshReady + c.OldOnline
 	spare := max(ready-least, 0)
@@ -158,6 +168,8 @@ func (r Rule) sparing(m Moves, c Census) Moves {
 func (r Rule) canary(c Census, weight int) (m Moves) {
 	fresh, old := canaryShare(weight, r.Want, r.MaxNodes)
 	switch {
+	case c.Fresh < fresh && c.Launched() < r.MaxNodes && r.full(c):
+		return r.replaceInPlace(c, r.MaxNodes)
 	case c.Fresh < fresh && c.Launched() < r.MaxNodes:
 		m.StartFresh = r.upTo(fresh-c.Fresh, c)
 	case c.Fresh < fresh: // no room for a surge: one goes first
@@ -190,14 +202,15 @@ func canaryShare(weight, want, maxNodes int) (fresh, old int) {
 	return fresh, old
 }
 
-// blueGreen starts a whole set of new nodes beside the old ones. While only the
-// old ones take requests, they are not drained for the new ones.
+// blueGreen starts a whole set of new nodes beside the old ones, or as many as
+// hosts have room for. While only the old ones take requests, they are not drained
+// for the new ones.
 func (r Rule) blueGreen(c Census) (m Moves) {
 	room := r.MaxNodes - c.Old
 	if room < r.Want {
 		m.Short = room
 	}
-	if goal := min(r.Want, room); c.Fresh < goal {
+	if goal := min(r.Want, room); c.Fresh < goal && !r.full(c) {
 		m.StartFresh = r.upTo(goal-c.Fresh, c)
 		return m
 	}

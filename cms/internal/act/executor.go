@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type slotted interface{ NeedsSlot() bool }
 
 // Executor does the actions of one pod, at most one of a key at a time.
 type Executor struct {
+	pod   string
 	ports *Ports
 	of    func(reconcile.Action) Action
 	wake  func()
@@ -53,27 +55,31 @@ type Executor struct {
 
 // run is an action that has not ended.
 type run struct {
-	since  time.Time // zero while it waits for a slot
-	cancel context.CancelFunc
+	since   time.Time // zero while it waits for a slot
+	cancel  context.CancelFunc
+	release func() // gives its slot up, once; nil while it has had none
 }
 
-// New returns an executor. Of turns the actions of plans into what is done, wake is
+// New returns the executor of a pod. of turns the actions of plans into what is done, wake is
 // called when a result is there, and slots bounds how many nodes are started at a
 // time. The actions do not end with ctx, but with Close.
-func New(ctx context.Context, ports *Ports, of func(reconcile.Action) Action, slots int, wake func()) *Executor {
+func New(ctx context.Context, pod string, ports *Ports, of func(reconcile.Action) Action, slots int, wake func()) *Executor {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	return &Executor{ports: ports, of: of, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
+	return &Executor{pod: pod, ports: ports, of: of, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
 }
 
 // Do begins actions. One whose key has not ended yet is left out: the next plan
 // says whether it is still to be done.
 func (x *Executor) Do(actions ...reconcile.Action) {
 	for _, a := range actions {
-		if c, ok := a.(reconcile.Cancel); ok {
-			x.cancel(c.Of)
-			continue
+		switch a := a.(type) {
+		case reconcile.Cancel:
+			x.cancel(a.Of)
+		case reconcile.Release:
+			x.release(a.Of)
+		default:
+			x.begin(x.of(a))
 		}
-		x.begin(x.of(a))
 	}
 }
 
@@ -82,6 +88,15 @@ func (x *Executor) cancel(k reconcile.Key) {
 	defer x.mu.Unlock()
 	if r := x.running[k]; r != nil {
 		r.cancel()
+	}
+}
+
+// release lets the next action have the slot of one that runs.
+func (x *Executor) release(k reconcile.Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if r := x.running[k]; r != nil && r.release != nil {
+		r.release()
 	}
 }
 
@@ -102,22 +117,39 @@ func (x *Executor) begin(a Action) {
 	x.acting.Go(func() {
 		defer cancel()
 		if wait {
+			var release func()
 			select {
 			case x.slots <- struct{}{}:
-				defer func() { <-x.slots }()
+				release = sync.OnceFunc(func() { <-x.slots })
+				defer release()
 			case <-ctx.Done(): // what cannot begin says so itself
 			}
 			x.mu.Lock()
-			r.since = x.ports.Clock.Now()
+			r.since, r.release = x.ports.Clock.Now(), release
 			x.mu.Unlock()
 		}
 		result := a.Do(ctx, x.ports)
+		x.log(result)
 		x.mu.Lock()
 		delete(x.running, a.Key())
 		x.results = append(x.results, result)
 		x.mu.Unlock()
 		x.wake()
 	})
+}
+
+// log tells of a failure. Those of starts are told with the node that failed.
+func (x *Executor) log(r reconcile.Result) {
+	front := strings.TrimPrefix(string(r.Key), string(reconcile.FrontKey("")))
+	switch {
+	case r.Fault.OK() || r.Fault.Code == reconcile.FaultCanceled:
+	case r.Kind == reconcile.StopEnded:
+		x.ports.Log.Warn("stop a node", "pod", x.pod, "node", r.Node, "host", r.Host, "error", r.Fault.Text)
+	case r.Kind == reconcile.FrontEnded:
+		x.ports.Log.Warn("set a front or its servers", "pod", x.pod, "front", front, "error", r.Fault.Text)
+	case r.Kind == reconcile.RemoveEnded:
+		x.ports.Log.Warn("remove a front", "pod", x.pod, "front", front, "error", r.Fault.Text)
+	}
 }
 
 // Take returns, as of one moment, which actions have not ended and since when they
