@@ -62,6 +62,9 @@ func (t *turn) leaveAll() {
 	}
 }
 
+// KeepFronts takes over what another memory knows of fronts.
+func (m *Memory) KeepFronts(from Memory) { m.Fronts = from.Fronts }
+
 // dropFront forgets a front that the balancer does not have any more.
 func (t *turn) dropFront(name string) { delete(t.mem.Fronts, name) }
 

@@ -96,9 +96,6 @@ type RolloutMemory struct {
 	Stuck     Fault     // why the pod cannot go back
 }
 
-// KeepFronts takes over what another memory knows of fronts.
-func (m *Memory) KeepFronts(from Memory) { m.Fronts = from.Fronts }
-
 // remember begins to remember a node.
 func (t *turn) remember(name string, m NodeMemory) *NodeMemory {
 	t.mem.Nodes[name] = &m
