@@ -46,20 +46,23 @@ func (b *board) show(s *PodStatus) {
 // settle notes that what the status says is of now.
 func (b *board) settle() { b.once.Do(func() { close(b.settled) }) }
 
-// publish shows what a turn came to, and tells what happened in it.
+// publish shows what a turn came to, and then tells what happened in it: who hears
+// of something sees it.
 func (l *loop) publish(w *reconcile.World, p *reconcile.Plan, span act.Span) {
+	for i := range p.Ticks {
+		l.recordTick(&p.Ticks[i], w, span)
+	}
+	if !l.rec.CreatedAt.IsZero() {
+		l.board.show(l.status(w, p))
+		if l.rec.Deleting || l.tried() {
+			l.board.settle()
+		}
+	}
 	for _, e := range p.Events {
 		l.tell(e)
 	}
 	for i := range p.Ticks {
-		l.recordTick(&p.Ticks[i], w, span)
-	}
-	if l.rec.CreatedAt.IsZero() {
-		return
-	}
-	l.board.show(l.status(w, p))
-	if l.rec.Deleting || l.tried() {
-		l.board.settle()
+		l.tellTick(&p.Ticks[i])
 	}
 }
 
@@ -98,7 +101,7 @@ func (l *loop) tell(e Event) {
 	}
 }
 
-// recordTick keeps a tick and tells subscribers.
+// recordTick completes a tick and keeps it.
 func (l *loop) recordTick(t *Tick, w *reconcile.World, span act.Span) {
 	if t.Seq == 0 { // a command made it
 		t.Seq = l.decider.next()
@@ -113,11 +116,15 @@ func (l *loop) recordTick(t *Tick, w *reconcile.World, span act.Span) {
 			span.Fail(t.Err)
 		}
 	}
-	if t.Before != want {
+	if t.Before != want && span.Recording() {
+		span.Set(act.KeyReason.String(t.Decision.Reason()))
+	}
+}
+
+// tellTick tells subscribers of a tick.
+func (l *loop) tellTick(t *Tick) {
+	if t.Before != l.rec.Want {
 		reason := t.Decision.Reason()
-		if span.Recording() {
-			span.Set(act.KeyReason.String(reason))
-		}
 		l.log.Info("scale", "tick", t.Seq, "from", t.Before, "to", t.Decision.Want, "reason", reason)
 		l.m.events.Emit(Event{At: t.At, Type: EventScaled, Pod: l.name, Message: reason, Tick: t})
 	}
