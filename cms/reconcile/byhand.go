@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 
+	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -58,7 +59,11 @@ func (t *turn) launchByHand(a *Answer) {
 	if anyHeld(hosts) && !anyUsable(hosts) { // a person may know better
 		hosts = t.usable()
 	}
-	name, why := t.launch(oldest.Name, t.pod.Revision, hosts)
+	revision := t.pod.Revision
+	if r := t.pod.Rolling(); r != nil && r.State == state.RolloutPaused {
+		revision = r.From // it is proven
+	}
+	name, why := t.launch(oldest.Name, revision, hosts)
 	if why != "" {
 		*a = conflict("no room: %s", why)
 		return
