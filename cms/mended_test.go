@@ -1,7 +1,6 @@
 package cms_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -405,4 +404,39 @@ func TestCommandThatCannotStartLeavesTheLastNode(t *testing.T) {
 	}
 }
 
-var _ = errors.New
+// What hosts have room for is started beside the old nodes, and changed over to;
+// the rest is rolled.
+func TestBlueGreenOnHostsWithRoomForSome(t *testing.T) {
+	for nodes, memory := range map[int]int64{2: 7 << 30, 3: 5 << 30, 4: 4500 << 20} {
+		inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+			w.large(nodes, memory, func(s *cms.PodSpec) { s.Update = cms.Update{Strategy: cms.BlueGreen, MinReady: 10 * time.Second} })
+			w.update(version(2))
+			w.ready(5*time.Minute, nodes)
+			s := w.rolled(cms.RolloutDone)
+			assert.Equal(t, map[string]int{"2": nodes}, w.runs())
+			assert.Empty(t, s.Problems)
+		})
+	}
+}
+
+// What a person launches while a rollout is paused is what serves already.
+func TestLaunchByHandMovesNoPausedRolloutOver(t *testing.T) {
+	for _, u := range []cms.Update{{MinReady: time.Minute}, canary(20), {Strategy: cms.BlueGreen, MinReady: time.Hour}} {
+		inWorld(t, []string{"a", "b"}, func(t *testing.T, w *world) {
+			w.pod(4)
+			w.update(func(s *cms.PodSpec) { s.Update = u })
+			w.update(version(2))
+			time.Sleep(5 * time.Second)
+			_, err := w.PauseRollout(t.Context(), "web")
+			require.NoError(t, err)
+			time.Sleep(5 * time.Second)
+			before := w.runs()
+			for range 2 {
+				w.launch()
+			}
+			time.Sleep(10 * time.Second)
+			assert.Equal(t, before["2"], w.runs()["2"], u.Strategy)
+			assert.Equal(t, before[""]+2, w.runs()[""], u.Strategy)
+		})
+	}
+}

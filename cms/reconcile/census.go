@@ -1,6 +1,9 @@
 package reconcile
 
-import "github.com/elastipod/elastipod/pod"
+import (
+	"github.com/elastipod/elastipod/cms/state"
+	"github.com/elastipod/elastipod/pod"
+)
 
 // Census counts the launched nodes of a pod, without those that are lost. Fresh
 // ones are as they should be, old ones should be replaced.
@@ -10,7 +13,7 @@ type Census struct {
 	OldOnline         int // of these, the ones that are online
 	OldReady          int // online, and they do not hang
 	Starting          int // of both
-	Overdue           int // fresh ones whose start takes too long; counted nowhere else
+	Overdue           int // wanted ones whose start takes too long; counted nowhere else
 	Draining          int // nodes that are ending
 }
 
@@ -19,6 +22,13 @@ func (c Census) Live() int { return c.Fresh + c.Old }
 
 // Launched is how many nodes there are against the pod's limit.
 func (c Census) Launched() int { return c.Live() + c.Overdue }
+
+// heldOld says that a node runs what a rollout that is held replaces, so that it is
+// started on purpose.
+func (t *turn) heldOld(n *state.Node) bool {
+	r, u := t.pod.Rolling(), t.pod.Spec.Update
+	return r != nil && n.Revision == r.From && (r.State == state.RolloutPaused || u.Strategy == state.Canary && r.Step < len(u.Steps))
+}
 
 func (t *turn) census() (c Census) {
 	for i := range t.pod.Nodes {
@@ -30,7 +40,7 @@ func (t *turn) census() (c Census) {
 			continue
 		}
 		stale := t.stale(n)
-		if !stale && t.overdue(n) {
+		if t.overdue(n) && (!stale || t.heldOld(n)) {
 			c.Overdue++
 			continue
 		}

@@ -32,7 +32,12 @@ func scale(t *turn) {
 		t.giveWay()
 	}
 	t.shrink(m.DrainOld, t.stale)
-	t.shrink(m.DrainFresh, func(n *state.Node) bool { return !t.stale(n) && (r.Want == 0 || !t.overdue(n)) })
+	t.shrink(m.DrainFresh, func(n *state.Node) bool {
+		if t.overdue(n) {
+			return r.Want == 0
+		}
+		return !t.stale(n)
+	})
 	t.grow(m.StartOld, m.StartFresh)
 	if c.Live() >= r.Want && c.Starting == 0 {
 		t.forgetFaults()

@@ -33,9 +33,6 @@ type NodeSettings struct {
 	Hosts      []string   // of the cluster
 }
 
-// errSettings says that a pod's settings are too long to be kept with its nodes.
-var errSettings = errors.New("cms: settings too long")
-
 // SettingsOf returns what a node of a revision shall carry, in a cluster of these
 // hosts. The error says that this would be too long.
 func (p *Pod) SettingsOf(revision uint64, hosts []string) (string, error) {
@@ -59,7 +56,7 @@ func (p *Pod) SettingsOf(revision uint64, hosts []string) (string, error) {
 		return "", err
 	}
 	if len(text) > pod.MaxSettings {
-		return "", fmt.Errorf("%w: %d bytes, %d are the most", errSettings, len(text), pod.MaxSettings)
+		return "", fmt.Errorf("they have %d bytes, %d are the most", len(text), pod.MaxSettings)
 	}
 	return string(text), nil
 }
