@@ -299,10 +299,16 @@ func TestStoreThatHangsKeepsNoDeadServer(t *testing.T) {
 	slow := func(context.Context, cms.Change) error { time.Sleep(9 * time.Second); return nil }
 	hangs := func(ctx context.Context, _ cms.Change) error { <-ctx.Done(); return ctx.Err() }
 	for name, busy := range map[string]func(t *testing.T, w *world){
-		"idle":          func(*testing.T, *world) {},
-		"amid a write":  func(t *testing.T, w *world) { go func() { _, _ = w.RegisterNode(context.Background(), "web", "") }() },
-		"amid a scale":  func(t *testing.T, w *world) { go func() { _, _ = w.SetElasticity(context.Background(), "web", cms.Elasticity{Enabled: true, Min: 6, Max: 8}) }() },
-		"amid a change": func(t *testing.T, w *world) { go func() { next := w.now().Spec; version(2)(&next); _, _ = w.UpdatePod(context.Background(), next) }() },
+		"idle":         func(*testing.T, *world) {},
+		"amid a write": func(t *testing.T, w *world) { go func() { _, _ = w.RegisterNode(context.Background(), "web", "") }() },
+		"amid a scale": func(t *testing.T, w *world) {
+			go func() {
+				_, _ = w.SetElasticity(context.Background(), "web", cms.Elasticity{Enabled: true, Min: 6, Max: 8})
+			}()
+		},
+		"amid a change": func(t *testing.T, w *world) {
+			go func() { next := w.now().Spec; version(2)(&next); _, _ = w.UpdatePod(context.Background(), next) }()
+		},
 	} {
 		for _, hang := range []func(context.Context, cms.Change) error{slow, hangs} {
 			t.Run(name, func(t *testing.T) {
@@ -339,11 +345,15 @@ func TestCommandsThatWaitShareAWrite(t *testing.T) {
 			w.store.OnSave(func(context.Context, cms.Change) error { time.Sleep(delay); return nil })
 			before := w.store.Saves()
 			ctx := t.Context()
+			next := w.now().Spec
+			next.Drain = time.Minute
 			commands := []func() error{
 				func() error { _, err := w.RegisterNode(ctx, "web", "x1"); return err },
 				func() error { _, err := w.RegisterNode(ctx, "web", "x2"); return err },
 				func() error { _, err := w.RegisterNode(ctx, "web", "x3"); return err },
 				func() error { _, err := w.RemoveNode(ctx, "web", "n1"); return err },
+				func() error { _, err := w.Launch(ctx, "web"); return err },
+				func() error { _, err := w.UpdatePod(ctx, next); return err },
 				func() error { _, err := w.Pause(ctx, "web"); return err },
 				func() error { _, err := w.RestartPod(ctx, "web"); return err },
 				func() error { _, err := w.Resume(ctx, "web"); return err },
