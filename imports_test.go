@@ -36,7 +36,17 @@ var mayImport = map[string][]string{
 	"balancer/balancertest": {
 		"balancer",
 	},
-	"cms":                 {"pod", "balancer", "elastic", "metrics"},
+	"cms":                 {"cms/state", "cms/reconcile", "pod", "balancer", "elastic", "metrics"}, // and cms/internal, but no backend
+	"cms/state":           {"pod", "balancer", "elastic", "metrics"},
+	"cms/reconcile":       {"cms/state", "pod", "balancer", "elastic", "metrics"},
+	"cms/internal":        {}, // clock
+	"cms/internal/ledger": {"pod"},
+	"cms/internal/claims": {"balancer"},
+	"cms/internal/faults": {"cms/reconcile", "cms/state", "pod", "balancer"}, // errors of all ports become values of reconcile
+	"cms/internal/events": {"cms/reconcile", "elastic", "metrics"},           // what is told: events, and the ticks that are kept
+	"cms/internal/watch":  {"cms/reconcile", "cms/state", "pod", "balancer"}, // views as reconcile sees them; records of hosts
+	"cms/internal/images": {"pod"},
+	"cms/internal/act":    {"cms/reconcile", "pod", "balancer"},
 	"cms/cmstest":         {"cms/state", "pod", "balancer", "elastic", "metrics"},
 	"cms/boltstore":       {"cms/state", "pod", "balancer", "elastic", "metrics"},
 	"cms/job":             {"pod", "metrics"},
@@ -66,12 +76,26 @@ func TestImportRules(t *testing.T) {
 		from := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
 		for _, imported := range p.Imports {
 			to, ours := strings.CutPrefix(imported, module+"/")
-			if !ours || slices.Contains(strings.Split(to, "/"), "internal") {
+			room, inside := strings.CutPrefix(to, "cms/internal/")
+			if !ours || !inside && slices.Contains(strings.Split(to, "/"), "internal") {
+				continue
+			}
+			if inside {
+				assert.True(t, slices.Contains(rooms[from], "*") || slices.Contains(rooms[from], room), "%s must not import %s", from, to)
 				continue
 			}
 			assert.True(t, allowed(from, to), "%s must not import %s", from, to)
 		}
 	}
+}
+
+// rooms holds what each package may import of cms/internal. Deciding knows none of
+// them, and those that only keep something know nobody.
+var rooms = map[string][]string{
+	"cms":                 {"*"},
+	"cms/internal/watch":  {"clock", "faults"},
+	"cms/internal/act":    {"clock", "faults", "watch"},
+	"cms/internal/images": {"watch"},
 }
 
 // Prometheus, HAProxy's and Docker's libraries stay behind the one package that
@@ -107,7 +131,15 @@ func TestForeignLibrariesStayInTheirRooms(t *testing.T) {
 
 // The rules can fail.
 func TestImportRulesRefuse(t *testing.T) {
-	assert.False(t, allowed("cms", "pod/docker"), "the manager knows no backend")
+	for _, backend := range []string{"pod/docker", "pod/process", "balancer/haproxy", "balancer/inproc", "cms/boltstore"} {
+		for _, room := range managerRooms {
+			assert.False(t, allowed(room, backend), "the manager knows no backend")
+		}
+	}
+	assert.False(t, allowed("cms/reconcile", "cms"))
+	assert.False(t, allowed("cms/state", "cms/reconcile"))
+	assert.True(t, allowed("cms/internal/act", "cms/reconcile"))
+	assert.False(t, allowed("cms/internal/ledger", "cms/reconcile"))
 	assert.False(t, allowed("elastic", "pod"))
 	assert.False(t, allowed("pod", "balancer"))
 	assert.False(t, allowed("cms/client", "cms"))

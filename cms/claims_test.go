@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,10 +127,10 @@ func TestEndWithAFrontThatCannotBeRemoved(t *testing.T) {
 func TestFrontsOfPodsThatComeLateAreNoStrays(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		w.end()
-		var slow time.Duration
+		var slow atomic.Int64 // a time.Duration
 		w.config.Policies = elastic.NewRegistry()
 		require.NoError(t, w.config.Policies.Register(elastic.Kind{Name: "slow", New: func(json.RawMessage, *elastic.Registry) (elastic.Policy, error) {
-			time.Sleep(slow)
+			time.Sleep(time.Duration(slow.Load()))
 			return &elastic.Threshold{Lower: 0.3, Upper: 0.7}, nil
 		}}))
 		w.restart()
@@ -138,7 +139,7 @@ func TestFrontsOfPodsThatComeLateAreNoStrays(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, w.balancer.SetFront(t.Context(), balancer.Front{Name: "stray", Listen: "127.0.0.1:5999"}))
 		w.balancer.SetInFlight("web", "n1", 1)
-		slow = 5 * time.Second
+		slow.Store(int64(5 * time.Second))
 		w.balancer.FailNext(balancertest.Observe, balancer.ErrUnavailable)
 		w.restart()
 		time.Sleep(10 * time.Second)

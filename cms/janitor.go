@@ -90,6 +90,20 @@ func (j *janitor) lookAtFronts() {
 	}
 }
 
+// clearFronts removes the fronts that no pod has, once and before any pod sets its
+// own. What cannot be removed is tried again later.
+func (j *janitor) clearFronts(ctx context.Context) {
+	v := j.m.balancer.View()
+	if v == nil || v.Err != nil {
+		return
+	}
+	for _, f := range v.Stats.Fronts {
+		if j.m.claims.Free(f.Name) {
+			j.remove(ctx, balancer.Front{Name: f.Name, Listen: f.Listen})
+		}
+	}
+}
+
 // remove removes a front of no pod; nobody may have its name and address meanwhile.
 func (j *janitor) remove(ctx context.Context, f balancer.Front) {
 	release, err := j.m.claims.Want("", []balancer.Front{{Name: f.Name}}) // somebody may wait for its address

@@ -53,7 +53,7 @@ func newLoop(ctx context.Context, m *Manager, name string, rec PodRecord) *loop 
 		m: m, name: name, log: m.cfg.Logger.With("pod", name), box: newMailbox(), board: newBoard(),
 		series: metrics.NewSeries(m.cfg.History), ticks: events.NewTicks(), done: make(chan struct{}), rec: rec,
 	}
-	l.exec = act.New(ctx, &m.ports, act.ForPod(name), m.cfg.StartParallel, l.wake)
+	l.exec = act.New(ctx, name, &m.ports, act.ForPod(name), m.cfg.StartParallel, l.wake)
 	l.live = watch.NewLiveness(m.clock, l.wake)
 	l.decider = newDecider(m.cfg.Policies, l.log, rec, m.clock.Now())
 	if len(rec.Nodes) > 0 {
@@ -74,6 +74,7 @@ func (l *loop) wake() { l.box.wake() }
 // have ended.
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done) // those who wait find the pod gone
+	defer l.board.settle()
 	probing, stopProbing := context.WithCancel(ctx)
 	defer stopProbing()
 	probed := make(chan struct{})

@@ -15,7 +15,7 @@ import (
 // board shows the last status of a pod to everybody.
 type board struct {
 	shown   atomic.Pointer[PodStatus] // nil before the pod is created
-	settled chan struct{}             // closed after the first reconciliation
+	settled chan struct{}             // closed after the first reconciliation, or when there is none
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when there is another status
@@ -43,20 +43,26 @@ func (b *board) show(s *PodStatus) {
 	b.changed = make(chan struct{})
 }
 
-// publish shows what a turn came to, and tells what happened in it.
+// settle notes that what the status says is of now.
+func (b *board) settle() { b.once.Do(func() { close(b.settled) }) }
+
+// publish shows what a turn came to, and then tells what happened in it: who hears
+// of something sees it.
 func (l *loop) publish(w *reconcile.World, p *reconcile.Plan, span act.Span) {
+	for i := range p.Ticks {
+		l.recordTick(&p.Ticks[i], w, span)
+	}
+	if !l.rec.CreatedAt.IsZero() {
+		l.board.show(l.status(w, p))
+		if l.rec.Deleting || l.tried() {
+			l.board.settle()
+		}
+	}
 	for _, e := range p.Events {
 		l.tell(e)
 	}
 	for i := range p.Ticks {
-		l.recordTick(&p.Ticks[i], w, span)
-	}
-	if l.rec.CreatedAt.IsZero() {
-		return
-	}
-	l.board.show(l.status(w, p))
-	if l.tried() {
-		l.board.once.Do(func() { close(l.board.settled) })
+		l.tellTick(&p.Ticks[i])
 	}
 }
 
@@ -95,7 +101,7 @@ func (l *loop) tell(e Event) {
 	}
 }
 
-// recordTick keeps a tick and tells subscribers.
+// recordTick completes a tick and keeps it.
 func (l *loop) recordTick(t *Tick, w *reconcile.World, span act.Span) {
 	if t.Seq == 0 { // a command made it
 		t.Seq = l.decider.next()
@@ -110,11 +116,15 @@ func (l *loop) recordTick(t *Tick, w *reconcile.World, span act.Span) {
 			span.Fail(t.Err)
 		}
 	}
-	if t.Before != want {
+	if t.Before != want && span.Recording() {
+		span.Set(act.KeyReason.String(t.Decision.Reason()))
+	}
+}
+
+// tellTick tells subscribers of a tick.
+func (l *loop) tellTick(t *Tick) {
+	if t.Before != l.rec.Want {
 		reason := t.Decision.Reason()
-		if span.Recording() {
-			span.Set(act.KeyReason.String(reason))
-		}
 		l.log.Info("scale", "tick", t.Seq, "from", t.Before, "to", t.Decision.Want, "reason", reason)
 		l.m.events.Emit(Event{At: t.At, Type: EventScaled, Pod: l.name, Message: reason, Tick: t})
 	}

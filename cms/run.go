@@ -69,6 +69,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.mu.Unlock()
 		m.claims.Set(l.name, balancerFronts(rec.Spec.Fronts))
 	}
+	m.janitor.clearFronts(ctx) // one may hold the address of a pod's
 	m.life.adopt()
 	for _, l := range loops {
 		m.life.spawn(l.run)

@@ -42,7 +42,7 @@ func TestDeletionThatIsHeldUp(t *testing.T) {
 				})
 			},
 			free: func(w *world) { w.store.OnSave(nil) },
-			says: "nothing can be saved, so nothing is changed: save to memory: disk full",
+			says: "nothing can be saved, so nothing is changed: disk full",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -286,5 +286,26 @@ func TestNodesOfAHostThatNobodyKnows(t *testing.T) {
 		require.NoError(t, err)
 		_, err = w.WaitPod(t.Context(), "web", func(cms.PodStatus) bool { return false })
 		require.ErrorIs(t, err, cms.ErrNotFound)
+	})
+}
+
+// A manager that begins with a pod of which only its record and fronts are left
+// becomes ready, and removes them.
+func TestDeletionOfWhatIsLeftGoesOnAfterARestart(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(1)
+		w.balancer.Fail(balancertest.RemoveFront, balancer.ErrUnavailable)
+		_, err := w.DeletePod(t.Context(), "web")
+		require.NoError(t, err)
+		w.wait("no node is left", func(s cms.PodStatus) bool { return len(s.Nodes) == 0 })
+		w.restart()
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"web"}, w.balancer.Fronts(), "it cannot be removed yet")
+		assert.Len(t, w.Pods(), 1)
+		w.balancer.Fail(balancertest.RemoveFront, nil)
+		_, err = w.WaitPod(t.Context(), "web", func(cms.PodStatus) bool { return false })
+		require.ErrorIs(t, err, cms.ErrNotFound)
+		assert.Empty(t, w.balancer.Fronts())
+		assert.Empty(t, w.store.State().Pods)
 	})
 }

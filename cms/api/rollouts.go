@@ -25,7 +25,7 @@ func (a *API) rolloutRoutes() {
 	begun := []int{http.StatusAccepted, http.StatusOK}
 	register(a, route{
 		method: http.MethodPost, path: path + "/pause", id: "pause-rollout", tag: "rollouts", role: Operator, summary: "Halt a rollout where it is",
-		description: "The pod goes on growing and shrinking; nodes that are started meanwhile run what it ran before.",
+		description: "The pod goes on growing and shrinking; old and new nodes keep their shares.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *podParam) (*output[wire.Pod], error) {
 		s, err := a.m.PauseRollout(ctx, in.Pod)

@@ -112,7 +112,7 @@ func (t *turn) create(c Command, a *Answer) bool {
 // refused says why a front cannot be set.
 func (t *turn) refused(front string, why Fault) Answer {
 	if why.Code == FaultAddress {
-		return conflict("another program listens on %s; choose another address for front %s, or end that program", t.mem.Fronts[front].Claim.Listen, front)
+		return conflict("the address %s of front %s is in use: %s; choose another address, or end what listens there", t.mem.Fronts[front].Claim.Listen, front, why.Text)
 	}
 	return Answer{Kind: AnswerFailed, Text: fmt.Sprintf("front %s cannot be set: %s", front, why.Text)}
 }

@@ -50,6 +50,21 @@ func (t *turn) frontFor(f state.Front) *FrontMemory {
 	return m
 }
 
+// leaveAll begins the removal of all fronts of a pod that is over, once: also of
+// those that an earlier manager set.
+func (t *turn) leaveAll() {
+	if t.mem.LeftAll {
+		return
+	}
+	t.mem.LeftAll = true
+	for _, f := range t.pod.Spec.Fronts {
+		t.frontFor(f).leaves(t)
+	}
+}
+
+// KeepFronts takes over what another memory knows of fronts.
+func (m *Memory) KeepFronts(from Memory) { m.Fronts = from.Fronts }
+
 // dropFront forgets a front that the balancer does not have any more.
 func (t *turn) dropFront(name string) { delete(t.mem.Fronts, name) }
 

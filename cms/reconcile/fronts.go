@@ -98,6 +98,9 @@ func answerHeld(t *turn) {
 // leave removes the fronts that are not wanted any more, once they have nothing
 // left or no time.
 func leave(t *turn) {
+	if t.over() {
+		t.leaveAll()
+	}
 	wanted := t.frontsWanted()
 	for _, name := range slices.Sorted(maps.Keys(t.mem.Fronts)) {
 		m := t.mem.Fronts[name]

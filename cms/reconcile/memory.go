@@ -19,6 +19,8 @@ type Memory struct {
 	Digests map[uint64]string       // of revisions, as resolved and not yet recorded
 	Room    NoRoom                  // why no node could be placed
 	Rollout RolloutMemory           // of the one that is under way
+	// LeftAll says that the removal of all fronts was begun.
+	LeftAll bool `json:",omitempty"`
 	// Answer is that of a command whose change is made and that waits until fronts
 	// which it does not want are gone.
 	Answer *Answer `json:",omitempty"`
@@ -93,9 +95,6 @@ type RolloutMemory struct {
 	StepReady time.Time // since when the nodes of the step are ready
 	Stuck     Fault     // why the pod cannot go back
 }
-
-// KeepFronts takes over what another memory knows of fronts.
-func (m *Memory) KeepFronts(from Memory) { m.Fronts = from.Fronts }
 
 // remember begins to remember a node.
 func (t *turn) remember(name string, m NodeMemory) *NodeMemory {

@@ -58,7 +58,7 @@ type turn struct {
 // notes are what stages found out for the problems of the plan.
 type notes struct {
 	surge, waits *Problem
-	starts       bool // nodes are to be started
+	starts       bool // nodes are missing, also new ones beside the old ones of a rollout
 }
 
 func begin(w World) *turn {

@@ -38,12 +38,7 @@ func scale(t *turn) {
 		}
 		return !t.stale(n)
 	})
-	if m.StartOld > 0 {
-		t.grow(m.StartOld, t.pod.Rollout.From)
-	}
-	if m.StartFresh > 0 {
-		t.grow(m.StartFresh, t.pod.Revision)
-	}
+	t.grow(m.StartOld, m.StartFresh)
 	if c.Live() >= r.Want && c.Starting == 0 {
 		t.forgetFaults()
 	}
@@ -100,16 +95,24 @@ func (t *turn) giveWay() {
 	}
 }
 
-// grow launches n nodes of a revision: registered ones first where elasticity is
-// on. The places of those that died young wait their time, and hosts where starts
-// failed get one node at a time.
-func (t *turn) grow(n int, revision uint64) {
-	due, waiting := t.vacancies(n)
+// grow launches nodes, old ones of the revision that the rollout replaces and new
+// ones of the current: registered ones first where elasticity is on. The places of
+// those that died young wait their time, and hosts where starts failed get one node
+// at a time.
+func (t *turn) grow(old, fresh int) {
+	if old+fresh == 0 {
+		return
+	}
+	due, waiting := t.vacancies(old + fresh)
 	if t.w.Now.Before(t.mem.Room.Until) {
 		return
 	}
-	limits := t.pod.SpecOf(revision).Limits
-	for i := range n - waiting {
+	for i := range old + fresh - waiting {
+		revision := t.pod.Revision
+		if i < old {
+			revision = t.pod.Rollout.From
+		}
+		limits := t.pod.SpecOf(revision).Limits
 		hosts := t.startable()
 		if anyHeld(hosts) && !anyUsable(hosts) {
 			return

@@ -94,6 +94,7 @@ func (t *turn) forget(some func(*state.Node) bool) {
 	if len(gone) > 0 {
 		t.rec().Forget(func(name string) bool { return gone[name] })
 		t.forgot()
+		t.again() // another node may take its place now
 	}
 }
 

@@ -187,10 +187,11 @@ func TestMovesOfACanaryTakeOneNodeFirst(t *testing.T) {
 }
 
 // Before a blue-green rollout changes over, the old nodes are not drained for the
-// new ones, which take no requests yet.
+// new ones, which take no requests yet; but for the first one, where hosts are full.
 func TestMovesOfBlueGreenKeepTheOldOnesServing(t *testing.T) {
 	anyMoves(t, func(r Rule, c Census, m Moves) string {
 		before := r.Rolling && r.Update.Strategy == state.BlueGreen && r.Step == 0 && c.Old < r.MaxNodes
+		before = before && (c.Fresh > 0 || !r.full(c))
 		if before && c.Old > 0 && c.Old-m.DrainOld < min(c.Old, r.Want) {
 			return "an old node goes"
 		}

@@ -6,7 +6,7 @@ import "time"
 type Update struct {
 	Strategy       string       `json:"strategy,omitempty" doc:"\"rolling\" (the default), \"blue-green\" or \"canary\"."`
 	MaxSurge       *int         `json:"max_surge,omitempty" doc:"How many nodes more than wanted there may be meanwhile. Default 1."`
-	MaxUnavailable int          `json:"max_unavailable,omitempty" doc:"How many nodes fewer than wanted may be ready meanwhile. Default 0."`
+	MaxUnavailable int          `json:"max_unavailable,omitempty" doc:"How many nodes fewer than wanted may be ready meanwhile. Default 0. Where there is no room for a new node beside the old ones, one of two or more ready nodes still goes first; the only ready one goes first with 1 or more, and else the rollout waits."`
 	MinReady       Duration     `json:"min_ready,omitempty" doc:"How long a new node must be online before an old one goes for it. Default 0s."`
 	Failures       *int         `json:"failures,omitempty" doc:"How many new nodes may fail before the pod goes back to what it ran before. 0: it never goes back by itself. Default 3."`
 	MaxErrors      float64      `json:"max_errors,omitempty" doc:"The fraction of requests to new nodes that may fail before the pod goes back. Default 0.05 for a canary, otherwise 1: not looked at."`

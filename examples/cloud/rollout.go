@@ -223,7 +223,7 @@ func (a *app) rolloutPauseCommand() *cobra.Command {
 		Use:   "pause POD",
 		Short: "Halt a rollout where it is",
 		Long: `Halt the rollout of a pod where it is: old and new nodes take requests side by side. The pod goes on
-growing and shrinking; nodes that are started meanwhile run what it ran before.`,
+growing and shrinking; old and new nodes keep their shares.`,
 		Example: `  cloud rollout pause web
   cloud rollout resume web`,
 		Args:              names("POD"),

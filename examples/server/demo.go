@@ -182,7 +182,7 @@ func (d *demo) load(ctx context.Context) (result openloop.Result, most int, err 
 			}
 			if e.Pod == elasticPod && e.Type == cms.EventScaled {
 				most = max(most, e.Tick.Decision.Want)
-				d.show.decision(time.Since(began), d.status().Counts.Online, e.Tick.Decision.Want, d.elasticity.Max, e.Tick.Sample.Rate, e.Message)
+				d.show.decision(time.Since(began), e.Tick.Sample.Nodes.Online, e.Tick.Decision.Want, d.elasticity.Max, e.Tick.Sample.Rate, e.Message)
 			}
 		}
 	}()

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/docker/docker/api/types/build"
@@ -26,13 +27,68 @@ func (e *Engine) BuildScratch(t testing.TB, tag, binaryPath string) {
 	}
 }
 
+// scratch holds the images that were built from scratch, by their tag and
+// program, as engines save them: each engine gets the same one, with the same id.
+var scratch struct {
+	sync.Mutex
+	saved map[string][]byte
+}
+
 // BuildScratchImage is [Engine.BuildScratch] for programs.
 func (e *Engine) BuildScratchImage(ctx context.Context, tag, binaryPath string) error {
+	scratch.Lock()
+	defer scratch.Unlock()
+	key := tag + " " + binaryPath
+	if saved := scratch.saved[key]; saved != nil {
+		return e.load(ctx, saved)
+	}
 	binary, err := os.ReadFile(binaryPath)
 	if err != nil {
 		return fmt.Errorf("dockertest: build %s: %w", tag, err)
 	}
-	return e.Build(ctx, tag, "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\n", map[string][]byte{"app": binary})
+	if err := e.Build(ctx, tag, "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\n", map[string][]byte{"app": binary}); err != nil {
+		return err
+	}
+	saved, err := e.save(ctx, tag)
+	if err != nil {
+		return err
+	}
+	if scratch.saved == nil {
+		scratch.saved = map[string][]byte{}
+	}
+	scratch.saved[key] = saved
+	return nil
+}
+
+// save returns an image as an archive.
+func (e *Engine) save(ctx context.Context, tag string) ([]byte, error) {
+	c, err := e.Client()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	archive, err := c.ImageSave(ctx, []string{tag})
+	if err != nil {
+		return nil, fmt.Errorf("dockertest: save %s: %w", tag, err)
+	}
+	defer archive.Close()
+	return io.ReadAll(archive)
+}
+
+// load takes an image from an archive.
+func (e *Engine) load(ctx context.Context, archive []byte) error {
+	c, err := e.Client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	answer, err := c.ImageLoad(ctx, bytes.NewReader(archive))
+	if err != nil {
+		return fmt.Errorf("dockertest: load an image: %w", err)
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return err
 }
 
 // Build makes an image from a Dockerfile and the files beside it, all of them

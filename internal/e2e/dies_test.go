@@ -222,7 +222,7 @@ func TestFaultNodeKeepsDying(t *testing.T) {
 	srv.eventually("all is well once it lives", 90*time.Second, func() bool { return srv.pod("web").Status.Converged })
 	f.recovered(time.Since(begun))
 
-	missing := `{"workload":{"image":"elastipod-missing:1"}}`
+	missing := `{"workload":{"image":"elastipod-missing:1","pull":"never"}}`
 	srv.patch("/v1/pods/web", missing)
 	srv.eventually("gone back", 30*time.Second, func() bool {
 		p := srv.pod("web")

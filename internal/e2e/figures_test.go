@@ -76,7 +76,7 @@ func reaction(t *testing.T, srv *server) {
 			if tick.Before == 1 && tick.Decision.Want == 2 {
 				decisions = append(decisions, tick.At.Sub(step))
 				for _, n := range srv.nodes(v.name, "online") {
-					if n.CreatedAt.After(tick.At) {
+					if !n.CreatedAt.Before(tick.At) {
 						require.NotNil(t, n.ReadyAt)
 						answers = append(answers, n.ReadyAt.Sub(tick.At))
 					}

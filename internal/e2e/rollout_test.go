@@ -52,7 +52,7 @@ func TestRolloutsUnderLoad(t *testing.T) {
 			good := change("canary", "done", `{"update":{"strategy":"canary","steps":[{"weight":20,"pause":"2s"},{"weight":50,"pause":"2s"}]},"workload":{"env":{"VERSION":"4"}}}`)
 			missing := `{"workload":{"command":["/does/not/exist"]}}`
 			if st.engine != nil {
-				missing = `{"workload":{"image":"elastipod-missing:1"}}`
+				missing = `{"workload":{"image":"elastipod-missing:1","pull":"never"}}`
 			}
 			p := change("missing", "rolled-back", missing)
 			assert.Equal(t, good.Workload, p.Workload)

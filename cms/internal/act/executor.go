@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type slotted interface{ NeedsSlot() bool }
 
 // Executor does the actions of one pod, at most one of a key at a time.
 type Executor struct {
+	pod   string
 	ports *Ports
 	of    func(reconcile.Action) Action
 	wake  func()
@@ -58,12 +60,12 @@ type run struct {
 	release func() // gives its slot up, once; nil while it has had none
 }
 
-// New returns an executor. Of turns the actions of plans into what is done, wake is
+// New returns the executor of a pod. of turns the actions of plans into what is done, wake is
 // called when a result is there, and slots bounds how many nodes are started at a
 // time. The actions do not end with ctx, but with Close.
-func New(ctx context.Context, ports *Ports, of func(reconcile.Action) Action, slots int, wake func()) *Executor {
+func New(ctx context.Context, pod string, ports *Ports, of func(reconcile.Action) Action, slots int, wake func()) *Executor {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	return &Executor{ports: ports, of: of, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
+	return &Executor{pod: pod, ports: ports, of: of, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
 }
 
 // Do begins actions. One whose key has not ended yet is left out: the next plan
@@ -127,12 +129,27 @@ func (x *Executor) begin(a Action) {
 			x.mu.Unlock()
 		}
 		result := a.Do(ctx, x.ports)
+		x.log(result)
 		x.mu.Lock()
 		delete(x.running, a.Key())
 		x.results = append(x.results, result)
 		x.mu.Unlock()
 		x.wake()
 	})
+}
+
+// log tells of a failure. Those of starts are told with the node that failed.
+func (x *Executor) log(r reconcile.Result) {
+	front := strings.TrimPrefix(string(r.Key), string(reconcile.FrontKey("")))
+	switch {
+	case r.Fault.OK() || r.Fault.Code == reconcile.FaultCanceled:
+	case r.Kind == reconcile.StopEnded:
+		x.ports.Log.Warn("stop a node", "pod", x.pod, "node", r.Node, "host", r.Host, "error", r.Fault.Text)
+	case r.Kind == reconcile.FrontEnded:
+		x.ports.Log.Warn("set a front or its servers", "pod", x.pod, "front", front, "error", r.Fault.Text)
+	case r.Kind == reconcile.RemoveEnded:
+		x.ports.Log.Warn("remove a front", "pod", x.pod, "front", front, "error", r.Fault.Text)
+	}
 }
 
 // Take returns, as of one moment, which actions have not ended and since when they

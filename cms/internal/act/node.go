@@ -208,7 +208,6 @@ type stop struct {
 func (a stop) Do(ctx context.Context, p *Ports) reconcile.Result {
 	r := reconcile.Result{Key: a.Key(), Kind: reconcile.StopEnded, Node: a.Node, Host: a.Host, Cause: a.Cause}
 	ctx = Below(ctx, a.Cause)
-	about := []any{"pod", a.pod, "node", a.Node, "host", a.Host}
 	var whole Span
 	if !a.Told.IsZero() && p.Tracing.On() {
 		ctx, whole = p.Tracing.Begin(ctx, "node.remove", p.Clock.Since(a.Told), KeyPod.String(a.pod), KeyNode.String(a.Node), KeyHost.String(a.Host), KeyReason.String(a.Why))
@@ -216,14 +215,11 @@ func (a stop) Do(ctx context.Context, p *Ports) reconcile.Result {
 		drain.EndAgo(p.Clock.Since(a.Idle))
 	}
 	if a.Orphan {
-		p.Log.Warn("stop a node that no record knows", about...)
+		p.Log.Warn("stop a node that no record knows", "pod", a.pod, "node", a.Node, "host", a.Host)
 	}
 	var err error
 	r.Tail, err = StopNode(ctx, p, pod.NodeID{Pod: a.pod, Name: a.Node}, a.Host, a.Grace)
 	whole.End(err)
-	if err != nil && ctx.Err() == nil {
-		p.Log.Warn("stop a node", append(about, "error", err)...)
-	}
 	r.Fault = faults.Of(err)
 	return r
 }

@@ -6,6 +6,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/elastipod/elastipod/balancer"
@@ -53,6 +54,7 @@ func Of(err error) reconcile.Fault {
 		return reconcile.Fault{}
 	}
 	f := reconcile.Fault{Code: reconcile.FaultOther, Text: err.Error()}
+	cut := false
 	for _, k := range known {
 		if !errors.Is(err, k.err) {
 			continue
@@ -66,12 +68,31 @@ func Of(err error) reconcile.Fault {
 		if i < 0 {
 			continue
 		}
-		if f.Text = strings.TrimLeft(f.Text[i+len(k.err.Error()):], ": "); f.Text == "" {
+		if f.Text, cut = strings.TrimLeft(f.Text[i+len(k.err.Error()):], ": "), true; f.Text == "" {
 			f.Text = k.words
 			return f
 		}
 	}
+	if !cut {
+		f.Text = innermost(err).Error()
+	}
 	return f
+}
+
+// innermost returns the error that [fmt.Errorf] put words around. Others, such as
+// those of package os, say what they are about.
+func innermost(err error) error {
+	for {
+		switch fmt.Sprintf("%T", err) {
+		case "*fmt.wrapError":
+			err = errors.Unwrap(err)
+		case "*fmt.wrapErrors", "*errors.joinError":
+			all := err.(interface{ Unwrap() []error }).Unwrap()
+			err = all[len(all)-1]
+		default:
+			return err
+		}
+	}
 }
 
 // Or returns what err says, under another code where it has none of its own.

@@ -1,0 +1,84 @@
+package claims
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastipod/elastipod/balancer"
+)
+
+func front(name, listen string) balancer.Front { return balancer.Front{Name: name, Listen: listen} }
+
+func TestNamesAndAddressesHaveOneOwner(t *testing.T) {
+	for name, c := range map[string]struct {
+		pod  string
+		want balancer.Front
+		why  string
+	}{
+		"free":                           {"q", front("other", ":2"), ""},
+		"another pod has the name":       {"q", front("web", ":2"), `pod p has a front named "web" already; choose another name`},
+		"another pod has the address":    {"q", front("other", ":1"), "pod p has a front on :1 already; choose another address"},
+		"its own":                        {"p", front("web", ":1"), ""},
+		"its own, at another address":    {"p", front("web", ":2"), ""},
+		"another one on its own address": {"p", front("other", ":1"), "front web of pod p listens on :1 until the change is done; give front other another address, or remove web in a change of its own first"},
+		"without an address":             {"q", front("other", ""), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := New()
+			table.Set("p", []balancer.Front{front("web", ":1"), front("empty", "")})
+			release, err := table.Want(c.pod, []balancer.Front{front("first", ":9"), c.want})
+			if c.why == "" {
+				require.NoError(t, err)
+				assert.False(t, table.Free("first"))
+				release()
+				assert.True(t, table.Free("first"))
+				return
+			}
+			assert.Equal(t, Taken{c.why}, err)
+			assert.EqualError(t, err, c.why)
+			assert.True(t, table.Free("first"), "all or none")
+		})
+	}
+}
+
+// What a command is about to set is claimed as well, until it is released; then
+// what the pod's loop holds counts.
+func TestCommandsClaimBeforeTheLoopDoes(t *testing.T) {
+	table := New()
+	first, err := table.Want("p", []balancer.Front{front("web", ":1")})
+	require.NoError(t, err)
+	second, err := table.Want("p", []balancer.Front{front("web", ":2")})
+	require.NoError(t, err)
+	_, err = table.Want("q", []balancer.Front{front("other", ":1")})
+	require.Error(t, err)
+	_, err = table.Want("q", []balancer.Front{front("other", ":2")})
+	require.Error(t, err)
+	first()
+	third, err := table.Want("q", []balancer.Front{front("other", ":1")})
+	require.NoError(t, err)
+	table.Set("p", []balancer.Front{front("web", ":2")})
+	second()
+	assert.False(t, table.Free("web"), "its loop holds it")
+	table.Set("p", nil)
+	assert.True(t, table.Free("web"))
+	third()
+	assert.Empty(t, table.pods, "nothing is kept of pods that have nothing")
+	third() // twice is no harm
+}
+
+// A release does not take away what another command of the same pod claimed in
+// the meantime.
+func TestReleaseLeavesTheOthers(t *testing.T) {
+	table := New()
+	first, err := table.Want("p", []balancer.Front{front("a", ":1")})
+	require.NoError(t, err)
+	first()
+	second, err := table.Want("p", []balancer.Front{front("b", ":2")})
+	require.NoError(t, err)
+	first()
+	assert.False(t, table.Free("b"))
+	second()
+	assert.True(t, table.Free("b"))
+}
