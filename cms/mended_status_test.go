@@ -345,11 +345,15 @@ func TestCommandsThatWaitShareAWrite(t *testing.T) {
 			w.store.OnSave(func(context.Context, cms.Change) error { time.Sleep(delay); return nil })
 			before := w.store.Saves()
 			ctx := t.Context()
+			next := w.now().Spec
+			next.Drain = time.Minute
 			commands := []func() error{
 				func() error { _, err := w.RegisterNode(ctx, "web", "x1"); return err },
 				func() error { _, err := w.RegisterNode(ctx, "web", "x2"); return err },
 				func() error { _, err := w.RegisterNode(ctx, "web", "x3"); return err },
 				func() error { _, err := w.RemoveNode(ctx, "web", "n1"); return err },
+				func() error { _, err := w.Launch(ctx, "web"); return err },
+				func() error { _, err := w.UpdatePod(ctx, next); return err },
 				func() error { _, err := w.Pause(ctx, "web"); return err },
 				func() error { _, err := w.RestartPod(ctx, "web"); return err },
 				func() error { _, err := w.Resume(ctx, "web"); return err },
