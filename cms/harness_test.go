@@ -19,6 +19,7 @@ import (
 	"github.com/elastipod/elastipod/balancer/balancertest"
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/cmstest"
+	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
@@ -38,6 +39,8 @@ type world struct {
 	read     uint64 // the last event that story returned
 	// before, when set, has the last word on the configuration of each manager.
 	before func(*cms.Config)
+	// turned, when set, is told of each turn of each pod's loop.
+	turned func(reconcile.World, reconcile.Plan)
 }
 
 // inWorld runs f in a bubble with a running manager over the named hosts.
@@ -71,6 +74,7 @@ func (w *world) start() {
 	}
 	m, err := cms.New(config)
 	require.NoError(w.t, err)
+	m.OnTurn(w.turned)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()

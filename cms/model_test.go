@@ -28,13 +28,14 @@ import (
 // TestModel does random things to a cluster, breaks it in random ways, restarts
 // its manager at random moments; then it mends everything, waits, and checks
 // that what is stored, shown, placed, running and served is one and the same.
-// A failure prints its seed: repeat it with -rapid.seed.
+// Each turn of each pod is written down, read back and made again, which must come
+// to the same plan. A failure prints its seed: repeat it with -rapid.seed.
 func TestModel(t *testing.T) {
-	begun, histories := time.Now(), 0
+	begun, histories, turns := time.Now(), 0, 0
 	var simulated time.Duration
 	defer func() {
 		took := time.Since(begun)
-		t.Logf("%d histories of %.1f hours together in %s: %.1f hours a second", histories, simulated.Hours(), took.Round(time.Millisecond), simulated.Hours()/took.Seconds())
+		t.Logf("%d histories of %.1f hours and %d turns together in %s: %.1f hours a second", histories, simulated.Hours(), turns, took.Round(time.Millisecond), simulated.Hours()/took.Seconds())
 	}()
 	rapid.Check(t, func(r *rapid.T) {
 		seen := &model{r: r}
@@ -46,6 +47,10 @@ func TestModel(t *testing.T) {
 			simulated += time.Since(start)
 		})
 		histories++
+		turns += seen.replayed.turns
+		if err := seen.replayed.err; err != nil {
+			r.Fatalf("%v", err)
+		}
 		if seen.fault != "" {
 			r.Fatalf("%s\n%s", seen.fault, strings.Join(seen.log, "\n"))
 		}
@@ -95,7 +100,8 @@ type model struct {
 	jump   atomic.Int64 // of the wall clock, a time.Duration
 	// there holds the pods whose creation was acknowledged and whose deletion
 	// was not asked for.
-	there map[string]bool
+	there    map[string]bool
+	replayed replayer
 }
 
 func (m *model) failf(format string, args ...any) {
@@ -117,6 +123,7 @@ func (m *model) run(steps []step) {
 	m.there = map[string]bool{}
 	w.config.Wall = func() time.Time { return time.Now().Add(time.Duration(m.jump.Load())) }
 	end, ended := context.WithCancel(context.Background())
+	w.turned = m.replayed.turn
 	w.before = func(c *cms.Config) {
 		g := newGate(end)
 		m.gate = g
