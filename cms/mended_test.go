@@ -304,7 +304,8 @@ func TestPausedRolloutKeepsToALowerLimit(t *testing.T) {
 			require.NoError(t, err)
 			w.update(func(s *cms.PodSpec) { s.MaxNodes = limit })
 			w.provenFor(time.Minute, 4)
-			assert.Equal(t, map[string]int{"": 4}, w.runs(), "those that are not proven go")
+			assert.Equal(t, 4, w.runs()[""])
+			assert.LessOrEqual(t, w.runs()["2"], limit-4, "those that are not proven go")
 		})
 	}
 }
