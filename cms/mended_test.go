@@ -291,3 +291,20 @@ func TestLaunchByHandMovesNoPausedRolloutOver(t *testing.T) {
 		})
 	}
 }
+
+// A limit that is lowered while a rollout is paused holds for what is launched.
+func TestPausedRolloutKeepsToALowerLimit(t *testing.T) {
+	for limit, runs := range map[int]map[string]int{4: {"": 4}, 5: {"": 4, "2": 1}} {
+		inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+			w.pod(4)
+			w.update(func(s *cms.PodSpec) { s.Update = cms.Update{MaxSurge: 4, MinReady: 10 * time.Second} })
+			w.update(version(2))
+			time.Sleep(5 * time.Second)
+			_, err := w.PauseRollout(t.Context(), "web")
+			require.NoError(t, err)
+			w.update(func(s *cms.PodSpec) { s.MaxNodes = limit })
+			w.provenFor(time.Minute, 4)
+			assert.Equal(t, runs, w.runs(), "those that are not proven go")
+		})
+	}
+}

@@ -95,9 +95,12 @@ func spareOld(n int, c Census, keepOne bool) int {
 	return max(min(n, c.OldOnline), 0)
 }
 
+// most is how many nodes there may be while some are replaced.
+func (r Rule) most() int { return max(min(r.Want+max(r.Update.MaxSurge, 0), r.MaxNodes), r.Want) }
+
 // roll replaces old nodes a few at a time.
 func (r Rule) roll(c Census) (m Moves) {
-	most := max(min(r.Want+max(r.Update.MaxSurge, 0), r.MaxNodes), r.Want)
+	most := r.most()
 	surge := most > r.Want
 	keepOne := r.keepsOne(c, most)
 	least := r.Want - r.Update.MaxUnavailable
@@ -137,7 +140,7 @@ func (r Rule) hold(c Census) (m Moves) {
 		return m
 	}
 	live := c.Live()
-	if live >= r.Want && live <= r.Want+max(r.Update.MaxSurge, 0) {
+	if live >= r.Want && live <= r.most() {
 		return m
 	}
 	fresh := r.Want * c.Fresh / max(live, 1) // rounded down, so that an old node that dies is replaced by an old one
