@@ -253,7 +253,7 @@ func TestOneHostThatHangsDoesNotStopThePod(t *testing.T) {
 			s.pass(20 * time.Millisecond)
 			assert.Equal(t, 6, s.pod.Count(pod.StateOnline, pod.StateStarting), "two more")
 			assert.Equal(t, []Code{ProblemOverdue, ProblemOverdue}, codes(s.plan))
-			assert.Contains(t, s.sentences()[0], fmt.Sprintf("node n3 has been starting on host a for longer than %s, so another one is started elsewhere", c.overdue))
+			assert.Contains(t, s.sentences()[0], fmt.Sprintf("node n3 has been starting on host a for longer than %s, so another one is started on another host", c.overdue))
 			w = s.world()
 			in, _ = w.Observe()
 			assert.Equal(t, [2]int{2, 2}, [2]int{in.Online, in.Starting}, "the policy sees those that are not overdue")
