@@ -77,7 +77,7 @@ func (t *turn) revisionByHand() uint64 {
 		return t.pod.Revision
 	}
 	c := t.census()
-	rule := t.rule(c)
+	rule := t.rule(c, t.stale)
 	rule.Want++
 	if rule.Moves(c).StartFresh > 0 {
 		return t.pod.Revision

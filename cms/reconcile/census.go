@@ -30,7 +30,27 @@ func (t *turn) heldOld(n *state.Node) bool {
 	return r != nil && n.Revision == r.From && (r.State == state.RolloutPaused || u.Strategy == state.Canary && r.Step < len(u.Steps))
 }
 
-func (t *turn) census() (c Census) {
+func (t *turn) census() Census {
+	return t.censusOf(t.stale, func(n *state.Node) bool { return t.overdue(n) && (!t.stale(n) || t.heldOld(n)) })
+}
+
+// censusUnfit counts, for a rollout that is held where it is, the nodes that must
+// go all the same as old and all others as fresh. Those that take no requests yet
+// are not counted on.
+func (t *turn) censusUnfit() Census {
+	return t.censusOf(t.unfitHeld, func(n *state.Node) bool { return !t.unfitHeld(n) && (t.overdue(n) || t.withheld(n)) })
+}
+
+// unfitHeld says that a node must go though the rollout is held where it is. What a
+// canary shows is up to its step.
+func (t *turn) unfitHeld(n *state.Node) bool {
+	r := t.pod.Rolling()
+	return t.unfit(n) != "" && (r.State == state.RolloutPaused || n.Revision != r.To)
+}
+
+// censusOf counts nodes: which ones are old, and which ones are on their way but
+// not to be waited for.
+func (t *turn) censusOf(isOld, aside func(*state.Node) bool) (c Census) {
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
 		if n.State == pod.StateDraining {
@@ -39,15 +59,14 @@ func (t *turn) census() (c Census) {
 		if !n.Live() || t.lost(n) {
 			continue
 		}
-		stale := t.stale(n)
-		if t.overdue(n) && (!stale || t.heldOld(n)) {
+		if aside(n) {
 			c.Overdue++
 			continue
 		}
 		if n.State == pod.StateStarting {
 			c.Starting++
 		}
-		if !stale {
+		if !isOld(n) {
 			c.Fresh++
 			if t.proven(n) {
 				c.FreshReady++

@@ -154,6 +154,19 @@ func (r Rule) hold(c Census) (m Moves) {
 	return m
 }
 
+// held says that a rollout is kept where it is: it is paused, or at a step of a
+// canary.
+func (r Rule) held() bool {
+	return r.Want > 0 && r.Rolling && (r.Paused || r.Update.Strategy == state.Canary && r.Step < len(r.Update.Steps))
+}
+
+// replace replaces nodes that must go though the rollout is held, by ones of what
+// is proven. Here those that must go are the old ones.
+func (r Rule) replace(c Census) Moves {
+	m := r.roll(c)
+	return Moves{StartOld: m.StartFresh, DrainOld: m.DrainOld, GiveWay: m.GiveWay, Waits: m.Waits}
+}
+
 // sparing drains fewer nodes where too few ready ones would be left. Those that
 // are not ready go first.
 func (r Rule) sparing(m Moves, c Census) Moves {
