@@ -35,8 +35,8 @@ type Config struct {
 	// Tick is the time between two turns of a pod's loop. Default 1 s; from
 	// 50 ms to 1 min.
 	Tick time.Duration
-	// StartParallel is how many nodes of one pod are started side by side.
-	// Default 10.
+	// StartParallel is how many nodes of one pod are started side by side; starts
+	// that are overdue do not count. Default 10.
 	StartParallel int
 	// History is how many ticks of each pod are kept in memory. Default 3600.
 	History int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +80,7 @@ func (w *world) start() {
 	go func() { ended <- m.Run(ctx) }()
 	w.Manager = m
 	w.end = func() {
+		w.assertSentences()
 		cancel()
 		require.NoError(w.t, <-ended)
 		w.end = func() {}
@@ -209,6 +211,39 @@ func (w *world) assertConsistent() {
 	assert.Equal(w.t, names(s, pod.StateOnline), w.servers(balancer.Ready), "servers are the nodes that are online")
 }
 
+// goError finds what a chain of Go errors, or a format that went wrong, leaves in a
+// sentence.
+var goError = regexp.MustCompile(`(^|[^a-z ] ?)(pod|cms|balancer|elastic|podtest|context|observe host \w+): |%!`)
+
+// assertSentences checks that people read sentences, and no chains of Go errors.
+func (w *world) assertSentences() {
+	w.t.Helper()
+	read := func(what, text string) {
+		w.t.Helper()
+		if goError.MatchString(text) {
+			w.t.Errorf("%s: a Go error is shown: %q", what, text)
+		}
+	}
+	for _, p := range w.Cluster().Problems { // with those of pods
+		read(string(p.Code), p.Sentence(time.Now()))
+	}
+	for _, s := range w.Pods() {
+		read("tick", s.LastTick.Err)
+		if s.Rollout != nil {
+			read("rollout", s.Rollout.Reason)
+		}
+		for _, n := range s.Nodes {
+			read("node", n.Reason)
+		}
+	}
+	past, _ := w.Events(0)
+	for _, e := range past {
+		if e.Type != cms.EventBalancerIncident { // that begins with who says it
+			read(string(e.Type), e.Message)
+		}
+	}
+}
+
 // before returns a sentence without when the next try is.
 func before(sentence string) string {
 	sentence, _, _ = strings.Cut(sentence, "; the next try")
@@ -218,7 +253,11 @@ func before(sentence string) string {
 // sentences returns what problems say now.
 func sentences(problems []cms.Problem) (out []string) {
 	for _, p := range problems {
-		out = append(out, p.Sentence(time.Now()))
+		text := p.Sentence(time.Now())
+		if goError.MatchString(text) {
+			panic("a Go error is shown: " + text)
+		}
+		out = append(out, text)
 	}
 	return out
 }

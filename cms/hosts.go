@@ -203,9 +203,7 @@ func (m *Manager) admit(h *host, spec pod.Host) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.life.closing() {
-		if err := m.store.save(Change{DeleteHosts: []string{spec.Name}}); err != nil {
-			return fmt.Errorf("%w; it will be there after the next start: %w", ErrNotRunning, err)
-		}
+		_ = m.store.save(Change{DeleteHosts: []string{spec.Name}}) // or it is there after the next start
 		return ErrNotRunning
 	}
 	m.addHost(h)

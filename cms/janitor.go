@@ -79,41 +79,45 @@ func (j *janitor) stop(ctx context.Context, h *watch.Host, id pod.NodeID) {
 // lookAtFronts removes fronts that no pod has. It is called after each observation
 // of the balancer.
 func (j *janitor) lookAtFronts() {
-	v := j.m.balancer.View()
-	if v == nil || v.Err != nil || !j.m.life.adopted() {
+	if !j.m.life.adopted() {
 		return
 	}
-	for _, f := range v.Stats.Fronts {
-		if j.m.claims.Free(f.Name) {
-			j.do("front "+f.Name, func(ctx context.Context) { j.remove(ctx, balancer.Front{Name: f.Name, Listen: f.Listen}) })
-		}
+	for _, name := range j.strays() {
+		j.do("front "+name, func(ctx context.Context) { j.remove(ctx, name) })
 	}
+}
+
+// strays returns the fronts that the balancer showed last and that no pod has.
+func (j *janitor) strays() []string {
+	v := j.m.balancer.View()
+	if v == nil || v.Err != nil {
+		return nil
+	}
+	names := make([]string, len(v.Stats.Fronts))
+	for i := range v.Stats.Fronts {
+		names[i] = v.Stats.Fronts[i].Name
+	}
+	return j.m.claims.Unclaimed(names)
 }
 
 // clearFronts removes the fronts that no pod has, once and before any pod sets its
 // own. What cannot be removed is tried again later.
 func (j *janitor) clearFronts(ctx context.Context) {
-	v := j.m.balancer.View()
-	if v == nil || v.Err != nil {
-		return
-	}
-	for _, f := range v.Stats.Fronts {
-		if j.m.claims.Free(f.Name) {
-			j.remove(ctx, balancer.Front{Name: f.Name, Listen: f.Listen})
-		}
+	for _, name := range j.strays() {
+		j.remove(ctx, name)
 	}
 }
 
 // remove removes a front of no pod; nobody may have its name and address meanwhile.
-func (j *janitor) remove(ctx context.Context, f balancer.Front) {
-	release, err := j.m.claims.Want("", []balancer.Front{{Name: f.Name}}) // somebody may wait for its address
+func (j *janitor) remove(ctx context.Context, name string) {
+	release, err := j.m.claims.Want("", []balancer.Front{{Name: name}}) // somebody may wait for its address
 	if err != nil {
 		return // a pod has it by now
 	}
 	defer release()
-	j.m.cfg.Logger.Warn("remove a front that no pod has", "front", f.Name)
-	if err := act.RemoveFront(ctx, &j.m.ports, f.Name); err != nil && ctx.Err() == nil {
-		j.m.cfg.Logger.Warn("remove a front", "front", f.Name, "error", err)
+	j.m.cfg.Logger.Warn("remove a front that no pod has", "front", name)
+	if err := act.RemoveFront(ctx, &j.m.ports, name); err != nil && ctx.Err() == nil {
+		j.m.cfg.Logger.Warn("remove a front", "front", name, "error", err)
 	}
 }
 

@@ -77,16 +77,6 @@ func (l *life) stopping() bool {
 	return l.started.ctx == nil || l.started.ctx.Err() != nil
 }
 
-// isReady says whether what was there at the start is adopted.
-func (l *life) isReady() bool {
-	select {
-	case <-l.ready:
-		return true
-	default:
-		return false
-	}
-}
-
 func (l *life) epoch() time.Time {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -46,10 +46,6 @@ func (w *world) imagePod(n int, edit func(*cms.PodSpec)) {
 	w.converge()
 }
 
-func image(name string) func(*cms.PodSpec) {
-	return func(s *cms.PodSpec) { s.Workload.Image = name }
-}
-
 // digests counts the nodes that run by what their image is.
 func (w *world) digests() map[string]int {
 	out := map[string]int{}

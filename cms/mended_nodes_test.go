@@ -9,6 +9,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/podtest"
 )
 
 // busy keeps the CPU of every node at a fraction of its limit for d, and requires
@@ -234,6 +235,75 @@ func TestOverdueStartsLeaveSlotsToOthers(t *testing.T) {
 			assert.Len(t, names(s, pod.StateOnline), 5)
 			assert.Empty(t, s.Problems)
 			w.assertConsistent()
+		})
+	}
+}
+
+// Neither does it hold up a rollout that is paused, whose nodes of before are
+// started on purpose.
+func TestOverdueStartWhileARolloutIsPaused(t *testing.T) {
+	for name, u := range map[string]cms.Update{"rolling": {MinReady: time.Hour}, "canary": canary(20), "blue-green": {Strategy: cms.BlueGreen, MinReady: time.Hour}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, []string{"a", "b"}, func(t *testing.T, w *world) {
+				w.pod(2)
+				w.update(func(s *cms.PodSpec) { s.Update = u })
+				w.update(version(2))
+				time.Sleep(10 * time.Second)
+				_, err := w.PauseRollout(t.Context(), "web")
+				require.NoError(t, err)
+				time.Sleep(10 * time.Second)
+				fresh := w.runs()["2"]
+				w.hosts["a"].HangPrepare(true)
+				w.want(6)
+				time.Sleep(2 * time.Minute)
+				s := w.now()
+				assert.GreaterOrEqual(t, len(names(s, pod.StateOnline)), 6, "%v", sentences(s.Problems))
+				assert.NotNil(t, problem(s, cms.ProblemOverdue), "%v", sentences(s.Problems))
+				w.hosts["a"].HangPrepare(false)
+				time.Sleep(time.Minute)
+				w.want(2)
+				time.Sleep(time.Minute)
+				assert.LessOrEqual(t, w.runs()["2"], fresh)
+				assert.Empty(t, names(w.now(), pod.StateStarting))
+				w.update(func(s *cms.PodSpec) { s.Update.MinReady = 0 })
+				_, err = w.ResumeRollout(t.Context(), "web")
+				require.NoError(t, err)
+				w.rolled(cms.RolloutDone)
+				assert.Equal(t, map[string]int{"2": 2}, w.runs())
+			})
+		})
+	}
+}
+
+// A pod whose start hangs can be deleted, and its host be removed.
+func TestOverdueStartDoesNotKeepAPod(t *testing.T) {
+	for name, end := range map[string]func(w *world) error{
+		"delete": func(w *world) error { _, err := w.DeletePod(w.t.Context(), "web"); return err },
+		"halt":   func(w *world) error { return w.Halt(w.t.Context()) },
+		"remove": func(w *world) error { _, err := w.RemoveHost(w.t.Context(), "a", true); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, []string{"b"}, func(t *testing.T, w *world) {
+				w.hosts["a"] = podtest.NewFakeHost()
+				_, err := w.AddHost(t.Context(), pod.Host{Name: "a", Runtime: "fake"})
+				require.NoError(t, err)
+				w.pod(2)
+				w.hosts["a"].HangPrepare(true)
+				w.want(4)
+				time.Sleep(time.Minute)
+				require.Len(t, names(w.now(), pod.StateStarting), 1)
+				require.NoError(t, end(w))
+				time.Sleep(time.Minute)
+				assert.Empty(t, running(w.hosts["a"]))
+				s, err := w.Pod("web")
+				if name == "delete" {
+					require.ErrorIs(t, err, cms.ErrNotFound)
+					return
+				}
+				require.NoError(t, err)
+				assert.Empty(t, names(s, pod.StateStarting))
+				assert.Len(t, names(s, pod.StateOnline), map[string]int{"halt": 0, "remove": 4}[name])
+			})
 		})
 	}
 }

@@ -90,7 +90,7 @@ func (l *loop) run(ctx context.Context) {
 		l.m.forget(l)
 		return
 	}
-	l.turn(nil, act.Span{}, reconcile.Ending)
+	l.turn(reconcile.Ending, nil)
 }
 
 // turns makes turns until ctx ends, or the pod is gone.
@@ -125,24 +125,31 @@ func (l *loop) turnIn(ctx context.Context, deciding bool) reconcile.Plan {
 		mode = reconcile.Halting
 	}
 	if !deciding || l.board.status() == nil {
-		return l.turn(nil, act.Span{}, mode)
+		return l.turn(mode, nil)
 	}
 	ctx, span := l.m.trace.Begin(ctx, "tick", 0, l.about()...)
 	defer span.End(nil)
-	return l.turn(ctx, span, mode)
+	return l.turn(mode, &ticking{ctx, span})
 }
 
-// turn looks, reconciles, commits and acts once. A turn that decides has a context
-// with its span.
-func (l *loop) turn(deciding context.Context, span act.Span, mode reconcile.Mode) reconcile.Plan {
+// ticking is what a turn that decides is traced by.
+type ticking struct {
+	ctx  context.Context
+	span act.Span
+}
+
+// turn looks, reconciles, commits and acts once. It decides where there is a tick.
+func (l *loop) turn(mode reconcile.Mode, tick *ticking) reconcile.Plan {
 	w := l.look(mode)
 	if mode == reconcile.Ending {
 		w.Checkpoint = l.decider.checkpoint(w.Now)
 	}
-	if deciding != nil {
+	var span act.Span
+	if tick != nil {
+		span = tick.span
 		w.Tick = l.decider.tick(&w, span, l.m.trace)
 		w.Tick.Took = l.m.clock.Since(w.Now)
-		w.Cause = l.m.trace.Cause(deciding)
+		w.Cause = l.m.trace.Cause(tick.ctx)
 	}
 	p := l.plan(w)
 	for !l.m.ledger.Reserve(l.name, holds(p.Reserve), l.m.capacities(p.Reserve)) {

@@ -38,9 +38,11 @@ func (s loads) Load(ctx context.Context) (cms.State, error) {
 func TestStart(t *testing.T) {
 	free := make(chan struct{})
 	close(free)
+	var store *cmstest.Store // of the last manager
 	manager := func(t *testing.T, free chan struct{}, err error) *cms.Manager {
+		store = cmstest.NewStore()
 		m, failed := cms.New(cms.Config{
-			Store: loads{cmstest.NewStore(), free, err}, Balancer: balancertest.NewFake(),
+			Store: loads{store, free, err}, Balancer: balancertest.NewFake(),
 			OpenRuntime: func(context.Context, pod.Host, pod.Cluster) (pod.Runtime, error) { return nil, pod.ErrUnreachable },
 		})
 		require.NoError(t, failed)
@@ -72,8 +74,15 @@ func TestStart(t *testing.T) {
 	})
 	t.Run("stop that may not wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			stop, err := manager(t, free, nil).Start(t.Context())
+			m := manager(t, free, nil)
+			stop, err := m.Start(t.Context())
 			require.NoError(t, err)
+			store.OnSave(func(context.Context, cms.Change) error {
+				time.Sleep(time.Second)
+				return nil
+			})
+			go func() { _, _ = m.CreatePod(t.Context(), spec()) }() // the manager waits for what it saves
+			synctest.Wait()
 			require.ErrorIs(t, stop(ended), context.Canceled)
 			require.NoError(t, stop(t.Context()))
 		})

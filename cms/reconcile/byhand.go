@@ -59,11 +59,7 @@ func (t *turn) launchByHand(a *Answer) {
 	if anyHeld(hosts) && !anyUsable(hosts) { // a person may know better
 		hosts = t.usable()
 	}
-	revision := t.pod.Revision
-	if r := t.pod.Rolling(); r != nil && r.State == state.RolloutPaused {
-		revision = r.From // it is proven
-	}
-	name, why := t.launch(oldest.Name, revision, hosts)
+	name, why := t.launch(oldest.Name, t.revisionByHand(), hosts)
 	if why != "" {
 		*a = conflict("no room: %s", why)
 		return
@@ -71,6 +67,22 @@ func (t *turn) launchByHand(a *Answer) {
 	t.rec().SetWant(t.pod.Want + 1)
 	n := *t.pod.Node(name)
 	a.Node = &n
+}
+
+// revisionByHand is what a node runs that a person launches: while a rollout is
+// paused, what keeps the share of its new nodes.
+func (t *turn) revisionByHand() uint64 {
+	r := t.pod.Rolling()
+	if r == nil || r.State != state.RolloutPaused {
+		return t.pod.Revision
+	}
+	c := t.census()
+	rule := t.rule(c, t.stale)
+	rule.Want++
+	if rule.Moves(c).StartFresh > 0 {
+		return t.pod.Revision
+	}
+	return r.From
 }
 
 // remove removes a node: one that runs is drained and stopped first, and is not

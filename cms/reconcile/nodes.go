@@ -128,6 +128,15 @@ func (t *turn) overdue(n *state.Node) bool {
 
 // staleWhy says why a node should be replaced; empty when it should not.
 func (t *turn) staleWhy(n *state.Node) string {
+	if why := t.unfit(n); why != "" || n.Revision == t.pod.Revision {
+		return why
+	}
+	return fmt.Sprintf("replaced by revision %d", t.pod.Revision)
+}
+
+// unfit says why a node must be replaced, whatever it runs; empty when it need
+// not.
+func (t *turn) unfit(n *state.Node) string {
 	switch h, ok := t.w.Hosts[n.Host]; {
 	case t.hung(n) != "":
 		return "does not answer"
@@ -135,8 +144,6 @@ func (t *turn) staleWhy(n *state.Node) string {
 		return "the pod may not use host " + n.Host + " any more"
 	case ok && h.Draining:
 		return "host " + n.Host + " is being removed"
-	case n.Revision != t.pod.Revision:
-		return fmt.Sprintf("replaced by revision %d", t.pod.Revision)
 	}
 	return ""
 }

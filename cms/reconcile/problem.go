@@ -83,7 +83,7 @@ func (p Problem) sentence() string {
 	case ProblemStart, ProblemImage, ProblemDenied:
 		return fmt.Sprintf("node %s could not be started on host %s: %s", p.Node, p.Host, why)
 	case ProblemOverdue:
-		return fmt.Sprintf("node %s has been starting on host %s for longer than %s, so another one is started elsewhere", p.Node, p.Host, p.Lasts)
+		return fmt.Sprintf("node %s has been starting on host %s for longer than %s, so another one is started on another host, where there is room", p.Node, p.Host, p.Lasts)
 	case ProblemDeaths:
 		return fmt.Sprintf("nodes end or hang within %s of being ready, so others are started ever more seldom; the last, of %d in a row: node %s %s", p.Lasts, p.Count, p.Node, why)
 	case ProblemRoom:

@@ -96,7 +96,7 @@ func followRollout(t *turn) {
 // blueGreenGoal is how many new nodes must be ready before a blue-green rollout
 // changes over to them: as many as are wanted, or as there is room for.
 func (t *turn) blueGreenGoal(c Census, want int) int {
-	if r := t.rule(c); r.full(c) {
+	if r := t.rule(c, t.stale); r.full(c) {
 		want = min(want, c.Fresh)
 	}
 	return min(want, max(t.pod.Spec.MaxNodes-c.Old, 1))

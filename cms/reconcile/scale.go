@@ -14,9 +14,16 @@ func scale(t *turn) {
 	if t.readOnly() || !t.created() {
 		return
 	}
-	c := t.census()
-	r := t.rule(c)
+	c, old := t.census(), t.stale
+	r := t.rule(c, old)
 	m := r.Moves(c)
+	if r.held() {
+		if unfit := t.censusUnfit(); unfit.Old > 0 {
+			old = t.unfitHeld
+			r = t.rule(unfit, old)
+			m = r.replace(unfit)
+		}
+	}
 	if m.Short > 0 {
 		t.notes.surge = &Problem{Code: ProblemSurge, Count: m.Short, Limit: t.pod.Spec.MaxNodes}
 	}
@@ -29,10 +36,15 @@ func scale(t *turn) {
 	}
 	t.notes.starts = m.StartFresh+m.StartOld > 0
 	if m.GiveWay {
-		t.giveWay()
+		t.giveWay(old)
 	}
-	t.shrink(m.DrainOld, t.stale)
-	t.shrink(m.DrainFresh, func(n *state.Node) bool { return !t.stale(n) && (r.Want == 0 || !t.overdue(n)) })
+	t.shrink(m.DrainOld, old)
+	t.shrink(m.DrainFresh, func(n *state.Node) bool {
+		if t.overdue(n) {
+			return r.Want == 0
+		}
+		return !t.stale(n)
+	})
 	t.grow(m.StartOld, m.StartFresh)
 	if c.Live() >= r.Want && c.Starting == 0 {
 		t.forgetFaults()
@@ -45,7 +57,7 @@ func scale(t *turn) {
 	}
 }
 
-func (t *turn) rule(c Census) Rule {
+func (t *turn) rule(c Census, old func(*state.Node) bool) Rule {
 	r := Rule{Want: t.want(), MaxNodes: t.pod.Spec.MaxNodes, Update: t.pod.Spec.Update, Stuck: t.stuck()}
 	if rolling := t.pod.Rolling(); rolling != nil {
 		r.Rolling, r.Paused, r.Step = true, rolling.State == state.RolloutPaused, rolling.Step
@@ -53,7 +65,7 @@ func (t *turn) rule(c Census) Rule {
 	if c.Old > 0 {
 		n, _ := t.roomFor(t.pod.Spec.Limits, t.usable(), 1)
 		r.Room = n > 0
-		if gives := t.gives(); gives != nil {
+		if gives := t.gives(old); gives != nil {
 			r.Swap, r.SwapHung = true, t.hung(gives) != ""
 		}
 	}
@@ -72,9 +84,9 @@ func (t *turn) shrink(n int, some func(*state.Node) bool) {
 
 // gives returns the old node that can best make room for its own replacement, or
 // nil.
-func (t *turn) gives() *state.Node {
+func (t *turn) gives(old func(*state.Node) bool) *state.Node {
 	usable := t.usable()
-	for _, name := range t.victims(len(t.pod.Nodes), t.stale) {
+	for _, name := range t.victims(len(t.pod.Nodes), old) {
 		if n := t.pod.Node(name); n.State == pod.StateOnline && t.fitsInstead(n, t.pod.Spec.Limits, usable) {
 			return n
 		}
@@ -84,8 +96,8 @@ func (t *turn) gives() *state.Node {
 
 // giveWay drains an old node whose replacement only fits where it is itself.
 // Without it a pod that fills its hosts could never be changed.
-func (t *turn) giveWay() {
-	if n := t.gives(); n != nil {
+func (t *turn) giveWay(old func(*state.Node) bool) {
+	if n := t.gives(old); n != nil {
 		t.drain(n.Name, "gives way to its replacement: there is no room for both")
 	}
 }

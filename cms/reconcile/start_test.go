@@ -269,7 +269,7 @@ func TestSettingsThatAreTooLong(t *testing.T) {
 	assert.Equal(t, 1, s.online())
 	assert.Empty(t, actions[Start](s.began)[0].Settings)
 	require.Equal(t, []Code{ProblemSettings}, codes(s.plan))
-	assert.Contains(t, s.sentences()[0], "keep backups; they take ")
+	assert.Contains(t, s.sentences()[0], "keep backups; they have ")
 }
 
 // When the manager ends only what has happened is recorded; a start that was broken

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,6 +89,71 @@ func TestPausedRolloutBringsOldNodesBack(t *testing.T) {
 	s.turn()
 	s.pass(5 * time.Minute)
 	assert.Equal(t, [2]int{2, 0}, [2]int{s.live(1), s.live(2)})
+}
+
+// A rollout that is held where it is still replaces nodes that do not answer or must
+// leave their host, without fewer nodes that serve than wanted.
+func TestHeldRolloutReplacesWhatMustGo(t *testing.T) {
+	rolling := state.Update{MaxSurge: 2, MinReady: time.Minute}
+	canary := state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 20, Pause: 10 * time.Hour}}}
+	harms := map[string]func(s *sim, n *state.Node){
+		"it hangs": func(s *sim, n *state.Node) {
+			made := s.hosts[n.Host].nodes[n.Name]
+			made.Phase = pod.PhaseFrozen
+			s.hosts[n.Host].nodes[n.Name] = made
+		},
+		"its host leaves": func(s *sim, n *state.Node) { s.hosts[n.Host].draining = true },
+		"it may not be on its host": func(s *sim, n *state.Node) {
+			s.pod.Spec.Hosts = []string{"a", "b", "c"}
+			s.pod.Spec.Hosts = slices.DeleteFunc(s.pod.Spec.Hosts, func(h string) bool { return h == n.Host })
+		},
+	}
+	for name, c := range map[string]struct {
+		update state.Update
+		paused bool
+		max    int
+	}{
+		"rolling, paused":                {rolling, true, 10},
+		"rolling, paused, without surge": {rolling, true, 6},
+		"canary":                         {canary, false, 10},
+		"canary, paused":                 {canary, true, 10},
+		"blue-green, paused":             {state.Update{Strategy: state.BlueGreen, MinReady: time.Minute}, true, 20},
+	} {
+		for harm, do := range harms {
+			for _, revision := range []uint64{1, 2} {
+				t.Run(fmt.Sprintf("%s, revision %d, %s", name, revision, harm), func(t *testing.T) {
+					s := serving(t, 6, 10, "a", "b", "c")
+					s.pod.Spec.MaxNodes = c.max
+					s.watchRollout()
+					s.revise("2", c.update)
+					s.turn()
+					s.pass(10 * time.Second)
+					if c.paused {
+						s.pause(true)
+					}
+					s.pass(10 * time.Minute)
+					require.Positive(t, s.live(2))
+					for i := range s.pod.Nodes {
+						if n := &s.pod.Nodes[i]; n.Live() && n.Revision == revision {
+							do(s, n)
+							break
+						}
+					}
+					least := 6
+					s.turn()
+					for range 60 {
+						s.pass(10 * time.Second)
+						least = min(least, len(s.servers("web")))
+					}
+					for i := range s.pod.Nodes {
+						assert.Empty(t, s.begun().unfit(&s.pod.Nodes[i]), s.pod.Nodes[i].Name)
+					}
+					assert.Equal(t, 6, least, "servers")
+					assert.LessOrEqual(t, s.live(1)+s.live(2), c.max)
+				})
+			}
+		}
+	}
 }
 
 // A scale-in amid a rollout keeps the nodes that are proven, as many as the update
@@ -253,7 +319,7 @@ func TestOneHostThatHangsDoesNotStopThePod(t *testing.T) {
 			s.pass(20 * time.Millisecond)
 			assert.Equal(t, 6, s.pod.Count(pod.StateOnline, pod.StateStarting), "two more")
 			assert.Equal(t, []Code{ProblemOverdue, ProblemOverdue}, codes(s.plan))
-			assert.Contains(t, s.sentences()[0], fmt.Sprintf("node n3 has been starting on host a for longer than %s, so another one is started elsewhere", c.overdue))
+			assert.Contains(t, s.sentences()[0], fmt.Sprintf("node n3 has been starting on host a for longer than %s, so another one is started on another host", c.overdue))
 			w = s.world()
 			in, _ = w.Observe()
 			assert.Equal(t, [2]int{2, 2}, [2]int{in.Online, in.Starting}, "the policy sees those that are not overdue")

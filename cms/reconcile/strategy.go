@@ -95,9 +95,12 @@ func spareOld(n int, c Census, keepOne bool) int {
 	return max(min(n, c.OldOnline), 0)
 }
 
+// most is how many nodes there may be while some are replaced.
+func (r Rule) most() int { return max(min(r.Want+max(r.Update.MaxSurge, 0), r.MaxNodes), r.Want) }
+
 // roll replaces old nodes a few at a time.
 func (r Rule) roll(c Census) (m Moves) {
-	most := max(min(r.Want+max(r.Update.MaxSurge, 0), r.MaxNodes), r.Want)
+	most := r.most()
 	surge := most > r.Want
 	keepOne := r.keepsOne(c, most)
 	least := r.Want - r.Update.MaxUnavailable
@@ -137,7 +140,7 @@ func (r Rule) hold(c Census) (m Moves) {
 		return m
 	}
 	live := c.Live()
-	if live >= r.Want && live <= r.Want+max(r.Update.MaxSurge, 0) {
+	if live >= r.Want && live <= r.most() {
 		return m
 	}
 	fresh := r.Want * c.Fresh / max(live, 1) // rounded down, so that an old node that dies is replaced by an old one
@@ -149,6 +152,19 @@ func (r Rule) hold(c Census) (m Moves) {
 	m.StartOld = r.upTo(r.Want-fresh-c.Old, c)
 	m.StartFresh = max(min(fresh-c.Fresh, r.MaxNodes-c.Launched()-m.StartOld), 0)
 	return m
+}
+
+// held says that a rollout is kept where it is: it is paused, or at a step of a
+// canary.
+func (r Rule) held() bool {
+	return r.Want > 0 && r.Rolling && (r.Paused || r.Update.Strategy == state.Canary && r.Step < len(r.Update.Steps))
+}
+
+// replace replaces nodes that must go though the rollout is held, by ones of what
+// is proven. Here those that must go are the old ones.
+func (r Rule) replace(c Census) Moves {
+	m := r.roll(c)
+	return Moves{StartOld: m.StartFresh, DrainOld: m.DrainOld, GiveWay: m.GiveWay, Waits: m.Waits}
 }
 
 // sparing drains fewer nodes where too few ready ones would be left. Those that

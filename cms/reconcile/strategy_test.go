@@ -34,9 +34,6 @@ func drawRule(t *rapid.T) Rule {
 	return r
 }
 
-// most is how many nodes there may be during a replacement.
-func (r Rule) most() int { return max(min(r.Want+max(r.Update.MaxSurge, 0), r.MaxNodes), r.Want) }
-
 // censuses calls f with every census of up to 4 new and 4 old nodes.
 func censuses(f func(Census)) {
 	for fresh := range 5 {
@@ -301,6 +298,7 @@ func TestMoves(t *testing.T) {
 		{"paused", with(rolling(5, 10, 1, 0), paused), ready(2, 3), Moves{}},
 		{"paused, one is missing", with(rolling(5, 10, 1, 0), paused), ready(2, 2), Moves{StartOld: 1}},
 		{"paused with its surge", with(rolling(4, 10, 1, 0), paused), ready(2, 3), Moves{}},
+		{"paused with its surge, and max_nodes is lower", with(rolling(4, 4, 1, 0), paused), ready(2, 3), Moves{DrainFresh: 1}},
 		{"paused, 4 → 1", with(rolling(1, 10, 1, 0), paused), ready(2, 3), Moves{DrainFresh: 2, DrainOld: 2}},
 		{"paused, 5 → 3", with(rolling(3, 10, 1, 0), paused), ready(2, 3), Moves{DrainFresh: 1, DrainOld: 1}},
 		{"paused, 5 → 3, not proven", with(rolling(3, 10, -1, 1), paused), unproven(2, 3), Moves{DrainFresh: 1, DrainOld: 1}},

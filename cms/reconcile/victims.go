@@ -12,11 +12,12 @@ import (
 
 // victims returns the names of up to n launched nodes of some, the one whose loss
 // hurts least first: one that is starting, that does not answer, that is not
-// proven, that the balancer finds down, that has the fewest requests, the youngest.
+// proven, that the balancer finds down, that may not stay where it is, that has the
+// fewest requests, the youngest.
 func (t *turn) victims(n int, some func(*state.Node) bool) []string {
 	type candidate struct {
 		name string
-		rank [4]int
+		rank [5]int
 		load float64
 		age  int
 	}
@@ -28,7 +29,7 @@ func (t *turn) victims(n int, some func(*state.Node) bool) []string {
 		}
 		all = append(all, candidate{
 			name: rec.Name,
-			rank: [4]int{last(rec.State == pod.StateStarting), last(t.hung(rec) != ""), last(!t.proven(rec)), last(t.down(rec.Name))},
+			rank: [5]int{last(rec.State == pod.StateStarting), last(t.hung(rec) != ""), last(!t.proven(rec)), last(t.down(rec.Name)), last(t.unfit(rec) != "")},
 			load: t.w.InFlight(rec.Name).Or(0),
 			age:  i,
 		})

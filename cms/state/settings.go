@@ -56,7 +56,7 @@ func (p *Pod) SettingsOf(revision uint64, hosts []string) (string, error) {
 		return "", err
 	}
 	if len(text) > pod.MaxSettings {
-		return "", fmt.Errorf("they take %d bytes, and %d are the most", len(text), pod.MaxSettings)
+		return "", fmt.Errorf("they have %d bytes, %d are the most", len(text), pod.MaxSettings)
 	}
 	return string(text), nil
 }

@@ -57,7 +57,7 @@ func TestSettingsThatAreTooLong(t *testing.T) {
 	}
 	p := NewPod(big, epoch)
 	_, err := p.SettingsOf(1, nil)
-	require.ErrorContains(t, err, "bytes, and 16384 are the most")
+	require.ErrorContains(t, err, "are the most")
 }
 
 func TestSettingsThatCannotBeRead(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -105,7 +104,6 @@ func TestPullErrorsByType(t *testing.T) {
 	}
 	for _, said := range []error{
 		&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connect: connection refused")},
-		client.ErrorConnectionFailed("tcp://10.0.0.5:2376"),
 		io.ErrUnexpectedEOF,
 		fmt.Errorf("shutting down: %w", errdefs.ErrUnavailable),
 	} {

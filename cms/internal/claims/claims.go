@@ -88,18 +88,27 @@ func (t *Table) Set(pod string, fronts []balancer.Front) {
 	t.tidy(pod)
 }
 
-// Free says whether nobody has a front of that name.
-func (t *Table) Free(name string) bool {
+// Unclaimed returns those of the names that no front of a pod has.
+func (t *Table) Unclaimed(names []string) (free []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	claimed := make(map[string]bool, len(names))
 	for _, o := range t.pods {
-		for _, f := range o.all() {
-			if f.Name == name {
-				return false
+		for _, f := range o.held {
+			claimed[f.Name] = true
+		}
+		for _, w := range o.wanted {
+			for _, f := range w {
+				claimed[f.Name] = true
 			}
 		}
 	}
-	return true
+	for _, name := range names {
+		if !claimed[name] {
+			free = append(free, name)
+		}
+	}
+	return free
 }
 
 func (t *Table) owner(pod string) *owner {

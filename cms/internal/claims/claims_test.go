@@ -31,14 +31,14 @@ func TestNamesAndAddressesHaveOneOwner(t *testing.T) {
 			release, err := table.Want(c.pod, []balancer.Front{front("first", ":9"), c.want})
 			if c.why == "" {
 				require.NoError(t, err)
-				assert.False(t, table.Free("first"))
+				assert.Empty(t, table.Unclaimed([]string{"first"}))
 				release()
-				assert.True(t, table.Free("first"))
+				assert.NotEmpty(t, table.Unclaimed([]string{"first"}))
 				return
 			}
 			assert.Equal(t, Taken{c.why}, err)
 			assert.EqualError(t, err, c.why)
-			assert.True(t, table.Free("first"), "all or none")
+			assert.NotEmpty(t, table.Unclaimed([]string{"first"}), "all or none")
 		})
 	}
 }
@@ -60,9 +60,9 @@ func TestCommandsClaimBeforeTheLoopDoes(t *testing.T) {
 	require.NoError(t, err)
 	table.Set("p", []balancer.Front{front("web", ":2")})
 	second()
-	assert.False(t, table.Free("web"), "its loop holds it")
+	assert.Empty(t, table.Unclaimed([]string{"web"}), "its loop holds it")
 	table.Set("p", nil)
-	assert.True(t, table.Free("web"))
+	assert.NotEmpty(t, table.Unclaimed([]string{"web"}))
 	third()
 	assert.Empty(t, table.pods, "nothing is kept of pods that have nothing")
 	third() // twice is no harm
@@ -78,7 +78,7 @@ func TestReleaseLeavesTheOthers(t *testing.T) {
 	second, err := table.Want("p", []balancer.Front{front("b", ":2")})
 	require.NoError(t, err)
 	first()
-	assert.False(t, table.Free("b"))
+	assert.Empty(t, table.Unclaimed([]string{"b"}))
 	second()
-	assert.True(t, table.Free("b"))
+	assert.NotEmpty(t, table.Unclaimed([]string{"b"}))
 }

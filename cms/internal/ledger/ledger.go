@@ -54,8 +54,9 @@ func (l *Ledger) Reserve(podName string, more []Hold, capacity map[string]pod.Re
 	return true
 }
 
-// epsilon absorbs what adding fractions of CPUs loses.
-const epsilon = 1e-6
+// epsilon absorbs what adding fractions of CPUs loses. It is larger than that of
+// who places nodes: what fits there fits here.
+const epsilon = 2e-6
 
 // Set makes what a pod reserves be exactly these holds, whether they fit or not:
 // they are there.

@@ -177,10 +177,11 @@ func (h *Host) Observe(ctx context.Context) {
 	if ctx.Err() != nil && before != nil {
 		return
 	}
+	now := before.next(begun, snap, err)
 	if err != nil {
-		err = fmt.Errorf("observe host %s: %w", h.Name, err)
+		now.Err = fmt.Errorf("observe host %s: %w", h.Name, err)
 	}
-	h.view.Store(before.next(begun, snap, err))
+	h.view.Store(now)
 	if before != nil && before.Err != nil && err == nil {
 		select {
 		case h.back <- struct{}{}:

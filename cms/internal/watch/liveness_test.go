@@ -91,7 +91,7 @@ func TestOneProbeOfANodeAtATime(t *testing.T) {
 		again, pause = l.due()
 		assert.Empty(t, again, "too early")
 		assert.Equal(t, time.Duration(1), pause)
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		again, _ = l.due()
 		assert.Len(t, again, 1)
 	})
