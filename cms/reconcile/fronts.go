@@ -93,6 +93,9 @@ func answerHeld(t *turn) {
 	}
 	t.mem.Answer = nil
 	t.answer(*a)
+	if len(t.w.Commands) > 1 {
+		t.again() // others wait for it
+	}
 }
 
 // leave removes the fronts that are not wanted any more, once they have nothing

@@ -128,7 +128,7 @@ func (s *sim) disturb(r *rapid.T, hosts []string) {
 			online = append(online, s.pod.Nodes[i].Name)
 		}
 	}
-	switch what := rapid.SampledFrom([]string{"want", "want", "pause", "resume", "exit", "hang", "frozen", "away", "back", "slow", "restart"}).Draw(r, "event"); what {
+	switch what := rapid.SampledFrom([]string{"want", "want", "pause", "resume", "exit", "hang", "frozen", "away", "back", "slow", "restart", "remove host", "keep host"}).Draw(r, "event"); what {
 	case "want":
 		s.pod.SetWant(rapid.IntRange(1, s.pod.Spec.MaxNodes).Draw(r, "want"))
 	case "pause", "resume":
@@ -160,6 +160,8 @@ func (s *sim) disturb(r *rapid.T, hosts []string) {
 				s.away(name, false)
 			}
 		}
+	case "remove host", "keep host":
+		s.hosts[rapid.SampledFrom(hosts).Draw(r, "host")].draining = what == "remove host"
 	case "slow":
 		s.boot = time.Duration(rapid.IntRange(1, 60).Draw(r, "boot")) * time.Second
 	case "restart":
@@ -171,6 +173,7 @@ func (s *sim) disturb(r *rapid.T, hosts []string) {
 // mend ends every fault.
 func (s *sim) mend() {
 	for name, h := range s.hosts {
+		h.draining = false
 		if !h.fault.OK() {
 			s.away(name, false)
 		}

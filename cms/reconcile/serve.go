@@ -76,6 +76,7 @@ func (t *turn) compare() {
 	if !b.Fault.OK() {
 		return
 	}
+	var others []string
 	for name, m := range t.mem.Fronts {
 		if !m.Trusted || m.Leave != nil || t.running(FrontKey(name)) || !b.Asked.After(m.At) {
 			continue
@@ -87,6 +88,10 @@ func (t *turn) compare() {
 			continue
 		}
 		m.distrust(t, ok)
+		others = append(others, name)
+	}
+	slices.Sort(others)
+	for _, name := range others {
 		t.tell(Event{Type: EventProblem, Message: fmt.Sprintf("the balancer has other servers behind front %s than were set; they are set again", name)})
 	}
 }

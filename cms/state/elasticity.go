@@ -32,7 +32,7 @@ type Elasticity struct {
 	// PolicyJSON; what is read back has that alone.
 	Policy elastic.Policy `json:"-"`
 	// PolicyJSON is the policy's JSON, as [elastic.Registry.Parse] takes it.
-	PolicyJSON json.RawMessage `json:"Policy"`
+	PolicyJSON json.RawMessage `json:"Policy,omitempty"`
 }
 
 // DefaultPolicy is the policy of a pod whose user chose none.
