@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -57,6 +58,9 @@ func (f *front) set(s balancer.Front) {
 	f.dispatch()
 }
 
+// acceptGrace is for what has connected to an address that a front leaves.
+const acceptGrace = 50 * time.Millisecond
+
 // listen takes connections from l, and no longer from the listener before it.
 func (f *front) listen(l *net.TCPListener) {
 	f.clientsMu.Lock()
@@ -65,6 +69,9 @@ func (f *front) listen(l *net.TCPListener) {
 	f.clientsMu.Unlock()
 	f.wg.Go(func() { f.accept(l) })
 	if old != nil {
+		// Who has connected and is not accepted yet would be reset.
+		_ = old.SetDeadline(time.Now().Add(acceptGrace))
+		f.accept(old)
 		_ = old.Close()
 	}
 }
@@ -74,7 +81,7 @@ func (f *front) accept(l *net.TCPListener) {
 		c, err := l.AcceptTCP()
 		switch {
 		case err == nil:
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		default:
 			// Out of descriptors, or the client left at once: the former passes.

@@ -185,11 +185,16 @@ func TestCloseIsGraceful(t *testing.T) {
 func TestMovedFrontKeepsConnections(t *testing.T) {
 	b := newBed(t, Config{}, nil)
 	b.apply(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-	before := b.dial()
 	old := b.f.Listen
-	b.f.Listen = balancertest.FreeAddr(t)
-	require.NoError(t, b.b.SetFront(t.Context(), b.f))
-	for _, c := range []*conn{before, b.dial()} {
+	moved := b.f
+	moved.Listen = balancertest.FreeAddr(t)
+	var all []*conn
+	for range 100 {
+		all = append(all, b.dial()) // the last ones are not accepted yet
+	}
+	require.NoError(t, b.b.SetFront(t.Context(), moved))
+	b.f = moved
+	for _, c := range append(all, b.dial()) {
 		c.send(get)
 		resp, _ := c.recv()
 		assert.Equal(t, 200, resp.StatusCode)

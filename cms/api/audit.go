@@ -11,8 +11,9 @@ import (
 )
 
 // AuditEntry is one write: somebody's wish to change something, and what became
-// of it. Taking a backup counts as one. It holds no secret and no value of an environment variable, whatever
-// was sent: names are told, and of values only switches, numbers and durations.
+// of it. Taking a backup counts as one. It holds no secret and no value of an
+// environment variable, whatever was sent: names are told, and of values only
+// switches, numbers and durations.
 type AuditEntry struct {
 	// At is when the request came.
 	At time.Time `json:"at"`
@@ -47,7 +48,8 @@ type AuditEntry struct {
 	Result AuditResult `json:"result"`
 	// Status is that of the answer; 0 where there was none.
 	Status int `json:"status,omitempty"`
-	// Error is why it was refused or failed, without the values that were sent.
+	// Error is the title of a Status of 4xx or 5xx, and which fields were wrong:
+	// "Unprocessable Entity: policy.lower".
 	Error string `json:"error,omitempty"`
 	// Aborted says that the client had gone before it was answered.
 	Aborted bool `json:"aborted,omitempty"`
@@ -180,7 +182,7 @@ func (a *API) tellAudit(r *http.Request, e *auditRecord, returned bool) {
 	n := a.auditNames()
 	out.Fields = n.summary(object)
 	if e.found != nil && out.Status >= http.StatusBadRequest {
-		out.Error = n.reason(e.found, e.body, object, r.Header)
+		out.Error = n.reason(e.found, out.Status)
 	}
 	a.cfg.Audit(out)
 }

@@ -51,8 +51,6 @@ var (
 	safeName  = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 	safeKey   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.:/-]{0,62}$`)
 	safeValue = regexp.MustCompile(`^(true|false|-?[0-9]{1,12}(\.[0-9]{1,9})?([a-zµ]{1,2}|[kKMGT]i?B|B)?([0-9]{1,3}[a-z]{1,2}){0,3})$`)
-	words     = regexp.MustCompile(`[^\s"{}\[\]:,]+`) // of a body that cannot be read
-	quoted    = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
 )
 
 // auditName returns a name as pods, nodes and hosts have, or "?".
@@ -134,39 +132,18 @@ func (n auditNames) name(name string, free bool) string {
 	return "?"
 }
 
-// reason is the detail of a problem without what was sent: problems quote values,
-// for the client's eyes.
-func (n auditNames) reason(p *problem, body []byte, object map[string]any, head http.Header) string {
-	text := p.detail
-	if len(p.faults) > 0 {
-		lines := make([]string, 0, len(p.faults))
-		for _, f := range p.faults {
-			lines = append(lines, n.path(f.Path)+": "+f.Problem)
-		}
-		text = strings.Join(lines, " | ")
+// reason says why a write was refused or failed: the title of its status, and the
+// fields that were wrong. The sentences of a problem are for the client: they quote
+// what it sent.
+func (n auditNames) reason(p *problem, status int) string {
+	var wrong []string
+	for _, f := range p.faults[:min(len(p.faults), maxAuditFields)] {
+		wrong = append(wrong, n.path(f.Path))
 	}
-	text = quoted.ReplaceAllString(text, `"…"`)
-	for _, values := range head {
-		for _, v := range values {
-			text = hide(text, v)
-			for word := range strings.FieldsSeq(v) {
-				text = hide(text, word)
-			}
-		}
+	if len(wrong) == 0 {
+		return http.StatusText(status)
 	}
-	if object == nil {
-		for _, word := range words.FindAll(body, -1) {
-			if !n.known[string(word)] {
-				text = hide(text, string(word))
-			}
-		}
-	}
-	text = hideLeaves(text, object)
-	const most = 500
-	if r := []rune(text); len(r) > most {
-		text = string(r[:most]) + "…"
-	}
-	return text
+	return http.StatusText(status) + ": " + strings.Join(wrong, ", ")
 }
 
 // path returns a fault's path with its unknown names left out.
@@ -183,31 +160,4 @@ func (n auditNames) path(path string) string {
 		free = free || n.free[name]
 	}
 	return strings.Join(parts, ".")
-}
-
-// hideLeaves takes every text of a body out, and so also what an error from
-// farther away repeats without quotes.
-func hideLeaves(text string, v any) string {
-	switch v := v.(type) {
-	case string:
-		return hide(text, v)
-	case map[string]any:
-		for _, item := range v {
-			text = hideLeaves(text, item)
-		}
-	case []any:
-		for _, item := range v {
-			text = hideLeaves(text, item)
-		}
-	}
-	return text
-}
-
-// hide takes a value out of a text. Short ones are words that say nothing.
-func hide(text, value string) string {
-	const short = 6
-	if len(value) < short || safeName.MatchString(value) && len(value) < 2*short {
-		return text
-	}
-	return strings.ReplaceAll(text, value, "…")
 }

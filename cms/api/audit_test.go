@@ -170,7 +170,7 @@ func TestAuditSaysWhatWasSet(t *testing.T) {
 	call(t, a, "PUT", "/v1/pods/web/elasticity", `{"enabled":true,"min":1,"max":5,"policy":{"kind":"threshold","lower":"x"}}`)
 	e = log.one(t, "elasticity")
 	assert.Equal(t, map[string]string{"enabled": "true", "min": "1", "max": "5", "policy.kind": "set", "policy.lower": "set"}, e.Fields)
-	assert.Contains(t, e.Error, "policy.lower", "which field was wrong")
+	assert.Equal(t, "Unprocessable Entity: policy.lower, policy.upper", e.Error, "which field was wrong")
 
 	call(t, a, "DELETE", "/v1/hosts/local?drain=true", nil)
 	e = log.one(t, "remove")
@@ -254,13 +254,13 @@ func TestBrokenWritesAreAudited(t *testing.T) {
 	assert.Equal(t, 500, call(t, panicking, "POST", "/v1/pods/web/pause", nil).StatusCode)
 	e := log.one(t, "panic")
 	assert.Equal(t, []any{api.AuditFailed, 500, "pause-pod"}, []any{e.Result, e.Status, e.Operation})
-	assert.NotContains(t, e.Error, "s3cret")
+	assert.Equal(t, "Internal Server Error", e.Error)
 
 	f.fail["Resume"] = errors.New("the disk is full")
 	assert.Equal(t, 500, call(t, a, "POST", "/v1/pods/web/resume", nil).StatusCode)
 	e = log.one(t, "failure")
 	assert.Equal(t, api.AuditFailed, e.Result)
-	assert.Equal(t, "the server failed; its log says more", e.Error, "the log has the error, under the same request")
+	assert.Equal(t, "Internal Server Error", e.Error, "the log says more, under the same request")
 
 	// A client that hangs up while it waits.
 	server := httptest.NewServer(a.Handler())
