@@ -126,6 +126,8 @@ func TestNothingByHandWhereElasticityIsOn(t *testing.T) {
 	for kind, what := range map[CommandKind]string{CommandRegister: "register a node", CommandLaunch: "launch a node", CommandRemove: "remove a node"} {
 		a := s.obey(Command{Kind: kind, Node: "n1"})
 		assert.Equal(t, AnswerConflict, a.Kind)
+		assert.Nil(t, a.Node)
+		assert.Equal(t, 2, s.online(), "nothing is done")
 		assert.Equal(t, "elasticity of pod web is on, so you cannot "+what+" by hand; disable it first (PATCH its elasticity with enabled false, or cloud elasticity disable web)", a.Text)
 	}
 	s.exit("n1", 1)
@@ -223,6 +225,13 @@ func TestUpdateThatIsRefused(t *testing.T) {
 	s.pass(time.Second)
 	assert.Equal(t, 6, s.pod.Spec.MaxNodes)
 	assert.Nil(t, s.pod.Rollout, "nothing else runs")
+	s.pod.Elasticity.Enabled = false
+	spec.MaxNodes = s.pod.Want
+	s.command(Command{Kind: CommandUpdate, Spec: &spec})
+	s.turn()
+	s.pass(time.Second)
+	assert.Equal(t, 4, s.pod.Spec.MaxNodes, "as many as there are")
+	assert.Equal(t, 4, s.pod.Elasticity.Max, "its bounds follow")
 }
 
 func TestRolloutCommands(t *testing.T) {
@@ -350,6 +359,7 @@ func TestRestoreOfSettings(t *testing.T) {
 	s.obey(Command{Kind: CommandRestore, Record: &backup})
 	assert.True(t, s.pod.Paused)
 	assert.Equal(t, 4, s.pod.Want, "a pod that scales by itself knows better than its backup")
+	assert.Equal(t, backup.Elasticity, s.pod.Elasticity)
 	assert.Equal(t, "n51", s.pod.Nodes[3].Name)
 	s.obey(Command{Kind: CommandRestore, Record: &backup, Fresh: true})
 	assert.Equal(t, 2, s.pod.Want)

@@ -10,6 +10,7 @@ import (
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/elastic"
+	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -156,10 +157,12 @@ func TestObserve(t *testing.T) {
 	s.fronts["web"].Latency = balancer.Latency{Count: 9, P50: 1, P95: 2, P99: 3}
 	s.fronts["other"] = &balancer.FrontStats{Name: "other", Requests: 1000}
 	s.set("n3", func(n *state.Node) { n.Drain(s.now, "") })
+	s.add(1, 1, "a")
+	delete(s.mem.Nodes, "n6")
 	w := s.world()
 	in, missing := w.Observe()
 	assert.Empty(t, missing)
-	assert.Equal(t, [6]int{3, 2, 1, 1, 2, 6}, [6]int{in.Want, in.Online, in.Starting, in.Draining, in.Min, in.Max})
+	assert.Equal(t, [6]int{3, 3, 1, 1, 2, 6}, [6]int{in.Want, in.Online, in.Starting, in.Draining, in.Min, in.Max})
 	assert.Equal(t, s.pod.Spec.Limits.CPU, in.CPULimit)
 	assert.Equal(t, s.pod.Spec.Limits.Memory, in.MemoryLimit)
 	assert.Equal(t, s.now, in.At)
@@ -173,7 +176,7 @@ func TestObserve(t *testing.T) {
 	w = s.world()
 	in, missing = w.Observe()
 	assert.Equal(t, []string{"host a does not answer"}, missing, "once")
-	assert.Equal(t, 2, in.Online)
+	assert.Equal(t, 3, in.Online)
 	s.now = s.now.Add(30 * time.Second)
 	w = s.world()
 	in, missing = w.Observe()
@@ -203,6 +206,12 @@ func TestObserve(t *testing.T) {
 	w.Hosts["b"] = unknown
 	_, missing = w.Observe()
 	assert.Equal(t, []string{"host b does not answer"}, missing)
+
+	w = s.world()
+	w.Balancer.Fault = Fault{}
+	delete(w.Balancer.Fronts, "web")
+	in, _ = w.Observe()
+	assert.Empty(t, in.Fronts, "of one that the balancer does not have there is nothing to see")
 }
 
 // A tick's sample counts the nodes as they are after it.
@@ -211,12 +220,16 @@ func TestSamples(t *testing.T) {
 	s.pod.Register("", s.now)
 	s.exit("n2", 1)
 	s.turn()
-	s.tick = &Deciding{Seq: 1}
+	s.add(1, 1, "a")
+	s.set(s.pod.Nodes[len(s.pod.Nodes)-1].Name, func(n *state.Node) { n.State = pod.StateStandby })
+	s.tick = &Deciding{Seq: 1, Observation: elastic.Observation{Online: 7, CPU: metrics.V(0.5)}}
 	s.turn()
 	sample := s.plan.Ticks[0].Sample
 	assert.Equal(t, 1, sample.Nodes.New)
 	assert.Equal(t, 1, sample.Nodes.Failed)
-	assert.Zero(t, sample.Nodes.Standby)
+	assert.Equal(t, 1, sample.Nodes.Standby)
+	assert.Equal(t, 7, sample.Nodes.Online)
+	assert.Equal(t, metrics.V(0.5), sample.CPU)
 	assert.Equal(t, s.now, sample.At)
 	w := s.world()
 	w.Pod = state.Pod{}

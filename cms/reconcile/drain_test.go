@@ -130,6 +130,7 @@ func TestNodesThatEndedLinger(t *testing.T) {
 			p := s.turn()
 			assert.Equal(t, pod.StateFailed, s.pod.Node("n2").State)
 			assert.Equal(t, "exit code 1", s.pod.Node("n2").Reason)
+			assert.Equal(t, []string{"node n2 failed: exit code 1"}, s.eventsOf(EventNodeFailed))
 			require.Len(t, actions[Apply](p.Before), 1, "at once, before anything is saved")
 			s.pass(50 * time.Millisecond)
 			assert.Equal(t, []string{"n1"}, s.servers("web"))
@@ -256,6 +257,7 @@ func TestFailedNodesAreKeptForAWhile(t *testing.T) {
 	assert.Equal(t, 5, s.pod.Count(pod.StateFailed))
 	assert.Equal(t, "exit code 3", s.pod.Nodes[0].Reason)
 	assert.Len(t, s.hosts["a"].nodes, 1, "nothing is left of them")
+	s.pod.Register("new", s.now)
 	s.command(Command{Kind: CommandDelete})
 	s.turn()
 	s.pass(time.Minute)
@@ -286,11 +288,27 @@ func TestOrphansAreStopped(t *testing.T) {
 	s.turn()
 	s.pass(time.Minute)
 	assert.Contains(t, codes(s.plan), ProblemOrphan, "it is still there")
-	s.away("b", false)
 	delete(s.hosts["b"].nodes, "n78")
 	s.turn()
+	assert.NotEmpty(t, s.mem.Orphans, "nobody can tell")
+	s.away("b", false)
+	s.turn()
 	assert.Empty(t, s.mem.Orphans, "it went by itself")
+	s.mem.Orphans = map[string]Orphan{"orphan/x/n9": {Host: "x", Node: "n9"}}
+	s.turn()
+	assert.Empty(t, s.mem.Orphans, "with its host")
 	s.do = nil
+
+	// One that was stopped is no orphan any more, whatever was seen before.
+	s.began = nil
+	s.hosts["b"].start("n78", s.now)
+	s.turn()
+	s.pass(8 * time.Millisecond)
+	s.now = s.now.Add(5 * time.Millisecond)
+	s.finish()
+	s.turn()
+	assert.Empty(t, s.mem.Orphans)
+	assert.Equal(t, s.now, s.mem.Forgotten)
 
 	// A deleted pod is over when its orphans are.
 	s.do = fails[Stop](Fault{FaultOther, "device busy"})
@@ -408,4 +426,115 @@ func TestHungNodesAreReplaced(t *testing.T) {
 	s.probes["n1"] = Probed{Failures: 3, Text: "connection refused"}
 	s.turn()
 	assert.Len(t, s.eventsOf(EventNodeHung), 2, "again, once it had answered")
+}
+
+// A drain that is adopted has its whole time again.
+func TestDrainIsAdoptedWithRequests(t *testing.T) {
+	s := serving(t, 2, 5, "a")
+	s.inFlight("web", "n1", 9)
+	s.inFlight("web", "n2", 1)
+	s.pod.SetWant(1)
+	s.turn()
+	s.pass(20 * time.Second)
+	s.mem = Memory{}
+	s.turn()
+	assert.Equal(t, s.now.Add(30*time.Second), s.pod.Node("n2").DrainBy)
+	s.pass(29 * time.Second)
+	assert.NotNil(t, s.pod.Node("n2"))
+	assert.Empty(t, s.eventsOf(EventNodeCut))
+	s.pass(2 * time.Second)
+	assert.Nil(t, s.pod.Node("n2"))
+	assert.Len(t, s.eventsOf(EventNodeCut), 1)
+}
+
+// Of the requests of a node that is cut those count that it has over fronts that
+// stay; those over one that leaves are counted with that.
+func TestRequestsAreCutOnce(t *testing.T) {
+	s := newSim(t, 5, "a")
+	s.pod = state.NewPod(*s.changed(frontAt("web", "127.0.0.1:1"), frontAt("old", "127.0.0.1:2")), s.now)
+	s.pod.Spec.Drain = 15 * time.Second
+	s.pod.SetWant(2)
+	s.pass(time.Minute)
+	for name, n := range map[string]int{"web": 2, "old": 3} {
+		s.inFlight(name, "n1", 99)
+		s.inFlight(name, "n2", n)
+	}
+	s.fronts["old"].InFlight = 3
+	s.fronts["old"].Servers[0].InFlight = 0
+	s.pod.SetWant(1)
+	spec := s.changed(frontAt("web", "127.0.0.1:1"))
+	spec.Drain = 15 * time.Second
+	s.command(Command{Kind: CommandUpdate, Spec: spec})
+	s.turn()
+	require.Equal(t, pod.StateDraining, s.pod.Node("n2").State)
+	s.pass(time.Minute)
+	assert.EqualValues(t, 5, s.pod.Cut)
+	assert.ElementsMatch(t, []string{
+		"node n2 still had 2 requests and connections in flight at its drain deadline of 15s; they were cut",
+		"front old, which was removed, still had 3 requests and connections in flight at its drain deadline of 15s; they were cut",
+	}, s.eventsOf(EventNodeCut))
+}
+
+// A node that hangs young leaves a place that waits, as one that dies does.
+func TestNodesThatHangYoungAreStartedEverMoreSeldom(t *testing.T) {
+	s := serving(t, 3, 9, "a")
+	s.boot = 100 * time.Millisecond
+	s.pod.SetWant(4)
+	ups := 0
+	s.turn()
+	for range 3000 {
+		s.pass(200 * time.Millisecond)
+		if n := &s.pod.Nodes[len(s.pod.Nodes)-1]; len(s.pod.Nodes) > 3 && n.State == pod.StateOnline {
+			ups++
+			s.probes[n.Name] = Probed{Failures: 3, Text: "connection refused"}
+			s.turn()
+		}
+	}
+	assert.Greater(t, ups, 9)
+	assert.Less(t, ups, 40)
+}
+
+// When a stop may be given up, or tried at once.
+func TestEndOfANode(t *testing.T) {
+	away := Fault{FaultUnreachable, "no answer"}
+	for name, c := range map[string]struct {
+		host     func(h *simHost, now time.Time)
+		stop     StopMemory
+		cause    string
+		asked    bool
+		want     StopMemory
+		problems int
+	}{
+		"it is stopped":             {func(*simHost, time.Time) {}, StopMemory{}, "", true, StopMemory{}, 0},
+		"it was":                    {func(*simHost, time.Time) {}, StopMemory{Done: true}, "", false, StopMemory{Done: true}, 0},
+		"it waits":                  {func(*simHost, time.Time) {}, StopMemory{Try: Retry{Failures: 1, Next: simEpoch.Add(time.Hour)}}, "", false, StopMemory{Try: Retry{Failures: 1, Next: simEpoch.Add(time.Hour)}}, 0},
+		"its host is back":          {func(*simHost, time.Time) {}, StopMemory{Away: true, Try: Retry{Failures: 1, Next: simEpoch.Add(time.Hour)}}, "", true, StopMemory{}, 0},
+		"its host is away":          {func(h *simHost, now time.Time) { h.fault, h.since = away, now.Add(-time.Hour) }, StopMemory{}, "", false, StopMemory{Away: true, Try: Retry{Fault: away}}, 0},
+		"its host is being removed": {func(h *simHost, now time.Time) { h.draining, h.since = true, now.Add(-time.Hour) }, StopMemory{}, "", true, StopMemory{}, 0},
+		"and is away for a minute":  {func(h *simHost, now time.Time) { h.fault, h.draining, h.since = away, true, now.Add(-time.Minute) }, StopMemory{}, "", false, StopMemory{Done: true}, 1},
+		"and for less":              {func(h *simHost, now time.Time) { h.fault, h.draining, h.since = away, true, now.Add(1-time.Minute) }, StopMemory{}, "", false, StopMemory{Away: true, Try: Retry{Fault: away}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(t, 9, "a")
+			s.add(1, 1, "a")
+			s.now = s.now.Add(time.Millisecond)
+			c.host(s.hosts["a"], s.now)
+			turn := begin(s.world())
+			adopt(turn)
+			m := turn.mem.Nodes["n1"]
+			m.Stop = c.stop
+			turn.cause = "turn"
+			turn.endNode(turn.pod.Node("n1"), "scaled in")
+			assert.Equal(t, c.want, m.Stop)
+			assert.Len(t, turn.plan.Events, c.problems)
+			require.Equal(t, c.asked, len(turn.plan.After) == 1)
+			if !c.asked {
+				return
+			}
+			assert.Equal(t, "turn", turn.plan.After[0].(Stop).Cause)
+			m.Drain.Cause = "drain"
+			turn.endNode(turn.pod.Node("n1"), "scaled in")
+			assert.Equal(t, "drain", turn.plan.After[1].(Stop).Cause)
+		})
+	}
 }

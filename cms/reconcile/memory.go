@@ -114,7 +114,8 @@ func (t *turn) forgetNodes() {
 	}
 }
 
-// Clone returns a copy that shares nothing that a stage changes.
+// Clone returns a copy that shares nothing that a stage changes: what a stage
+// replaces as a whole is shared.
 func (m Memory) Clone() Memory {
 	nodes := make([]NodeMemory, 0, len(m.Nodes)) // at one place in memory
 	byName := make(map[string]*NodeMemory, len(m.Nodes))
@@ -126,7 +127,6 @@ func (m Memory) Clone() Memory {
 	fronts := make(map[string]*FrontMemory, len(m.Fronts))
 	for name, f := range m.Fronts {
 		c := *f
-		c.Drained, c.Ended = maps.Clone(f.Drained), maps.Clone(f.Ended)
 		if f.Leave != nil {
 			leave := *f.Leave
 			c.Leave = &leave

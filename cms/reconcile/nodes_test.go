@@ -74,6 +74,29 @@ func TestCensus(t *testing.T) {
 			s.add(1, 2, "b")
 			s.mem.Nodes["n4"].Ready = s.now.Add(-time.Minute)
 		}, Census{Fresh: 1, FreshReady: 1, Old: 3, OldOnline: 3, OldReady: 3}},
+		"an old one that a paused rollout started is overdue": {func(s *sim) {
+			s.revise("2", state.Update{})
+			s.pause(true)
+			s.launch(1, "a", time.Hour)
+		}, Census{Old: 3, OldOnline: 3, OldReady: 3, Overdue: 1}},
+		"or a canary": {func(s *sim) {
+			s.revise("2", state.Update{Strategy: state.Canary})
+			s.launch(1, "a", time.Hour)
+		}, Census{Old: 3, OldOnline: 3, OldReady: 3, Overdue: 1}},
+		"but not once its steps are over": {func(s *sim) {
+			s.revise("2", state.Update{Strategy: state.Canary})
+			s.pod.Rollout.Next(2)
+			s.launch(1, "a", time.Hour)
+		}, Census{Old: 4, OldOnline: 3, OldReady: 3, Starting: 1}},
+		"nor of another revision": {func(s *sim) {
+			s.revise("2", state.Update{})
+			s.pause(true)
+			s.launch(7, "a", time.Hour)
+		}, Census{Old: 4, OldOnline: 3, OldReady: 3, Starting: 1}},
+		"nor of a rollout that goes on": {func(s *sim) {
+			s.revise("2", state.Update{})
+			s.launch(1, "a", time.Hour)
+		}, Census{Old: 4, OldOnline: 3, OldReady: 3, Starting: 1}},
 		"no rollout: nobody asks for how long": {func(s *sim) {
 			s.pod.Spec.Update.MinReady = time.Hour
 			s.mem.Nodes["n1"].Ready = s.now
@@ -284,4 +307,104 @@ func TestVictims(t *testing.T) {
 	// What the balancer said before it ceased to answer does not count.
 	s.down = Fault{Code: FaultBalancer, Text: "away"}
 	assert.Equal(t, []string{starting, "n2", "n3", "n8", "n7", "n6", "n5", "n4", "n1"}, s.begun().victims(20, all))
+}
+
+func TestWatchedNodes(t *testing.T) {
+	online, probe := state.Node{State: pod.StateOnline}, pod.Probe{Kind: pod.ProbeTCP, Failures: 1}
+	assert.True(t, Watched(&online, &probe))
+	assert.False(t, Watched(&state.Node{State: pod.StateStarting}, &probe))
+	assert.False(t, Watched(&online, &pod.Probe{Kind: pod.ProbeNone, Failures: 1}))
+	assert.False(t, Watched(&online, &pod.Probe{Kind: pod.ProbeTCP}))
+}
+
+// What a host showed before something was done to a node says nothing of it.
+func TestOldViewsSayNothingOfANode(t *testing.T) {
+	for kind, r := range map[string]Result{
+		"it was started":  {Kind: StartEnded, Key: NodeKey("n2"), Node: "n2", Host: "a"},
+		"it was resolved": {Kind: ResolveEnded, Key: NodeKey("n2"), Node: "n2", Host: "a"},
+		"it was stopped":  {Kind: StopEnded, Key: NodeKey("n2"), Node: "n2", Host: "a", Fault: Fault{FaultOther, "busy"}},
+	} {
+		s := serving(t, 1, 9, "a")
+		s.launch(1, "a", time.Second)
+		clear(s.running)
+		s.results = []Result{r}
+		s.turn()
+		assert.Equal(t, s.now, s.mem.Nodes["n2"].Settled, kind)
+	}
+	s := serving(t, 1, 9, "a")
+	s.mem.Orphans = map[string]Orphan{string(orphanKey("a", "n1")): {Host: "a", Node: "n1"}}
+	s.results = []Result{{Kind: StopEnded, Key: orphanKey("a", "n1"), Node: "n1", Host: "a"}}
+	s.turn()
+	assert.Equal(t, s.now, s.mem.Nodes["n1"].Settled)
+	assert.Equal(t, s.now, s.mem.Forgotten)
+	assert.False(t, s.mem.Nodes["n1"].Stop.Done, "it is the orphan that was stopped")
+
+	// A node that has just come up and is not in the view yet has not ended.
+	s = serving(t, 1, 9, "a")
+	s.pod.SetWant(2)
+	s.turn()
+	s.pass(10 * time.Second)
+	w := s.world()
+	w.Now = w.Now.Add(time.Second)
+	h := w.Hosts["a"]
+	h.Nodes = h.Nodes[:1]
+	h.Begun = s.mem.Nodes["n2"].Settled
+	w.Hosts["a"] = h
+	p := Reconcile(w)
+	assert.Zero(t, p.Pod.Count(pod.StateFailed))
+	h.Begun = h.Begun.Add(1)
+	w.Hosts["a"] = h
+	p = Reconcile(w)
+	assert.Equal(t, 1, p.Pod.Count(pod.StateFailed))
+}
+
+// What runs and takes requests is what should.
+func TestConverged(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(s *sim, w *World)
+		want   bool
+	}{
+		"all is as it should be": {func(*sim, *World) {}, true},
+		"one starts": {func(s *sim, w *World) {
+			s.launch(1, "a", 0)
+			w.Pod, w.Memory = s.pod, s.mem
+			w.Running[NodeKey("n3")] = s.now
+			w.Pod.Want = 3
+		}, false},
+		"one is missing": {func(_ *sim, w *World) { w.Pod.Want = 3; w.Room = nil }, false},
+		"one drains": {func(s *sim, w *World) {
+			s.set("n2", func(n *state.Node) { n.Drain(s.now, "") })
+			w.Pod = s.pod
+			w.Pod.Want = 1
+		}, false},
+		"a rollout is under way":    {func(s *sim, w *World) { s.revise("2", state.Update{}); s.pause(true); w.Pod = s.pod }, false},
+		"a host was never observed": {func(_ *sim, w *World) { w.Hosts["a"] = Host{Fault: Fault{FaultUnreachable, "x"}, Since: w.Now} }, false},
+		"the front is not set": {func(_ *sim, w *World) {
+			f := *w.Memory.Fronts["web"]
+			f.Set = nil
+			w.Memory.Fronts = map[string]*FrontMemory{"web": &f}
+		}, false},
+		"a front is left": {func(_ *sim, w *World) {
+			w.Memory.Fronts = map[string]*FrontMemory{"web": w.Memory.Fronts["web"], "old": {Leave: &Leave{}}}
+		}, false},
+		"servers are being set": {func(_ *sim, w *World) { w.Running[FrontKey("web")] = w.Now }, false},
+		"a lost host's nodes are others' by now": {func(_ *sim, w *World) {
+			h := w.Hosts["b"]
+			w.Pod = w.Pod.Clone()
+			w.Pod.Register("", w.Now).Launch("b", 1)
+			w.Memory.Nodes["n3"] = &NodeMemory{}
+			h.Fault, h.Since = Fault{FaultUnreachable, "x"}, w.Now.Add(-time.Hour)
+			w.Hosts["b"] = h
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serving(t, 2, 9, "a")
+			s.hosts["b"] = &simHost{nodes: map[string]pod.Node{}, since: s.now.Add(-time.Hour)}
+			s.now = s.now.Add(time.Second)
+			w := s.world()
+			w.Memory = w.Memory.Clone()
+			c.change(s, &w)
+			assert.Equal(t, c.want, Reconcile(w).Status.Converged)
+		})
+	}
 }

@@ -159,6 +159,17 @@ func TestNodesAreSpread(t *testing.T) {
 		order = append(order, host)
 	}
 	assert.Equal(t, []string{"a", "b", "a", "b", "a", "b", "a", "b"}, order)
+	first := cpu("a", 4, 4)
+	turn = inRoom(first, on(mem(cpu("b", 4, 3), 7), 0)) // alike, once a node is on a
+	order = nil
+	for range 2 {
+		host, _ := turn.choose(l, turn.usable())
+		order = append(order, host)
+	}
+	assert.Equal(t, []string{"a", "b"}, order, "b has fewer nodes then")
+	turn = inRoom(cpu("a", 4, 4), cpu("b", 4, 4))
+	turn.choose(l, turn.usable())
+	turn.choose(l, turn.usable())
 	assert.Equal(t, []Hold{{Host: "a", Limits: pod.Resources{CPU: 1, Memory: 1 << 30}}, {Host: "b", Limits: pod.Resources{CPU: 1, Memory: 1 << 30}}}, turn.plan.Reserve[:2])
 }
 
@@ -225,6 +236,8 @@ func TestUsableHosts(t *testing.T) {
 	assert.Equal(t, []string{"a is being tried with one node, as it could not start the last one (held)", "b cordoned", "c"}, hosts())
 	s.launch(1, "c", time.Hour)
 	assert.Equal(t, []string{"a is being tried with one node, as it could not start the last one (held)", "b cordoned", "c has a start that takes too long (held)"}, hosts())
+	s.mem.Starts["b"] = Retry{Failures: 3, Next: s.now.Add(time.Hour)}
+	assert.Equal(t, "b cordoned", hosts()[1], "it takes none anyway")
 	s.mem.Starts = nil
 	assert.Equal(t, []string{"a", "b cordoned", "c has a start that takes too long (held)"}, hosts())
 }
@@ -282,5 +295,6 @@ func TestHolds(t *testing.T) {
 	}
 	assert.Equal(t, []string{"n1 on a", "n2 on a", "n3 on a", "n4 on b"}, holds())
 	s.mem.Nodes["n3"].Stop.Done = true
+	s.pod.Register("nowhere", s.now).Fail("it was never placed")
 	assert.Equal(t, []string{"n1 on a", "n2 on a", "n4 on b"}, holds())
 }

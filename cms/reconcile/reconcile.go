@@ -90,9 +90,6 @@ func (t *turn) end() Plan {
 	t.plan.Problems = t.problems()
 	t.plan.Status = t.status()
 	t.plan.Look.Waiting = t.waiting()
-	if t.w.Mode == Ending {
-		t.plan.Before, t.plan.After = nil, nil
-	}
 	t.dueAll()
 	return t.plan
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -190,4 +192,259 @@ func (s *sim) mend() {
 		s.pause(false)
 	}
 	s.turn()
+}
+
+// New nodes that fail too many of their requests end their rollout, once they had
+// enough of them.
+func TestGateOfErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		most             float64
+		requests, errors [2]uint64 // of the two new nodes
+		old              uint64    // errors of an old one
+		down             bool
+		want             string
+	}{
+		"none":                    {0.05, [2]uint64{50, 50}, [2]uint64{0, 0}, 0, false, ""},
+		"as many as are allowed":  {0.05, [2]uint64{50, 50}, [2]uint64{2, 3}, 0, false, ""},
+		"one too many":            {0.05, [2]uint64{50, 50}, [2]uint64{3, 3}, 0, false, "its nodes failed 6 of 100 requests, 6.0 %, and 5 % are allowed"},
+		"just enough requests":    {0.05, [2]uint64{10, 10}, [2]uint64{0, 2}, 0, false, "its nodes failed 2 of 20 requests, 10.0 %, and 5 % are allowed"},
+		"too few requests":        {0.05, [2]uint64{10, 9}, [2]uint64{9, 9}, 0, false, ""},
+		"errors of old nodes":     {0.05, [2]uint64{50, 50}, [2]uint64{0, 0}, 99, false, ""},
+		"nobody looks":            {1, [2]uint64{50, 50}, [2]uint64{50, 50}, 0, false, ""},
+		"none is allowed":         {0, [2]uint64{50, 50}, [2]uint64{0, 1}, 0, false, "its nodes failed 1 of 100 requests, 1.0 %, and 0 % are allowed"},
+		"no requests":             {0, [2]uint64{0, 0}, [2]uint64{0, 0}, 0, false, ""},
+		"what was counted before": {0.05, [2]uint64{50, 50}, [2]uint64{9, 9}, 0, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serving(t, 3, 9, "a")
+			s.revise("2", state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 40, Pause: time.Hour}}})
+			s.turn()
+			s.pass(20 * time.Second)
+			require.Equal(t, [2]int{1, 2}, [2]int{s.live(1), s.live(2)})
+			s.pod.Spec.Update.MaxErrors = c.most
+			for i := range s.fronts["web"].Servers {
+				srv := &s.fronts["web"].Servers[i]
+				srv.Requests, srv.Errors = 1000, c.old
+				if n := map[string]int{"n4": 1, "n5": 2}[srv.Name]; n > 0 {
+					srv.Requests, srv.Errors = c.requests[n-1], c.errors[n-1]
+				}
+			}
+			s.fronts["web"].Servers = append(s.fronts["web"].Servers, balancer.ServerStats{Name: "nobody", Requests: 500, Errors: 500})
+			if c.down {
+				s.down = Fault{FaultBalancer, "no answer"}
+			}
+			turn := s.begun()
+			assert.Equal(t, c.want, turn.gate(turn.pod.Rollout))
+			s.turn()
+			if c.want == "" {
+				assert.Equal(t, state.RolloutProgressing, s.pod.Rollout.State)
+				return
+			}
+			assert.Equal(t, state.RolloutRolledBack, s.pod.Rollout.State)
+			assert.Equal(t, c.want, s.pod.Rollout.Reason)
+			assert.EqualValues(t, 1, s.pod.Revision)
+		})
+	}
+}
+
+// Each step of a canary lasts its pause from when its nodes are ready, begins anew
+// when one of them is not any more, and is told.
+func TestCanarySteps(t *testing.T) {
+	s := serving(t, 4, 9, "a")
+	s.revise("2", state.Update{Strategy: state.Canary, Failures: -1, Steps: []state.CanaryStep{{Weight: 20, Pause: time.Minute}, {Weight: 25, Pause: 2 * time.Minute}, {Weight: 60, Pause: time.Minute}}})
+	s.turn()
+	s.pass(50 * time.Second)
+	assert.Equal(t, [2]int{3, 1}, [2]int{s.live(1), s.live(2)})
+	s.exit("n5", 1)
+	s.turn()
+	assert.True(t, s.mem.Rollout.StepReady.IsZero())
+	s.pass(60 * time.Second)
+	assert.Zero(t, s.pod.Rollout.Step, "it began anew")
+	s.pass(4 * time.Second)
+	assert.Equal(t, 1, s.pod.Rollout.Step)
+	s.pass(119 * time.Second)
+	assert.Equal(t, 1, s.pod.Rollout.Step, "of as many nodes, and yet with a pause of its own")
+	s.pass(2 * time.Second)
+	assert.Equal(t, 2, s.pod.Rollout.Step)
+	s.pass(10 * time.Second)
+	assert.Equal(t, [2]int{1, 3}, [2]int{s.live(1), s.live(2)})
+	s.pass(2 * time.Minute)
+	assert.Equal(t, state.RolloutDone, s.pod.Rollout.State)
+	assert.Equal(t, []string{
+		"pod web gives new nodes 25 % of the requests", "pod web gives new nodes 60 % of the requests", "pod web rolls all other nodes: its canary passed",
+	}, s.eventsOf(EventRolloutStep))
+}
+
+// A blue-green rollout changes over once as many new nodes are ready as there is
+// room for: within max_nodes, or on the hosts.
+func TestBlueGreenWithLittleRoom(t *testing.T) {
+	for name, c := range map[string]struct {
+		room, max int
+		over      int // how many new nodes there are when it changes over
+		first     int // how many old ones are left then
+		short     bool
+	}{
+		"room for all":       {9, 9, 3, 3, false},
+		"max_nodes for two":  {9, 5, 2, 3, true},
+		"max_nodes for none": {9, 3, 1, 2, true},
+		"a host for two":     {5, 9, 2, 3, false},
+		"a host for none":    {3, 9, 1, 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serving(t, 3, c.room, "a")
+			s.pod.Spec.MaxNodes = c.max
+			changed := false
+			watch := func(before state.Pod, p Plan) {
+				if r := p.Pod.Rollout; r.Step == 1 && !changed && before.Rollout.Step == 0 {
+					changed = true
+					old, fresh := 0, 0
+					for i := range before.Nodes {
+						if n := &before.Nodes[i]; n.State == pod.StateOnline {
+							if n.Revision == 1 {
+								old++
+							} else {
+								fresh++
+							}
+						}
+					}
+					assert.Equal(t, [2]int{c.first, c.over}, [2]int{old, fresh})
+				}
+			}
+			s.revise("2", state.Update{Strategy: state.BlueGreen, MinReady: 5 * time.Second})
+			s.watchRollout()
+			rules := s.check
+			short := false
+			s.check = func(before state.Pod, p Plan) {
+				rules(before, p)
+				watch(before, p)
+				for _, problem := range p.Problems {
+					if problem.Code == ProblemSurge {
+						short = true
+						assert.Equal(t, fmt.Sprintf("there is room for %d new nodes beside the old ones, as max_nodes is %d; the rest will be rolled", c.over, c.max), problem.Sentence(s.now))
+					}
+				}
+			}
+			s.turn()
+			s.pass(5 * time.Minute)
+			assert.True(t, changed)
+			assert.Equal(t, c.short, short)
+			assert.Equal(t, state.RolloutDone, s.pod.Rollout.State)
+			assert.Equal(t, 3, s.live(2))
+		})
+	}
+}
+
+// Nodes that end or hang after they were ready count against the rollout that
+// brought them, as those that cannot be started do.
+func TestRolloutWhoseNodesDieIsUndone(t *testing.T) {
+	for name, dies := range map[string]func(s *sim, node string){
+		"they end":  func(s *sim, node string) { s.exit(node, 1) },
+		"they hang": func(s *sim, node string) { s.probes[node] = Probed{Failures: 3, Text: "connection refused"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serving(t, 2, 9, "a")
+			s.revise("2", state.Update{Failures: 3, MinReady: time.Minute})
+			s.turn()
+			for range 3000 {
+				if s.pod.Rollout.State.Over() {
+					break
+				}
+				s.pass(100 * time.Millisecond)
+				for i := range s.pod.Nodes {
+					if n := &s.pod.Nodes[i]; n.State == pod.StateOnline && n.Revision == 2 && s.probes[n.Name].Failures == 0 && s.hosts["a"].nodes[n.Name].Phase == pod.PhaseRunning {
+						dies(s, n.Name)
+						s.turn()
+						break
+					}
+				}
+			}
+			assert.Equal(t, state.RolloutRolledBack, s.pod.Rollout.State)
+			assert.Equal(t, 3, s.pod.Rollout.Failures)
+			assert.Contains(t, s.pod.Rollout.Reason, "3 of its nodes failed, the last, ")
+			s.pass(10 * time.Second)
+			assert.Equal(t, []string{"n1", "n2"}, s.servers("web"))
+		})
+	}
+}
+
+// Where nodes fail while the pod is deleted there is nothing to go back to.
+func TestDeletedPodDoesNotGoBack(t *testing.T) {
+	s := serving(t, 2, 9, "a")
+	s.revise("2", state.Update{Failures: 1, MinReady: time.Hour})
+	s.turn()
+	s.pass(10 * time.Second)
+	require.Equal(t, 1, s.live(2))
+	s.pod.Delete()
+	s.exit("n3", 1)
+	s.turn()
+	assert.EqualValues(t, 2, s.pod.Revision)
+	assert.Empty(t, s.eventsOf(EventRolloutRolledBack))
+}
+
+// Another revision may start where the last one could not.
+func TestAnotherRevisionForgivesHosts(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	s.mem.Starts = map[string]Retry{"a": {Failures: 9, Next: s.now.Add(time.Hour), Node: "n0", Fault: Fault{FaultOther, "x"}}}
+	s.mem.Vacant = []Vacancy{{Deaths: 9, Due: s.now.Add(time.Hour), Node: "n0"}}
+	s.obey(Command{Kind: CommandRestart})
+	assert.Empty(t, s.mem.Starts)
+	assert.Empty(t, s.mem.Vacant)
+	assert.Len(t, s.pod.Nodes, 2, "it is tried at once")
+	assert.Equal(t, []string{"pod web changes from revision 1 to 2"}, s.eventsOf(EventRolloutStarted))
+	s.obey(Command{Kind: CommandUndo})
+	assert.Len(t, s.eventsOf(EventRolloutStarted), 1, "going back is told as that")
+	assert.Len(t, s.eventsOf(EventRolloutRolledBack), 1)
+}
+
+// What gives way is a node whose place the new one fits into.
+func TestWhatGivesWay(t *testing.T) {
+	s := serving(t, 2, 1, "a", "b")
+	s.hosts["a"].refused = "cordoned"
+	s.revise("2", state.Update{})
+	var onA, onB string
+	for _, n := range s.pod.Nodes {
+		if n.Host == "a" {
+			onA = n.Name
+		} else {
+			onB = n.Name
+		}
+	}
+	turn := s.begun()
+	assert.Equal(t, onB, turn.gives(turn.stale).Name)
+	s.probes[onA] = Probed{Failures: 3}
+	turn = s.begun()
+	assert.Equal(t, onB, turn.gives(turn.stale).Name, "that it hangs helps nobody")
+	s.turn()
+	s.pass(time.Minute)
+	assert.Equal(t, []string{onB}, s.servers("web")[:1], "it is the last one that answers")
+	s.hosts["b"].refused = "cordoned"
+	turn = s.begun()
+	assert.Nil(t, turn.gives(turn.stale))
+	s.hosts["b"].refused = ""
+	s.set(onB, func(n *state.Node) { n.State = pod.StateStarting })
+	turn = s.begun()
+	assert.Nil(t, turn.gives(turn.stale), "one that starts has no place of its own yet")
+}
+
+// What a launch by hand brings during a paused rollout keeps its share.
+func TestRevisionByHand(t *testing.T) {
+	for _, c := range []struct {
+		old, fresh, want int
+		paused           bool
+		revision         uint64
+	}{
+		{3, 1, 4, true, 1},
+		{3, 1, 4, false, 2},
+		{1, 1, 3, true, 2},
+		{1, 1, 2, true, 1},
+		{0, 0, 0, true, 1},
+	} {
+		s := newSim(t, 20, "a")
+		s.add(c.old, 1, "a")
+		s.revise("2", state.Update{})
+		s.add(c.fresh, 2, "a")
+		s.pause(c.paused)
+		s.pod.SetWant(c.want)
+		assert.Equal(t, c.revision, s.begun().revisionByHand(), "%+v", c)
+	}
 }

@@ -38,6 +38,8 @@ func TestLifeOfAStart(t *testing.T) {
 	assert.Equal(t, map[string]string{"http": "10.0.0.1:8080"}, n.Endpoints)
 	assert.Equal(t, []time.Duration{n.ReadyAt.Sub(ordered)}, s.pod.Boots)
 	assert.Equal(t, n.ReadyAt, s.mem.Nodes["n1"].Ready)
+	assert.Equal(t, StartMemory{}, s.mem.Nodes["n1"].Start)
+	assert.Empty(t, s.mem.Digests)
 	assert.Equal(t, []string{"node n1 starts on host a"}, s.eventsOf(EventNodeStarting))
 	assert.Equal(t, []string{fmt.Sprintf("node n1 is online after %s", s.pod.Boots[0])}, s.eventsOf(EventNodeOnline))
 	assert.Equal(t, 3, s.saves, "ordered, resolved, online; and none for what nobody changed")
@@ -269,6 +271,13 @@ func TestSettingsThatAreTooLong(t *testing.T) {
 	assert.Equal(t, 1, s.online())
 	assert.Empty(t, actions[Start](s.began)[0].Settings)
 	require.Equal(t, []Code{ProblemSettings}, codes(s.plan))
+	defer func() {
+		spec.Workload.Env = nil
+		s.pod.Revise(spec, "", s.now)
+		s.turn()
+		s.pass(time.Minute)
+		assert.Empty(t, s.plan.Problems, "until they are short enough")
+	}()
 	assert.Contains(t, s.sentences()[0], "keep backups; they have ")
 }
 
@@ -340,6 +349,7 @@ func TestLostHostsAreReplaced(t *testing.T) {
 	s.turn()
 	assert.Len(t, s.pod.Nodes, 6)
 	require.Contains(t, codes(s.plan), ProblemLost)
+	assert.Empty(t, actions[Cancel](s.plan.Before), "nothing is being started there")
 	assert.Contains(t, s.sentences(), "host a has not answered for more than 30s, so others run in place of 2 nodes there")
 	s.pass(10 * time.Second)
 	assert.Len(t, s.servers("web"), 6, "those that are lost stay where they answer")
@@ -389,4 +399,159 @@ func TestWake(t *testing.T) {
 		turn.dueAll()
 		assert.Equal(t, at(c.want), turn.plan.Wake, name)
 	}
+}
+
+// Why a start failed: what was given up, or could not reach its host, was so because
+// the host is away.
+func TestWhyAStartFailed(t *testing.T) {
+	away := Fault{FaultUnreachable, "no route to host"}
+	for _, c := range []struct {
+		fault, host, want Fault
+	}{
+		{Fault{FaultCanceled, "it was given up"}, away, Fault{FaultUnreachable, "given up: no route to host"}},
+		{Fault{FaultUnreachable, "the host does not answer"}, away, Fault{FaultUnreachable, "given up: no route to host"}},
+		{Fault{FaultExited, "exit code 1"}, away, Fault{FaultExited, "exit code 1"}},
+		{Fault{FaultCanceled, "it was given up"}, Fault{}, Fault{FaultCanceled, "it was given up"}},
+		{Fault{FaultUnreachable, "the host does not answer"}, Fault{}, Fault{FaultUnreachable, "the host does not answer"}},
+	} {
+		turn := begin(World{Hosts: map[string]Host{"a": {Fault: c.host}}})
+		assert.Equal(t, c.want, turn.startFault(Result{Host: "a", Fault: c.fault}), "%v on %v", c.fault, c.host)
+	}
+}
+
+// Results of nodes that nobody knows any more, and of other kinds, change nothing.
+func TestResultsThatNobodyWaitsFor(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	made := s.hosts["a"].nodes["n1"]
+	s.results = []Result{
+		{Kind: StartEnded, Key: NodeKey("nobody"), Node: "nobody", Host: "a", Made: &made},
+		{Kind: ResolveEnded, Key: NodeKey("nobody"), Node: "nobody", Host: "a", Digest: "x"},
+		{Kind: StopEnded, Key: NodeKey("nobody"), Node: "nobody", Host: "a"},
+		{Kind: StopEnded, Key: orphanKey("a", "nobody"), Node: "nobody", Host: "a"},
+		{Kind: FrontEnded, Key: FrontKey("nobody")},
+		{Kind: RemoveEnded, Key: FrontKey("nobody")},
+	}
+	assert.False(t, s.turn().Changed)
+
+	starting := s.launch(1, "a", time.Second)
+	s.pod.SetWant(2)
+	s.running = map[Key]*simRun{}
+	s.results = []Result{{Kind: StopEnded, Key: NodeKey(starting), Node: starting, Host: "a", Fault: Fault{FaultOther, "busy"}}}
+	s.turn()
+	assert.Equal(t, pod.StateStarting, s.pod.Node(starting).State, "that a stop failed says nothing of a start")
+}
+
+// While a node that asked what its image is leaves, another one is asked only when
+// that has ended; one that is being stopped asks nothing.
+func TestWhoIsAskedForTheImage(t *testing.T) {
+	for resolving, asked := range map[bool]int{true: 0, false: 1} {
+		s := newSim(t, 9, "a", "b")
+		first, second := s.launch(1, "a", time.Second), s.launch(1, "b", time.Second)
+		delete(s.running, NodeKey(second))
+		s.mem.Nodes[first].Start.Resolving = resolving
+		s.set(first, func(n *state.Node) { n.Drain(s.now, "") })
+		s.pod.SetWant(1)
+		assert.Len(t, actions[Resolve](s.turn().After), asked)
+	}
+}
+
+// A digest that comes after another one was recorded changes nothing.
+func TestDigestIsRecordedOnce(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	turn := s.begun()
+	turn.mem.Digests = map[uint64]string{1: "sha256:other", 77: "sha256:x"}
+	recordStarts(turn)
+	assert.Equal(t, "sha256:1", turn.pod.Revisions[0].Digest)
+	assert.False(t, turn.plan.Changed)
+	assert.Empty(t, turn.mem.Digests)
+}
+
+// The place of a node that died young is taken on another host, if there is room.
+func TestNextNodeComesElsewhere(t *testing.T) {
+	s := newSim(t, 9, "a", "b")
+	s.hosts["b"].taken = pod.Resources{CPU: 4, Memory: 4 << 30} // so that a is the better one
+	s.pod.SetWant(1)
+	s.pass(10 * time.Second)
+	require.Equal(t, "a", s.pod.Nodes[0].Host)
+	s.exit("n1", 1)
+	s.turn()
+	s.turn()
+	assert.Equal(t, "b", s.pod.Nodes[1].Host)
+}
+
+// What was told of failed starts is forgotten once all nodes are there, and vacancies
+// once all of them are new; a place that waits is kept while a rollout goes on.
+func TestWhenFaultsAreForgotten(t *testing.T) {
+	for name, c := range map[string]struct {
+		change         func(s *sim)
+		faults, vacant int // left
+	}{
+		"all are there":     {func(*sim) {}, 0, 0},
+		"one starts":        {func(s *sim) { s.pod.SetWant(3); s.launch(1, "a", time.Second) }, 1, 0},
+		"one is missing":    {func(s *sim) { s.pod.SetWant(3); s.hosts["a"].refused = "cordoned" }, 1, 1},
+		"there are more":    {func(s *sim) { s.pod.SetWant(1) }, 0, 0},
+		"a rollout goes on": {func(s *sim) { s.revise("2", state.Update{MinReady: time.Hour}); s.add(1, 2, "a") }, 0, 1},
+		"one that starts is old": {func(s *sim) {
+			s.revise("2", state.Update{MinReady: time.Hour})
+			s.pause(true)
+			s.pod.SetWant(3)
+			s.launch(1, "a", time.Second)
+		}, 1, 1},
+	} {
+		s := newSim(t, 9, "a")
+		s.add(2, 1, "a")
+		s.pod.SetWant(2)
+		s.pod.Revisions[0].Pin("")
+		s.mem.Starts = map[string]Retry{"a": {Node: "n0", Fault: Fault{FaultOther, "x"}}}
+		s.mem.Vacant = []Vacancy{{Deaths: 1, Due: s.now.Add(time.Hour), Node: "n0", Why: "exit code 1"}}
+		c.change(s)
+		s.turn()
+		assert.Len(t, s.mem.Starts, c.faults, name)
+		assert.Len(t, s.mem.Vacant, c.vacant, name)
+	}
+}
+
+// A failed start is told while the next one is under way, also where all are there.
+func TestFailedStartIsToldUntilAllHaveStarted(t *testing.T) {
+	s := newSim(t, 9, "a")
+	s.add(1, 1, "a")
+	s.launch(1, "a", time.Second)
+	s.pod.SetWant(2)
+	s.mem.Starts = map[string]Retry{"a": {Failures: 1, Node: "n0", Fault: Fault{FaultOther, "disk on fire"}}}
+	s.turn()
+	assert.Equal(t, []string{"node n0 could not be started on host a: disk on fire"}, s.sentences())
+}
+
+// An overdue start is not drained for one that is there, but it is with all others.
+func TestOverdueStartsAreNotScaledIn(t *testing.T) {
+	for want, drained := range map[int][]string{2: {"n3"}, 0: {"n1", "n2", "n3", "n4"}} {
+		s := newSim(t, 9, "a", "b")
+		s.add(3, 1, "a")
+		s.launch(1, "b", time.Hour)
+		s.pod.SetWant(want)
+		s.turn()
+		var got []string
+		for i := range s.pod.Nodes {
+			if s.pod.Nodes[i].State == pod.StateDraining {
+				got = append(got, s.pod.Nodes[i].Name)
+			}
+		}
+		assert.Equal(t, drained, got, "%d wanted", want)
+	}
+}
+
+// While nothing can be saved nothing is forgotten.
+func TestNothingIsForgottenWhileNothingCanBeSaved(t *testing.T) {
+	s := serving(t, 2, 9, "a")
+	s.pod.SetWant(1)
+	s.turn()
+	s.store = Fault{FaultStoreFull, "no space"}
+	s.pass(time.Minute)
+	assert.True(t, s.mem.Nodes["n2"].Stop.Done)
+	assert.NotNil(t, s.pod.Node("n2"))
+	s.store = Fault{}
+	s.turn()
+	assert.Nil(t, s.pod.Node("n2"))
+	assert.Equal(t, s.now, s.mem.Forgotten)
+	assert.Equal(t, s.now, s.plan.Wake, "another node may take its place")
 }

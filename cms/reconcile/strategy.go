@@ -122,7 +122,6 @@ func (r Rule) roll(c Census) (m Moves) {
 	m.DrainOld = c.Old - c.OldOnline + gone
 	if excess := live - most; excess > 0 {
 		more := min(excess, max(ready-max(least, 1), 0), spareOld(c.OldOnline, c, true)-gone)
-		more = max(more, 0)
 		m.DrainOld += more
 		m.DrainFresh = min(excess-more, c.Fresh)
 		return m

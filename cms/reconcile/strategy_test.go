@@ -295,6 +295,13 @@ func TestMoves(t *testing.T) {
 		{"no room: the one that hangs gives way", with(rolling(2, 10, 1, 0), func(r *Rule) { full(r); r.SwapHung = true }), Census{Old: 2, OldOnline: 2, OldReady: 1}, Moves{GiveWay: true}},
 		{"no room: the last ready one does not", with(rolling(2, 10, 1, 0), full), Census{Old: 2, OldOnline: 2, OldReady: 1}, Moves{Waits: true}},
 
+		{"an overdue start takes the room beside the last one", rolling(2, 2, -1, 2), Census{Old: 1, OldOnline: 1, OldReady: 1, Overdue: 1}, Moves{DrainOld: 1}},
+		{"the only one hangs", rolling(1, 1, 1, 0), Census{Old: 1, OldOnline: 1}, Moves{DrainOld: 1}},
+		{"no room: enough are new", with(rolling(1, 3, 2, 0), full), ready(1, 1), Moves{DrainOld: 1}},
+		{"no room: as many as there may be", with(rolling(1, 2, 1, 0), full), ready(0, 2), Moves{DrainOld: 1}},
+		{"nothing could take their place, and there are more", with(rolling(1, 2, 1, 0), stuck), Census{Old: 2, OldOnline: 2}, Moves{DrainOld: 1}},
+		{"too many, of which the new one is not proven", with(rolling(2, 2, -1, 1), stuck), Census{Fresh: 1, Old: 2, OldOnline: 2}, Moves{DrainOld: 1}},
+
 		{"paused", with(rolling(5, 10, 1, 0), paused), ready(2, 3), Moves{}},
 		{"paused, one is missing", with(rolling(5, 10, 1, 0), paused), ready(2, 2), Moves{StartOld: 1}},
 		{"paused with its surge", with(rolling(4, 10, 1, 0), paused), ready(2, 3), Moves{}},
@@ -324,6 +331,10 @@ func TestMoves(t *testing.T) {
 		{"no room: only one", canary(3, 3, 10), starting(0, 2), Moves{StartFresh: 1}},
 		{"no room: the start is overdue", canary(3, 3, 10), Census{Old: 2, OldOnline: 2, OldReady: 2, Overdue: 1}, Moves{}},
 		{"no room: the last one waits", canary(1, 1, 10), ready(0, 1), Moves{Waits: true}},
+		{"full hosts, and max_nodes: one goes first", with(canary(1, 1, 40), func(r *Rule) { full(r); r.Update.MaxUnavailable = 1 }), ready(0, 1), Moves{DrainOld: 1}},
+		{"full hosts: it is there", with(canary(1, 3, 40), full), ready(1, 1), Moves{}},
+		{"full hosts: one gives way", with(canary(1, 2, 40), func(r *Rule) { full(r); r.Update.MaxUnavailable = 1 }), ready(0, 1), Moves{GiveWay: true}},
+		{"more new ones than it has", canary(1, 1, 40), Census{Fresh: 2, Old: 1, OldOnline: 1}, Moves{DrainFresh: 1}},
 		{"fewer are wanted", canary(2, 10, 10), unproven(1, 4), Moves{DrainOld: 2}},
 		{"fewer are wanted, of the new ones", canary(4, 10, 10), ready(3, 3), Moves{DrainFresh: 2}},
 		{"but none that is needed", canary(2, 3, 10), Census{Fresh: 2, FreshReady: 2, Old: 1, Starting: 1}, Moves{}},
@@ -331,6 +342,9 @@ func TestMoves(t *testing.T) {
 		{"blue-green", blueGreen(3, 10, 0), ready(0, 3), Moves{StartFresh: 3}},
 		{"blue-green, within max_nodes", blueGreen(3, 5, 0), ready(0, 3), Moves{StartFresh: 2, Short: 2}},
 		{"blue-green, no room at all", blueGreen(3, 3, 0), ready(0, 3), Moves{DrainOld: 1}},
+		{"blue-green, as much as max_nodes", blueGreen(1, 2, 0), Census{Old: 1, OldOnline: 1}, Moves{StartFresh: 1}},
+		{"blue-green, full hosts: the only one waits", with(blueGreen(1, 10, 0), full), ready(0, 1), Moves{Waits: true}},
+		{"blue-green, as many new ones as wanted", blueGreen(1, 3, 0), Census{Fresh: 1, Old: 2, OldOnline: 2}, Moves{DrainOld: 1}},
 		{"blue-green, all are there", blueGreen(3, 10, 0), ready(3, 3), Moves{}},
 		{"blue-green, fewer are wanted", blueGreen(2, 10, 0), ready(3, 3), Moves{DrainOld: 1, DrainFresh: 1}},
 		{"blue-green, changed over", blueGreen(3, 10, 1), ready(3, 3), Moves{DrainOld: 3}},
@@ -357,5 +371,24 @@ func TestCanaryShare(t *testing.T) {
 	} {
 		fresh, old := canaryShare(c.weight, c.want, c.max)
 		assert.Equal(t, [2]int{c.fresh, c.old}, [2]int{fresh, old}, "%d %% of %d, at most %d", c.weight, c.want, c.max)
+	}
+}
+
+// A rollout is held where it is while it is paused, or at a step of a canary.
+func TestHeldRollouts(t *testing.T) {
+	canary := state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 10}}}
+	for _, c := range []struct {
+		rule Rule
+		want bool
+	}{
+		{Rule{Want: 1, Rolling: true, Paused: true}, true},
+		{Rule{Want: 0, Rolling: true, Paused: true}, false},
+		{Rule{Want: 1, Paused: true}, false},
+		{Rule{Want: 1, Rolling: true}, false},
+		{Rule{Want: 1, Rolling: true, Update: canary}, true},
+		{Rule{Want: 1, Rolling: true, Update: canary, Step: 1}, false},
+		{Rule{Want: 1, Update: canary}, false},
+	} {
+		assert.Equal(t, c.want, c.rule.held(), "%+v", c.rule)
 	}
 }
