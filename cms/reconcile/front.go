@@ -190,7 +190,7 @@ func (m *FrontMemory) empties(t *turn, name string) bool {
 		}
 	}
 	switch {
-	case len(m.Applied) == 0, !b.Fault.OK(): // nothing that could wait
+	case len(m.Applied) == 0, m.Set == nil, !b.Fault.OK(): // nothing that could wait
 		l.Empty = true
 	case !t.w.Now.Before(l.By):
 		l.Empty = true

@@ -71,8 +71,11 @@ func (t *turn) hold(a Answer) { t.mem.Answer = &a }
 // answerHeld gives the answer that was kept, once it is time.
 func answerHeld(t *turn) {
 	a := t.mem.Answer
-	if a == nil || !slices.ContainsFunc(t.w.Commands, func(c Command) bool { return c.ID == a.ID }) {
-		t.mem.Answer = nil
+	if a == nil {
+		return
+	}
+	if !slices.ContainsFunc(t.w.Commands, func(c Command) bool { return c.ID == a.ID }) {
+		t.answered() // nobody hears it any more
 		return
 	}
 	wanted := t.frontsWanted()
@@ -91,10 +94,15 @@ func answerHeld(t *turn) {
 	if !t.created() && !t.plan.Gone && !left {
 		return
 	}
-	t.mem.Answer = nil
 	t.answer(*a)
-	if len(t.w.Commands) > 1 {
-		t.again() // others wait for it
+	t.answered()
+}
+
+// answered forgets the answer that was kept; other commands may wait for that.
+func (t *turn) answered() {
+	t.mem.Answer = nil
+	if len(t.w.Commands) > 0 {
+		t.again()
 	}
 }
 
@@ -120,7 +128,7 @@ func leave(t *turn) {
 			if m.Leave.Try.ready(t.w.Now) {
 				t.after(RemoveFront{Front: name, Cause: t.cause})
 			}
-		case !slices.Equal(drain, m.Applied) && m.Try.ready(t.w.Now):
+		case (!m.Trusted || !slices.Equal(drain, m.Applied)) && m.Try.ready(t.w.Now):
 			m.expect(drain)
 			t.after(Apply{Front: name, Servers: drain, Cause: t.cause})
 		}

@@ -95,6 +95,11 @@ func TestCreateThatCannotSetAFront(t *testing.T) {
 				return 0
 			}
 			id := s.command(Command{Kind: CommandCreate, Spec: spec})
+			s.check = func(_ state.Pod, p Plan) {
+				if len(p.Answers) > 0 {
+					assert.True(t, p.Gone)
+				}
+			}
 			s.turn()
 			s.pass(time.Second)
 			assert.Equal(t, Answer{ID: id, Kind: c.kind, Text: c.text}, s.answers[id])
@@ -125,6 +130,9 @@ func TestUpdateChangesFronts(t *testing.T) {
 			}
 		}
 		saved = saved || p.Changed
+		if len(p.Answers) > 0 {
+			assert.NotContains(t, p.Memory.Fronts, "web", "the old one is gone before the answer")
+		}
 	}
 	s.pass(100 * time.Millisecond)
 	assert.Equal(t, Answer{ID: id}, s.answers[id])
@@ -467,4 +475,426 @@ func TestFrontsOfSeveralPorts(t *testing.T) {
 	assert.Equal(t, "10.0.0.1:9090", s.fronts["admin"].Servers[0].Addr)
 	assert.Equal(t, "10.0.0.1:8080", s.fronts["web"].Servers[0].Addr)
 	s.set("n1", func(n *state.Node) { assert.Equal(t, pod.StateOnline, n.State) })
+}
+
+// A front that leaves and could not be told to drain is told again.
+func TestOldFrontIsToldToDrainAgain(t *testing.T) {
+	s := serving(t, 2, 3, "a")
+	s.inFlight("web", "n2", 3)
+	s.do = fails[Apply](Fault{FaultBalancer, "the socket is gone"})
+	id := s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("shop", "127.0.0.1:7"))})
+	s.turn()
+	s.pass(2 * time.Second)
+	assert.Len(t, s.servers("web"), 2)
+	assert.Equal(t, Answer{ID: id}, s.answers[id], "the caller does not wait for that")
+	s.do = nil
+	s.pass(3 * time.Second)
+	assert.Empty(t, s.servers("web"))
+	assert.Contains(t, s.fronts, "web")
+	s.inFlight("web", "n2", 0)
+	s.pass(time.Second)
+	assert.NotContains(t, s.fronts, "web")
+}
+
+// A front that the balancer lost while it left has nothing to wait for.
+func TestOldFrontThatIsLost(t *testing.T) {
+	s := serving(t, 2, 3, "a")
+	s.inFlight("web", "n2", 3)
+	s.do = func(a Action, r *Result) time.Duration {
+		if apply, ok := a.(Apply); ok && apply.Front == "web" {
+			r.Fault, r.Step, r.Served = Fault{FaultNoFront, "the balancer does not have the front"}, StepNone, nil
+		}
+		return 0
+	}
+	s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("shop", "127.0.0.1:7"))})
+	s.turn()
+	s.pass(time.Second)
+	assert.NotContains(t, s.fronts, "web")
+	assert.Len(t, actions[Apply](s.began), 2)
+}
+
+// When a front that leaves has nothing left.
+func TestFrontEmpties(t *testing.T) {
+	now := simEpoch
+	ready, drain := balancer.Server{Name: "n1", State: balancer.Ready}, balancer.Server{Name: "n1", State: balancer.Drain}
+	front := func() (*FrontMemory, *turn) {
+		w := World{Now: now, Name: "web", Pod: state.NewPod(simSpec(), now)}
+		w.Balancer = Balancer{Asked: now, Fronts: map[string]balancer.FrontStats{"old": {Name: "old"}}}
+		f := frontAt("old", "127.0.0.1:1")
+		return &FrontMemory{
+			Set: &f, Applied: []balancer.Server{drain}, Trusted: true,
+			Drained: map[string]time.Time{"n1": now.Add(-2)}, Leave: &Leave{Since: now.Add(-3), By: now.Add(time.Second)},
+		}, begin(w)
+	}
+	for name, c := range map[string]struct {
+		change func(m *FrontMemory, t *turn)
+		want   bool
+		cut    int
+	}{
+		"idle":                   {func(*FrontMemory, *turn) {}, true, 0},
+		"it was before":          {func(m *FrontMemory, t *turn) { m.Leave.Empty, t.w.Balancer.Fronts = true, nil }, true, 0},
+		"it has requests":        {func(_ *FrontMemory, t *turn) { t.w.Balancer.Fronts["old"] = balancer.FrontStats{InFlight: 1} }, false, 0},
+		"not told to drain":      {func(m *FrontMemory, _ *turn) { m.Applied = []balancer.Server{ready} }, false, 0},
+		"not confirmed":          {func(m *FrontMemory, _ *turn) { m.Trusted = false }, false, 0},
+		"seen before it left":    {func(m *FrontMemory, t *turn) { m.Leave.Since, m.Drained = t.w.Balancer.Asked, nil }, false, 0},
+		"seen before it drained": {func(m *FrontMemory, t *turn) { m.Drained["n1"] = t.w.Balancer.Asked }, false, 0},
+		"without servers":        {func(m *FrontMemory, t *turn) { m.Applied, m.Trusted, t.w.Balancer.Asked = nil, false, time.Time{} }, true, 0},
+		"it is lost":             {func(m *FrontMemory, _ *turn) { m.Set, m.Trusted = nil, false }, true, 0},
+		"nobody can tell":        {func(m *FrontMemory, t *turn) { m.Trusted, t.w.Balancer.Fault = false, Fault{FaultBalancer, "away"} }, true, 0},
+		"out of time": {func(m *FrontMemory, t *turn) {
+			m.Leave.By, t.w.Balancer.Fronts["old"] = now, balancer.FrontStats{InFlight: 4}
+		}, true, 4},
+		"out of time, and idle": {func(m *FrontMemory, _ *turn) { m.Leave.By, m.Trusted = now, false }, true, 0},
+	} {
+		m, turn := front()
+		c.change(m, turn)
+		assert.Equal(t, c.want, m.empties(turn, "old"), name)
+		assert.Equal(t, c.want, m.Leave.Empty, name)
+		assert.EqualValues(t, c.cut, turn.pod.Cut, name)
+		assert.Equal(t, c.cut > 0, len(turn.plan.Events) > 0, name)
+	}
+}
+
+// A caller does not wait for requests over an old front, nor while the balancer
+// fails.
+func TestBusyLeaving(t *testing.T) {
+	drain := []balancer.Server{{Name: "n1", State: balancer.Drain}}
+	for name, c := range map[string]struct {
+		m        FrontMemory
+		inFlight int
+		want     bool
+	}{
+		"with requests":       {FrontMemory{Trusted: true, Applied: drain}, 1, true},
+		"without":             {FrontMemory{Trusted: true, Applied: drain}, 0, false},
+		"not confirmed":       {FrontMemory{Applied: drain}, 1, false},
+		"not told to drain":   {FrontMemory{Trusted: true, Applied: []balancer.Server{{Name: "n1", State: balancer.Ready}}}, 1, false},
+		"the balancer failed": {FrontMemory{Try: Retry{Fault: Fault{FaultBalancer, "x"}}}, 0, true},
+	} {
+		turn := begin(World{Balancer: Balancer{Fronts: map[string]balancer.FrontStats{"web": {InFlight: c.inFlight}}}})
+		assert.Equal(t, c.want, c.m.busyLeaving(turn, "web"), name)
+	}
+}
+
+// Of several fronts of which one cannot be set, those that were are set back before
+// the caller hears of it.
+func TestUpdateIsSetBack(t *testing.T) {
+	s := newSim(t, 3, "a")
+	s.pod = state.NewPod(*s.changed(frontAt("web", "127.0.0.1:1"), frontAt("admin", "127.0.0.1:2")), s.now)
+	s.pod.SetWant(1)
+	s.pass(time.Minute)
+	s.do = func(a Action, r *Result) time.Duration {
+		set, ok := a.(SetFront)
+		switch {
+		case ok && set.Front.Listen == "127.0.0.1:4":
+			r.Fault, r.Step, r.Front, r.Served = Fault{FaultAddress, "another program listens there"}, StepNone, nil, nil
+		case ok && set.Front.Listen == "127.0.0.1:1":
+			return 100 * time.Millisecond
+		}
+		return 0
+	}
+	s.began = nil
+	id := s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("web", "127.0.0.1:3"), frontAt("admin", "127.0.0.1:4"))})
+	s.check = func(_ state.Pod, p Plan) {
+		if len(p.Answers) > 0 {
+			assert.Equal(t, "127.0.0.1:1", p.Memory.Fronts["web"].Set.Listen, "set back before the answer")
+		}
+	}
+	s.turn()
+	s.pass(5 * time.Second)
+	assert.Equal(t, AnswerConflict, s.answers[id].Kind)
+	assert.Contains(t, s.answers[id].Text, "the address 127.0.0.1:4 of front admin is in use")
+	tries := map[string]int{}
+	for _, set := range actions[SetFront](s.began) {
+		tries[set.Front.Listen]++
+	}
+	assert.Equal(t, map[string]int{"127.0.0.1:3": 1, "127.0.0.1:4": 1, "127.0.0.1:1": 1}, tries)
+	assert.True(t, s.plan.Status.Converged)
+}
+
+// Where the old front cannot be removed the caller is answered all the same.
+func TestUpdateIsAnsweredThoughTheOldFrontStays(t *testing.T) {
+	s := serving(t, 1, 3, "a")
+	s.do = fails[RemoveFront](Fault{FaultBalancer, "the socket is gone"})
+	id := s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("shop", "127.0.0.1:7"))})
+	answered := false
+	s.check = func(_ state.Pod, p Plan) {
+		if len(p.Answers) > 0 {
+			answered = true
+			assert.Equal(t, 1, p.Memory.Fronts["web"].Leave.Try.Failures, "after it was tried once")
+		}
+	}
+	s.turn()
+	s.pass(time.Second)
+	assert.True(t, answered)
+	assert.Equal(t, Answer{ID: id}, s.answers[id])
+	assert.Contains(t, s.sentences()[0], "front web could not be removed from the balancer: the socket is gone")
+}
+
+// A pod that could not be made, and whose fronts cannot be removed: the caller hears
+// of it, and the loop goes on until they are.
+func TestCreateThatCannotBeTakenBack(t *testing.T) {
+	s := newSim(t, 3, "a")
+	spec := s.changed(frontAt("web", "127.0.0.1:1"), frontAt("admin", "127.0.0.1:2"))
+	s.pod = state.Pod{}
+	s.do = func(a Action, r *Result) time.Duration {
+		switch a := a.(type) {
+		case SetFront:
+			if a.Front.Name == "admin" {
+				r.Fault, r.Step, r.Front = Fault{FaultBalancer, "no more files"}, StepNone, nil
+			}
+		case RemoveFront:
+			r.Fault = Fault{FaultBalancer, "the socket is gone"}
+		}
+		return 0
+	}
+	id := s.command(Command{Kind: CommandCreate, Spec: spec})
+	s.turn()
+	s.pass(time.Minute)
+	assert.Equal(t, AnswerFailed, s.answers[id].Kind)
+	assert.False(t, s.gone)
+	assert.Contains(t, codes(s.plan), ProblemLeftFront)
+	s.do = nil
+	s.pass(2 * time.Minute)
+	assert.True(t, s.gone)
+	assert.Empty(t, s.fronts)
+}
+
+// The answer to a caller who does not wait any more holds up nobody.
+func TestWithdrawnWhileItIsHeld(t *testing.T) {
+	s := serving(t, 1, 3, "a")
+	s.do = func(a Action, _ *Result) time.Duration {
+		if remove, ok := a.(RemoveFront); ok && remove.Front == "web" {
+			return time.Hour
+		}
+		return 0
+	}
+	first := s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("one", "127.0.0.1:7"))})
+	s.turn()
+	s.pass(5 * time.Second)
+	require.NotContains(t, s.answers, first)
+	require.NotNil(t, s.mem.Answer)
+	s.waiting = nil
+	s.answers[first] = Answer{} // nobody hears it
+	second := s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("two", "127.0.0.1:8"))})
+	s.turn()
+	s.pass(5 * time.Second)
+	assert.Equal(t, "two", s.pod.Spec.Fronts[0].Name)
+	require.NotContains(t, s.answers, second, "an old front is still there")
+	s.waiting = nil
+	s.turn()
+	assert.Nil(t, s.mem.Answer)
+}
+
+// A pod without fronts lives on, and does not need the balancer.
+func TestPodWithoutFronts(t *testing.T) {
+	s := newSim(t, 3, "a")
+	s.pod = state.NewPod(*s.changed(), s.now)
+	s.down = Fault{FaultBalancer, "no answer"}
+	s.pod.SetWant(1)
+	s.pass(time.Minute)
+	assert.False(t, s.gone)
+	assert.Equal(t, 1, s.online())
+	assert.True(t, s.plan.Status.Converged)
+	assert.Empty(t, s.plan.Problems)
+	s.pod.SetWant(0)
+	s.turn()
+	s.pass(time.Minute)
+	assert.False(t, s.gone)
+	s.command(Command{Kind: CommandDelete})
+	s.turn()
+	assert.True(t, s.gone)
+}
+
+// The fronts of a pod that is deleted go, also those that an earlier manager set.
+func TestFrontsOfADeletedPodThatWasAdopted(t *testing.T) {
+	s := serving(t, 0, 3, "a")
+	require.Contains(t, s.fronts, "web")
+	s.pod.Delete()
+	s.mem = Memory{}
+	s.turn()
+	s.pass(time.Second)
+	assert.True(t, s.gone)
+	assert.NotContains(t, s.fronts, "web")
+}
+
+// While the balancer is told of a node it may have it already: a node that leaves
+// then waits for the answer.
+func TestNodeThatLeavesBeforeTheBalancerHasAnswered(t *testing.T) {
+	s := serving(t, 1, 3, "a")
+	s.do = func(a Action, _ *Result) time.Duration {
+		if _, ok := a.(Apply); ok {
+			return 20 * time.Second
+		}
+		return 0
+	}
+	s.pod.SetWant(2)
+	s.turn()
+	s.pass(5 * time.Second)
+	require.Equal(t, pod.StateOnline, s.pod.Node("n2").State)
+	s.pod.SetWant(1)
+	s.turn()
+	s.pass(time.Second)
+	assert.Equal(t, pod.StateDraining, s.pod.Node("n2").State)
+	assert.Empty(t, actions[Stop](s.began), "the balancer may give it requests by now")
+	assert.True(t, s.mem.Fronts["web"].has("n2"))
+	assert.False(t, s.mem.Fronts["web"].Trusted)
+	s.do = nil
+	s.pass(time.Minute)
+	assert.Nil(t, s.pod.Node("n2"))
+}
+
+// Each difference between what was set and what the balancer shows counts.
+func TestDifferencesOfServers(t *testing.T) {
+	for name, change := range map[string]func(f *balancer.ServerStats){
+		"name":   func(f *balancer.ServerStats) { f.Name = "x" },
+		"addr":   func(f *balancer.ServerStats) { f.Addr = "10.9.9.9:1" },
+		"state":  func(f *balancer.ServerStats) { f.State = balancer.Drain },
+		"weight": func(f *balancer.ServerStats) { f.Weight = 7 },
+	} {
+		s := serving(t, 1, 3, "a")
+		s.now = s.now.Add(time.Second)
+		turn := s.begun()
+		turn.compare()
+		assert.True(t, turn.mem.Fronts["web"].Trusted)
+		change(&s.fronts["web"].Servers[0])
+		turn = s.begun()
+		turn.compare()
+		assert.False(t, turn.mem.Fronts["web"].Trusted, name)
+		assert.NotNil(t, turn.mem.Fronts["web"].Set)
+		assert.Equal(t, turn.w.Now, turn.mem.Fronts["web"].At)
+		for how, other := range map[string]func(m *FrontMemory){
+			"it leaves":   func(m *FrontMemory) { m.Leave = &Leave{} },
+			"not trusted": func(m *FrontMemory) { m.Trusted = false },
+		} {
+			turn = s.begun()
+			m := turn.mem.Fronts["web"]
+			other(m)
+			at := m.At
+			turn.compare()
+			assert.Equal(t, at, m.At, how)
+		}
+	}
+	s := serving(t, 1, 3, "a")
+	s.now = s.now.Add(time.Second)
+	delete(s.fronts, "web")
+	turn := s.begun()
+	turn.compare()
+	assert.Nil(t, turn.mem.Fronts["web"].Set, "it is lost")
+}
+
+// Since when a node gets no new requests: since the last of its fronts confirmed it.
+func TestDrainedOnAllFronts(t *testing.T) {
+	at := func(d time.Duration) time.Time { return simEpoch.Add(d) }
+	front := func(since time.Duration) *FrontMemory {
+		return &FrontMemory{Applied: []balancer.Server{{Name: "n1"}}, Trusted: true, Drained: map[string]time.Time{"n1": at(since)}}
+	}
+	turn := begin(World{Running: map[Key]time.Time{}})
+	set := func(change func(b *FrontMemory)) time.Time {
+		b := front(2)
+		change(b)
+		turn.mem.Fronts = map[string]*FrontMemory{"a": front(1), "b": b, "c": front(1), "other": {Applied: []balancer.Server{{Name: "x"}}}}
+		return turn.drained("n1")
+	}
+	assert.Equal(t, at(2), set(func(*FrontMemory) {}))
+	assert.Zero(t, set(func(b *FrontMemory) { b.Drained = nil }))
+	assert.Zero(t, set(func(b *FrontMemory) { b.Trusted = false }))
+	turn.w.Running[FrontKey("b")] = at(0)
+	assert.Zero(t, set(func(*FrontMemory) {}))
+	assert.Zero(t, turn.drained("nobody"))
+	assert.True(t, turn.serving("n1"))
+	assert.False(t, turn.serving("nobody"))
+}
+
+// Whether a front has a node; before the first answer by what was left there.
+func TestHasServer(t *testing.T) {
+	turn := begin(World{Balancer: Balancer{Fronts: map[string]balancer.FrontStats{"web": {Servers: []balancer.ServerStats{{Name: "left"}}}}}})
+	applied := []balancer.Server{{Name: "n1"}}
+	for _, c := range []struct {
+		m    FrontMemory
+		node string
+		want bool
+	}{
+		{FrontMemory{Tried: true, Applied: applied}, "n1", true},
+		{FrontMemory{Tried: true, Applied: applied}, "left", false},
+		{FrontMemory{Tried: true}, "left", false},
+		{FrontMemory{Applied: applied}, "n1", true},
+		{FrontMemory{Applied: applied}, "left", false},
+		{FrontMemory{}, "left", true},
+		{FrontMemory{}, "n1", false},
+	} {
+		assert.Equal(t, c.want, turn.hasServer(&c.m, "web", c.node), "%+v %s", c.m, c.node)
+	}
+}
+
+// A new node that had requests before a blue-green rollout began finishes them.
+func TestWithheldNodeFinishesWhatItHas(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	s.revise("2", state.Update{MinReady: time.Hour})
+	s.turn()
+	s.pass(10 * time.Second)
+	require.Equal(t, []string{"n1", "n2"}, s.servers("web"))
+	s.pod.Spec.Update = state.Update{Strategy: state.BlueGreen, MinReady: time.Hour}.WithDefaults()
+	s.turn()
+	s.pass(time.Second)
+	assert.Equal(t, []string{"n1"}, s.servers("web"))
+	require.Len(t, s.fronts["web"].Servers, 2)
+	assert.Equal(t, balancer.Drain, s.fronts["web"].Servers[1].State)
+}
+
+// A change of servers belongs to the departure of a node that is idle, or else to
+// what the turn is busy with.
+func TestServingCause(t *testing.T) {
+	for name, c := range map[string]struct {
+		drain  DrainMemory
+		behind bool
+		want   string
+	}{
+		"idle, and still behind a front": {DrainMemory{Cause: "drain", Idle: simEpoch}, true, "drain"},
+		"idle, and gone from it":         {DrainMemory{Cause: "drain", Idle: simEpoch}, false, "turn"},
+		"busy":                           {DrainMemory{Cause: "drain"}, true, "turn"},
+		"nobody traced it":               {DrainMemory{Idle: simEpoch}, true, "turn"},
+	} {
+		s := newSim(t, 3, "a")
+		s.add(1, 1, "a")
+		turn := s.begun()
+		turn.cause = "turn"
+		turn.mem.Nodes["n1"].Drain = c.drain
+		turn.mem.Fronts["web"] = &FrontMemory{}
+		if c.behind {
+			turn.mem.Fronts["web"].Applied = []balancer.Server{{Name: "n1"}}
+		}
+		assert.Equal(t, c.want, turn.servingCause(), name)
+	}
+}
+
+func TestResultsOfFronts(t *testing.T) {
+	for kind, want := range map[ResultKind]bool{FrontEnded: true, RemoveEnded: true, StartEnded: false, StopEnded: false, ResolveEnded: false} {
+		assert.Equal(t, want, Result{Kind: kind}.OfFront(), kind)
+	}
+	assert.Equal(t, Key("cancel/node/n1"), Cancel{Of: NodeKey("n1")}.Key())
+	assert.Equal(t, Key("release/node/n1"), Release{Of: NodeKey("n1")}.Key())
+	assert.NotEqual(t, NodeKey("x"), FrontKey("x"))
+	var m Memory
+	fronts := map[string]*FrontMemory{"web": {}}
+	m.KeepFronts(Memory{Fronts: fronts})
+	assert.Equal(t, fronts, m.Fronts)
+}
+
+// What the balancer has from the start on is seen before the next tick.
+func TestBalancerIsObservedAfterItsFirstAnswer(t *testing.T) {
+	s := newSim(t, 3, "a")
+	s.turn()
+	s.now = s.now.Add(time.Second)
+	s.finish()
+	assert.True(t, s.turn().Look.Balancer)
+	s.pod.SetWant(1)
+	s.pass(time.Minute)
+	s.pod.SetWant(2)
+	s.turn()
+	s.now = s.now.Add(5 * time.Second)
+	s.finish()
+	s.turn()
+	s.now = s.now.Add(5 * time.Second)
+	s.finish()
+	assert.False(t, s.turn().Look.Balancer, "no server was drained")
 }

@@ -274,10 +274,19 @@ func (s *sim) checkPlan(w *World, p Plan) {
 	}
 	for _, problem := range p.Problems {
 		assertSentence(s.t, problem.Sentence(w.Now))
+		assert.Equal(s.t, "web", problem.Pod)
 	}
 	for _, e := range p.Events {
 		assertSentence(s.t, e.Message)
+		assert.Equal(s.t, "web", e.Pod)
+		if e.Type == EventNodeCut && w.Store.OK() {
+			assert.True(s.t, p.Changed, "what was cut is saved")
+		}
 	}
+	for _, a := range p.Answers {
+		assert.True(s.t, slices.ContainsFunc(w.Commands, func(c Command) bool { return c.ID == a.ID }), "an answer to nobody")
+	}
+	assert.LessOrEqual(s.t, len(p.Answers), len(w.Commands), "an answer is given once")
 	for i := range p.Pod.Nodes {
 		assert.NotNil(s.t, p.Memory.Nodes[p.Pod.Nodes[i].Name], "each node is remembered")
 	}

@@ -33,6 +33,7 @@ type options struct {
 	skip    string
 	also    string
 	again   string
+	args    string
 	timeout time.Duration
 	jobs    int
 	dir     string
@@ -45,6 +46,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&o.skip, "skip", "", "tests that are not run, a regular expression")
 	flags.StringVar(&o.also, "then", "", "a test that is run on what all others let live, such as a slow one")
 	flags.StringVar(&o.again, "again", "", "a file with what an earlier run has said: only the bugs that lived then are tried")
+	flags.StringVar(&o.args, "args", "", "further arguments of the test binary, between spaces")
 	flags.DurationVar(&o.timeout, "timeout", 20*time.Second, "after which a test that still runs has noticed the bug")
 	flags.IntVar(&o.jobs, "jobs", 2, "how many bugs are tried at a time")
 	if err := flags.Parse(args); err != nil {
@@ -190,7 +192,8 @@ const (
 
 // test runs tests with a bug on.
 func (s *suite) test(ctx context.Context, bug int, reached, pattern string) outcome {
-	cmd := exec.CommandContext(ctx, s.binary, "-test.run", pattern, "-test.failfast", "-test.timeout", s.timeout.String())
+	args := append([]string{"-test.run", pattern, "-test.failfast", "-test.timeout", s.timeout.String()}, strings.Fields(s.args)...)
+	cmd := exec.CommandContext(ctx, s.binary, args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "MUTANT="+strconv.Itoa(bug), "MUTANT_REACHED="+reached, "GOMAXPROCS=1")
 	begun := time.Now()
