@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/image"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -318,11 +317,14 @@ func TestFaultEngineRefuses(t *testing.T) {
 			filling.Wait()
 			free()
 		}},
-		{"image gone", "is not on the host", func() {
-			require.NoError(t, cli.ImageTag(t.Context(), workloadImage, "kept:1"))
-			_, err := cli.ImageRemove(t.Context(), workloadImage, image.RemoveOptions{Force: true})
-			require.NoError(t, err)
-		}, func() { require.NoError(t, cli.ImageTag(t.Context(), "kept:1", workloadImage)) }},
+		{"image gone", "this host lacks image", func() {
+			p.proxy.SetFault(func(r *http.Request) dockertest.Fault {
+				if strings.HasSuffix(r.URL.Path, "/containers/create") || strings.Contains(r.URL.Path, "/images/") && strings.HasSuffix(r.URL.Path, "/json") {
+					return dockertest.Fault{Status: http.StatusNotFound, Message: "No such image"}
+				}
+				return dockertest.Fault{}
+			})
+		}, func() { p.proxy.SetFault(nil) }},
 		{"cut after start", "", func() {
 			p.proxy.SetFault(calls("/start")(always(dockertest.Fault{Cut: true, After: true})))
 		}, func() { p.proxy.SetFault(nil) }},
