@@ -69,7 +69,9 @@ func TestNodesByHand(t *testing.T) {
 	// A failed node is removed at once where nothing is left of it.
 	s.exit("mine", 1)
 	s.turn()
-	assert.Equal(t, "node mine is being cleaned up; try again", s.failedAndBusy("mine").Text)
+	busy := s.failedAndBusy("mine")
+	assert.Equal(t, "node mine is being cleaned up; try again", busy.Text)
+	assert.Nil(t, busy.Node)
 	s.pass(10 * time.Second)
 	assert.Equal(t, pod.StateGone, s.obey(Command{Kind: CommandRemove, Node: "mine"}).Node.State)
 	assert.Equal(t, 1, s.pod.Want)

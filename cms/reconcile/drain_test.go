@@ -132,6 +132,7 @@ func TestNodesThatEndedLinger(t *testing.T) {
 			assert.Equal(t, "exit code 1", s.pod.Node("n2").Reason)
 			assert.Equal(t, []string{"node n2 failed: exit code 1"}, s.eventsOf(EventNodeFailed))
 			require.Len(t, actions[Apply](p.Before), 1, "at once, before anything is saved")
+			assert.Equal(t, s.now.Add(time.Second), p.Wake)
 			s.pass(50 * time.Millisecond)
 			assert.Equal(t, []string{"n1"}, s.servers("web"))
 			if !busy {

@@ -898,3 +898,57 @@ func TestBalancerIsObservedAfterItsFirstAnswer(t *testing.T) {
 	s.finish()
 	assert.False(t, s.turn().Look.Balancer, "no server was drained")
 }
+
+// Servers are set in the order of their names, as the balancer shows them.
+func TestServersAreSortedByName(t *testing.T) {
+	s := newSim(t, 20, "a")
+	s.pod.Spec.MaxNodes = 20
+	s.pod.SetWant(12)
+	s.pass(time.Minute)
+	names := s.servers("web")
+	require.Len(t, names, 12)
+	assert.Equal(t, []string{"n1", "n10", "n11", "n12", "n2"}, names[:5])
+}
+
+// An answer to a caller who has gone is given to nobody.
+func TestAnswerToACallerWhoHasGone(t *testing.T) {
+	s := serving(t, 1, 3, "a")
+	s.mem.Answer = &Answer{ID: 99}
+	assert.Empty(t, s.turn().Answers)
+	assert.Nil(t, s.mem.Answer)
+}
+
+// Of two callers that create a pod the first one is refused, and the second one makes
+// it.
+func TestTwoCreateAtTheSameTime(t *testing.T) {
+	s := newSim(t, 3, "a")
+	taken, free := s.changed(frontAt("web", "127.0.0.1:1")), s.changed(frontAt("shop", "127.0.0.1:2"))
+	s.pod = state.Pod{}
+	s.do = func(a Action, r *Result) time.Duration {
+		set, ok := a.(SetFront)
+		switch {
+		case ok && set.Front.Name == "web":
+			r.Fault, r.Step, r.Front = Fault{FaultAddress, "another program listens there"}, StepNone, nil
+		case ok:
+			return time.Second
+		}
+		return 0
+	}
+	first := s.command(Command{Kind: CommandCreate, Spec: taken})
+	second := s.command(Command{Kind: CommandCreate, Spec: free})
+	s.check = func(_ state.Pod, p Plan) {
+		for _, a := range p.Answers {
+			if a.ID == first {
+				assert.Equal(t, AnswerConflict, a.Kind)
+				assert.NotContains(t, p.Memory.Fronts, "web")
+				assert.False(t, p.Pod.CreatedAt.IsZero(), "once it is known what becomes of the pod")
+			}
+		}
+	}
+	s.turn()
+	s.pass(5 * time.Second)
+	assert.Equal(t, AnswerConflict, s.answers[first].Kind)
+	assert.Equal(t, Answer{ID: second}, s.answers[second])
+	assert.Equal(t, "shop", s.pod.Spec.Fronts[0].Name)
+	assert.False(t, s.gone)
+}

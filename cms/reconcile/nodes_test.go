@@ -377,6 +377,15 @@ func TestConverged(t *testing.T) {
 			w.Pod = s.pod
 			w.Pod.Want = 1
 		}, false},
+		"one drains on a host that is lost": {func(s *sim, w *World) {
+			s.set("n2", func(n *state.Node) { n.Drain(s.now, "") })
+			w.Pod = s.pod
+			w.Pod.Want = 1
+			w.Pod.Nodes[1].Host = "b"
+			h := w.Hosts["b"]
+			h.Fault, h.Since = Fault{FaultUnreachable, "x"}, w.Now.Add(-time.Hour)
+			w.Hosts["b"] = h
+		}, false},
 		"a rollout is under way":    {func(s *sim, w *World) { s.revise("2", state.Update{}); s.pause(true); w.Pod = s.pod }, false},
 		"a host was never observed": {func(_ *sim, w *World) { w.Hosts["a"] = Host{Fault: Fault{FaultUnreachable, "x"}, Since: w.Now} }, false},
 		"the front is not set": {func(_ *sim, w *World) {

@@ -324,9 +324,18 @@ func TestBlueGreenWithLittleRoom(t *testing.T) {
 					}
 				}
 			}
+			boots := time.Second
+			s.do = func(a Action, _ *Result) time.Duration {
+				if _, ok := a.(Start); ok {
+					boots += 2 * time.Second
+					return boots // one after another
+				}
+				return 0
+			}
 			s.turn()
 			s.pass(5 * time.Minute)
 			assert.True(t, changed)
+			assert.Len(t, s.eventsOf(EventRolloutStep), 1)
 			assert.Equal(t, c.short, short)
 			assert.Equal(t, state.RolloutDone, s.pod.Rollout.State)
 			assert.Equal(t, 3, s.live(2))
@@ -447,4 +456,106 @@ func TestRevisionByHand(t *testing.T) {
 		s.pod.SetWant(c.want)
 		assert.Equal(t, c.revision, s.begun().revisionByHand(), "%+v", c)
 	}
+}
+
+// A rolling update has no steps.
+func TestRollingHasNoSteps(t *testing.T) {
+	s := serving(t, 3, 9, "a")
+	s.revise("2", state.Update{MaxSurge: 5})
+	s.turn()
+	s.pass(time.Minute)
+	assert.Equal(t, state.RolloutDone, s.pod.Rollout.State)
+	assert.Zero(t, s.pod.Rollout.Step)
+	assert.Empty(t, s.eventsOf(EventRolloutStep))
+}
+
+// A rollout whose last new node leaves, and that had failed too many requests, is
+// undone and not done.
+func TestGateOfANodeThatLeaves(t *testing.T) {
+	s := serving(t, 3, 9, "a")
+	s.revise("2", state.Update{MaxErrors: 0.1, MinReady: time.Hour})
+	s.turn()
+	s.pass(10 * time.Second)
+	require.Equal(t, 1, s.live(2))
+	s.inFlight("web", "n4", 1)
+	for i := range s.fronts["web"].Servers {
+		if srv := &s.fronts["web"].Servers[i]; srv.Name == "n4" {
+			srv.Requests, srv.Errors = 100, 50
+		}
+	}
+	s.set("n4", func(n *state.Node) { n.Drain(s.now, "") })
+	s.turn()
+	assert.Equal(t, state.RolloutRolledBack, s.pod.Rollout.State)
+	assert.Empty(t, s.eventsOf(EventRolloutDone))
+}
+
+// New nodes that take no requests yet are not counted on when a paused blue-green
+// rollout must replace an old one.
+func TestHeldBlueGreenCountsOnOldNodesOnly(t *testing.T) {
+	s := serving(t, 3, 9, "a", "b")
+	s.revise("2", state.Update{Strategy: state.BlueGreen, MinReady: time.Minute})
+	s.turn()
+	s.pass(10 * time.Second)
+	s.pause(true)
+	s.pass(10 * time.Minute)
+	require.Equal(t, [2]int{3, 3}, [2]int{s.live(1), s.live(2)})
+	s.hosts["b"].draining = true
+	s.check = func(_ state.Pod, p Plan) {
+		serving := 0
+		for i := range p.Pod.Nodes {
+			if n := &p.Pod.Nodes[i]; n.State == pod.StateOnline && n.Revision == 1 {
+				serving++
+			}
+		}
+		assert.GreaterOrEqual(t, serving, 3)
+	}
+	s.turn()
+	s.pass(10 * time.Minute)
+	assert.Empty(t, s.hosts["b"].nodes)
+	assert.Equal(t, 3, s.live(1))
+	s.check = nil
+	s.pause(false)
+	s.turn()
+	s.pass(10 * time.Minute)
+	assert.Equal(t, state.RolloutDone, s.pod.Rollout.State)
+	assert.Equal(t, [2]int{0, 3}, [2]int{s.live(1), s.live(2)})
+}
+
+// Of a rollout that is held only what must go goes, and where that has no room it
+// says so.
+func TestHeldRolloutDrainsWhatMustGo(t *testing.T) {
+	s := serving(t, 3, 9, "a", "b")
+	leaves := ""
+	for _, n := range s.pod.Nodes {
+		if n.Host == "b" {
+			leaves = n.Name
+		}
+	}
+	s.revise("2", state.Update{MinReady: time.Minute})
+	s.turn()
+	s.pass(10 * time.Second)
+	s.pause(true)
+	s.pass(10 * time.Minute)
+	s.events = nil
+	s.hosts["b"].draining = true
+	for i := range s.fronts["web"].Servers {
+		if srv := &s.fronts["web"].Servers[i]; srv.Name != leaves {
+			srv.Up = false // all others are worse
+		}
+	}
+	s.turn()
+	s.pass(10 * time.Minute)
+	for _, text := range s.eventsOf(EventNodeDraining) {
+		assert.Contains(t, text, "host b is being removed")
+	}
+	assert.Empty(t, s.hosts["b"].nodes)
+
+	s = serving(t, 4, 2, "a", "b")
+	s.revise("2", state.Update{})
+	s.pause(true)
+	s.hosts["b"].draining = true
+	s.turn()
+	s.pass(time.Minute)
+	assert.Equal(t, []string{"cannot start a node: no room: host a 0 of 2 CPUs free, host b is being removed"}, s.sentences())
+	assert.Equal(t, 4, s.online())
 }

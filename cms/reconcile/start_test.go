@@ -555,3 +555,14 @@ func TestNothingIsForgottenWhileNothingCanBeSaved(t *testing.T) {
 	assert.Equal(t, s.now, s.mem.Forgotten)
 	assert.Equal(t, s.now, s.plan.Wake, "another node may take its place")
 }
+
+// What is not under way is not given up.
+func TestOnlyStartsUnderWayAreGivenUp(t *testing.T) {
+	s := newSim(t, 9, "a")
+	name := s.launch(1, "a", time.Second)
+	s.pod.SetWant(1)
+	delete(s.running, NodeKey(name))
+	s.away("a", true)
+	s.now = s.now.Add(time.Hour)
+	assert.Empty(t, actions[Cancel](s.turn().Before))
+}
