@@ -67,10 +67,8 @@ chaos: toolchain deps gate ## every fault many times, for about an hour; prints 
 	sed -n '/^fault  *|/,/^[^|]*$$/p' $(OUT)/chaos.log | grep '|'; grep -E '^ *--- (FAIL|SKIP)' $(OUT)/chaos.log; \
 	[ $$code = 0 ] || echo "failed; all that was said is in $(OUT)/chaos.log"; exit $$code
 
-mutants: toolchain ## small bugs, planted into the loop one at a time, that the tests must notice; takes long
-	$(GO) run ./internal/mutants -skip 'TestModel|TestMain' ./cms loop.go start.go place.go fronts.go decide.go \
-		observe.go act.go serve.go linger.go lost.go settings.go \
-		retry.go retire.go sweep.go scale.go rolloutsteps.go liveness.go
+mutants: toolchain ## small bugs, planted into cms/reconcile one at a time, that the tests must notice; takes long
+	$(GO) run ./internal/mutants ./cms/reconcile $$(cd cms/reconcile && ls *.go | grep -v _test.go)
 
 # Without the race detector. A statement counts whichever package's test runs it.
 cover: toolchain deps gate ## how much of cms, pod, balancer and elastic the tests run, 85 % at least; takes minutes
