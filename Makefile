@@ -68,7 +68,7 @@ chaos: toolchain deps gate ## every fault many times, for about an hour; prints 
 	[ $$code = 0 ] || echo "failed; all that was said is in $(OUT)/chaos.log"; exit $$code
 
 mutants: toolchain ## small bugs, planted into cms/reconcile one at a time, that the tests must notice; takes long
-	$(GO) run ./internal/mutants -skip Allocates -timeout 60s ./cms/reconcile $$(cd cms/reconcile && ls *.go | grep -v _test.go)
+	$(GO) run ./internal/mutants -skip Allocates -timeout 60s -args '-rapid.nofailfile -rapid.shrinktime=1ms' ./cms/reconcile $$(cd cms/reconcile && ls *.go | grep -v _test.go)
 
 # Without the race detector. A statement counts whichever package's test runs it.
 cover: toolchain deps gate ## how much of cms, pod, balancer and elastic the tests run, 85 % at least; takes minutes

@@ -539,3 +539,31 @@ func TestEndOfANode(t *testing.T) {
 		})
 	}
 }
+
+// An orphan is found on the only host, too.
+func TestOrphanOnTheOnlyHost(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	s.hosts["a"].start("n77", s.now)
+	assert.Len(t, actions[Stop](s.turn().After), 1)
+}
+
+// A node that leaves, and whose host is lost, is a problem; the pod is as it should
+// be all the same.
+func TestDrainOnAHostThatIsLost(t *testing.T) {
+	s := serving(t, 2, 9, "a", "b")
+	s.do = fails[Stop](Fault{FaultOther, "device busy"})
+	s.pod.SetWant(1)
+	s.turn()
+	s.pass(time.Second)
+	for i := range s.pod.Nodes {
+		if n := &s.pod.Nodes[i]; n.State == pod.StateDraining {
+			s.away(n.Host, true)
+		}
+	}
+	s.pass(time.Minute)
+	s.turn()
+	require.Equal(t, 1, s.pod.Count(pod.StateDraining))
+	assert.Len(t, s.fronts["web"].Servers, 1)
+	assert.Equal(t, []Code{ProblemLost, ProblemStop}, codes(s.plan))
+	assert.True(t, s.plan.Status.Converged)
+}

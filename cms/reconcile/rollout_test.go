@@ -327,7 +327,7 @@ func TestBlueGreenWithLittleRoom(t *testing.T) {
 			boots := time.Second
 			s.do = func(a Action, _ *Result) time.Duration {
 				if _, ok := a.(Start); ok {
-					boots += 2 * time.Second
+					boots += 6 * time.Second
 					return boots // one after another
 				}
 				return 0

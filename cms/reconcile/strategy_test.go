@@ -334,6 +334,7 @@ func TestMoves(t *testing.T) {
 		{"full hosts, and max_nodes: one goes first", with(canary(1, 1, 40), func(r *Rule) { full(r); r.Update.MaxUnavailable = 1 }), ready(0, 1), Moves{DrainOld: 1}},
 		{"full hosts: it is there", with(canary(1, 3, 40), full), ready(1, 1), Moves{}},
 		{"full hosts: one gives way", with(canary(1, 2, 40), func(r *Rule) { full(r); r.Update.MaxUnavailable = 1 }), ready(0, 1), Moves{GiveWay: true}},
+		{"more new ones than it has, and fewer than wanted", canary(4, 4, 10), Census{Fresh: 2, FreshReady: 2, Old: 1, OldOnline: 1, OldReady: 1, Overdue: 1}, Moves{}},
 		{"more new ones than it has", canary(1, 1, 40), Census{Fresh: 2, Old: 1, OldOnline: 1}, Moves{DrainFresh: 1}},
 		{"fewer are wanted", canary(2, 10, 10), unproven(1, 4), Moves{DrainOld: 2}},
 		{"fewer are wanted, of the new ones", canary(4, 10, 10), ready(3, 3), Moves{DrainFresh: 2}},
