@@ -20,6 +20,7 @@ func (s *sim) dieYoung(d time.Duration) (ups int) {
 		last := &s.pod.Nodes[len(s.pod.Nodes)-1]
 		if last.State == pod.StateOnline && s.now.Sub(s.mem.Nodes[last.Name].Ready) > 500*time.Millisecond {
 			ups++
+			require.Less(s.t, ups, 100, "they are started ever more seldom")
 			s.exit(last.Name, 1)
 			s.turn()
 		}
@@ -127,6 +128,8 @@ func TestVacancies(t *testing.T) {
 	assert.False(t, waits)
 
 	turn.mem.Nodes["x"] = &NodeMemory{}
+	turn.vacateAgain(&state.Node{Name: "x", Host: "a"})
+	assert.Equal(t, []Vacancy{a, c}, turn.mem.Vacant, "it took nobody's place")
 	turn.take(a, "x")
 	assert.Equal(t, []Vacancy{c}, turn.mem.Vacant)
 	assert.Equal(t, 1, turn.mem.Nodes["x"].Deaths)

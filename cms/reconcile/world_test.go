@@ -74,6 +74,9 @@ func TestWorldsWithoutSecrets(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, string(report), "s3cret")
 	assert.Contains(t, string(report), "VERSION", "the names stay")
+	hidden := w.WithoutSecrets().Commands
+	assert.Equal(t, [2]CommandKind{CommandUpdate, CommandDelete}, [2]CommandKind{hidden[0].Kind, hidden[1].Kind})
+	assert.Equal(t, spec.MaxNodes, hidden[0].Spec.MaxNodes)
 	after, err := json.Marshal(w)
 	require.NoError(t, err)
 	assert.Equal(t, string(before), string(after))
