@@ -142,7 +142,7 @@ func TestRollouts(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "progressing", p.Status.Rollout.State)
 
-	_, err = c.PatchPod(ctx, "web", client.Patch{"update": map[string]any{"min_ready": nil}}, 0)
+	_, err = c.PatchPod(ctx, "web", client.Patch{"update": map[string]any{"min_ready": nil}}, wait)
 	require.NoError(t, err)
 	p, err = c.UndoRollout(ctx, "web", 1, wait)
 	require.NoError(t, err)

@@ -11,7 +11,7 @@ type Census struct {
 	Fresh, FreshReady int // FreshReady are online and proven
 	Old               int // those that should be replaced
 	OldOnline         int // of these, the ones that are online
-	OldReady          int // online, and they do not hang
+	OldReady          int // online and proven, and they do not hang
 	Starting          int // of both
 	Overdue           int // wanted ones whose start takes too long; counted nowhere else
 	Draining          int // nodes that are ending
@@ -76,7 +76,7 @@ func (t *turn) censusOf(isOld, aside func(*state.Node) bool) (c Census) {
 		c.Old++
 		if n.State == pod.StateOnline {
 			c.OldOnline++
-			if t.hung(n) == "" {
+			if t.hung(n) == "" && t.proven(n) {
 				c.OldReady++
 			}
 		}

@@ -69,6 +69,12 @@ func TestCensus(t *testing.T) {
 			s.add(1, 2, "b")
 			s.mem.Nodes["n4"].Ready = s.now.Add(-time.Minute + 2*time.Millisecond)
 		}, Census{Fresh: 1, Old: 3, OldOnline: 3, OldReady: 3}},
+		"nor is one that leaves its host": {func(s *sim) {
+			s.revise("2", state.Update{MinReady: time.Minute})
+			s.add(1, 2, "b")
+			s.mem.Nodes["n4"].Ready = s.now.Add(-time.Minute + 2*time.Millisecond)
+			s.hosts["b"].draining = true
+		}, Census{Old: 4, OldOnline: 4, OldReady: 3}},
 		"proven": {func(s *sim) {
 			s.revise("2", state.Update{MinReady: time.Minute})
 			s.add(1, 2, "b")
