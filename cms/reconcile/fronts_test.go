@@ -445,6 +445,27 @@ func TestBlueGreenWithholdsNewNodes(t *testing.T) {
 	assert.Equal(t, []string{"pod web changes over to 2 new nodes"}, s.eventsOf(EventRolloutStep))
 }
 
+// A new node that served while there was no old one, and drains while there is one
+// again, goes for good.
+func TestBlueGreenNodeThatServedGoes(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	s.revise("2", state.Update{Strategy: state.BlueGreen, MinReady: time.Minute})
+	s.turn()
+	s.pass(10 * time.Second)
+	s.pause(true)
+	s.exit("n1", 1)
+	s.turn()
+	s.pass(2 * time.Second)
+	assert.Equal(t, []string{"n2"}, s.servers("web"), "nobody else is there")
+	s.pass(time.Minute)
+	assert.Equal(t, []int{1, 1}, []int{s.live(1), s.live(2)}, "%v", s.pod.Nodes)
+	s.probes["n2"] = Probed{Failures: 3, Text: "connection refused"}
+	s.turn()
+	s.pass(time.Minute)
+	assert.Nil(t, s.pod.Node("n2"), "%v", s.pod.Nodes)
+	assert.NotContains(t, s.servers("web"), "n2")
+}
+
 // A node that is added may be there before the balancer has answered, and one that
 // is removed may still be.
 func TestUnion(t *testing.T) {

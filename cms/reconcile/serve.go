@@ -118,18 +118,20 @@ func (t *turn) servers(f state.Front, m *FrontMemory) []balancer.Server {
 				continue
 			}
 			s.State = balancer.Drain
+		case n.State == pod.StateDraining:
+			if !t.mem.Nodes[n.Name].Drain.Idle.IsZero() {
+				continue
+			}
+			s.State = balancer.Drain
+		case n.State != pod.StateOnline:
+			continue
 		case t.withheld(n):
 			if !t.hasServer(m, f.Name, n.Name) {
 				continue
 			}
 			s.State = balancer.Drain // it had requests before this change, and finishes them
-		case n.State == pod.StateOnline && t.pod.Paused:
+		case t.pod.Paused:
 			s.State = balancer.Drain
-		case n.State == pod.StateOnline:
-		case n.State == pod.StateDraining && t.mem.Nodes[n.Name].Drain.Idle.IsZero():
-			s.State = balancer.Drain
-		default:
-			continue
 		}
 		want = append(want, s)
 	}
