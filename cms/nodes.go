@@ -32,7 +32,8 @@ func (m *Manager) Launch(ctx context.Context, podName string) (NodeStatus, error
 }
 
 // RemoveNode removes a node: one that runs is drained and stopped first, and is
-// not replaced. It answers with the node in its new state, returns [ErrNotFound],
+// not replaced; a lost or overdue one, which was replaced before, goes without a
+// change of the wanted number. It answers with the node in its new state, returns [ErrNotFound],
 // or [ErrConflict] while elasticity is on.
 func (m *Manager) RemoveNode(ctx context.Context, podName, name string) (NodeStatus, error) {
 	return m.nodeCommand(ctx, podName, reconcile.Command{Kind: reconcile.CommandRemove, Node: name})

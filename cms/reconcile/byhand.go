@@ -86,7 +86,7 @@ func (t *turn) revisionByHand() uint64 {
 }
 
 // remove removes a node: one that runs is drained and stopped first, and is not
-// replaced.
+// replaced. One that is lost or overdue was replaced before.
 func (t *turn) remove(name string, a *Answer) {
 	n := t.pod.Node(name)
 	if n == nil {
@@ -101,8 +101,11 @@ func (t *turn) remove(name string, a *Answer) {
 	switch {
 	case n.State == pod.StateDraining:
 	case n.State.Live():
+		inPlace := t.lost(n) || t.overdue(n) // others run in its place
 		t.drain(name, "removed")
-		t.rec().SetWant(t.pod.Want - 1)
+		if !inPlace {
+			t.rec().SetWant(t.pod.Want - 1)
+		}
 	case t.busy(name):
 		*a = conflict("node %s is being cleaned up; try again", name)
 		return

@@ -78,6 +78,48 @@ func TestNodesByHand(t *testing.T) {
 	assert.Equal(t, 1, s.online(), "it was replaced")
 }
 
+// Who removes a node in whose place another one runs does not want fewer.
+func TestRemoveWhatWasReplaced(t *testing.T) {
+	s := newSim(t, 4, "a", "b")
+	names := func() (out []string) {
+		for i := range s.pod.Nodes {
+			out = append(out, s.pod.Nodes[i].Name)
+		}
+		return out
+	}
+	s.pod.SetWant(2)
+	s.pass(time.Minute)
+	s.away("a", true)
+	s.pass(30 * time.Second)
+	s.turn()
+	s.pass(time.Minute)
+	require.Equal(t, []string{"n1", "n2", "n3"}, names())
+	assert.Equal(t, pod.StateDraining, s.obey(Command{Kind: CommandRemove, Node: "n1"}).Node.State)
+	assert.Equal(t, 2, s.pod.Want, "n3 runs in the place of n1")
+	s.away("a", false)
+	s.turn()
+	s.pass(time.Minute)
+	assert.Equal(t, []string{"n2", "n3"}, names())
+
+	s.do = func(a Action, _ *Result) time.Duration {
+		if start, ok := a.(Start); ok && start.Node == "n4" {
+			return time.Hour
+		}
+		return 0
+	}
+	s.pod.SetWant(3)
+	s.turn()
+	s.turn()
+	s.pass(time.Minute)
+	require.Equal(t, []string{"n2", "n3", "n4", "n5"}, names())
+	s.obey(Command{Kind: CommandRemove, Node: "n4"})
+	assert.Equal(t, 3, s.pod.Want, "n5 was started, as n4 took too long")
+	s.pass(time.Minute)
+	assert.Equal(t, []string{"n2", "n3", "n5"}, names())
+	s.obey(Command{Kind: CommandRemove, Node: "n5"})
+	assert.Equal(t, 2, s.pod.Want)
+}
+
 // failedAndBusy asks to remove a node that is being cleaned up.
 func (s *sim) failedAndBusy(name string) Answer {
 	for i := 0; s.running[NodeKey(name)] == nil; i++ {

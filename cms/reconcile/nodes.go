@@ -57,7 +57,7 @@ func (t *turn) lost(n *state.Node) bool {
 	return ok && n.State.Live() && !h.Fault.OK() && t.w.Now.Sub(h.Since) >= t.w.Settings.HostTimeout
 }
 
-// awaySince says whether a host does not answer, and why.
+// unreachable says why a host does not answer.
 func (t *turn) unreachable(host string) Fault { return t.w.Hosts[host].Fault }
 
 // probeOf returns the probe of the workload that the node runs.

@@ -94,7 +94,7 @@ func (t *turn) end() Plan {
 	return t.plan
 }
 
-// saved says whether the store has the pod.
+// created says whether the store has the pod.
 func (t *turn) created() bool { return !t.pod.CreatedAt.IsZero() }
 
 // readOnly says that nothing can be saved, so that the record stays as it is.
