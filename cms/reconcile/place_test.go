@@ -45,9 +45,9 @@ func TestNoHostIsOverfilled(t *testing.T) {
 		placed := 0
 		for range rapid.IntRange(1, 40).Draw(r, "steps") {
 			l := drawLimits(r)
-			room, why := turn.roomFor(l, turn.usable(), 1000)
+			room, why := turn.roomFor(l, turn.usable(), 4000)
 			host, not := turn.choose(l, turn.usable())
-			require.Equal(r, room == 1000, why == "")
+			require.Equal(r, room == 4000, why == "")
 			if room == 0 {
 				require.Empty(r, host)
 				require.Equal(r, why, not)
@@ -57,7 +57,7 @@ func TestNoHostIsOverfilled(t *testing.T) {
 			require.Empty(r, not)
 			placed++
 			require.Len(r, turn.plan.Reserve, placed)
-			left, _ := turn.roomFor(l, turn.usable(), 1000)
+			left, _ := turn.roomFor(l, turn.usable(), 4000)
 			require.Equal(r, room-1, left)
 		}
 		for _, h := range turn.room {
