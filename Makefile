@@ -2,8 +2,17 @@
 
 GO         ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOTESTSUM   = gotest.tools/gotestsum@v1.13.0
 OUT         = .test
-GATE        = $(OUT)/testgate
+
+# Trees of which "make cover" tells how much the tests run.
+TREES   = cms pod balancer elastic
+COVERED = ./cms/...,./pod/...,./balancer/...,./elastic/...
+
+# $(call tests,NAME,FLAGS AND PACKAGES) runs tests, writes what "go test -json"
+# says to $(OUT)/NAME.json, and fails where a test fails or is skipped.
+tests = @mkdir -p $(OUT) && PATH="$$PATH:/usr/sbin:/sbin" $(GO) run $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg \
+	--jsonfile $(OUT)/$(1).json --raw-command -- $(GO) test -json $(2) && .ci/passed $(OUT)/$(1).json
 
 # Debian packages, and a command of each that shows that it is there.
 PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:sshd chromium:chromium npm:npm systemd:systemd-analyze prometheus:promtool
@@ -13,7 +22,7 @@ PACKAGES = gcc:gcc docker.io:dockerd haproxy:haproxy iproute2:ip openssh-server:
 REAL  = ./pod/... ./balancer/... ./cms/serve/... ./examples/... ./internal/dockertest/...
 TIMED = ./examples/server/dashboard/... ./internal/openloop/...
 
-.PHONY: run mutants cover test e2e chaos lint deps build gate clean help toolchain
+.PHONY: run mutants cover test e2e chaos lint deps build clean help toolchain
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,29 +50,25 @@ deps: ## installs what the tests need (Debian, as root), or says what is missing
 	echo "Installing$$missing"; \
 	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null
 
-gate: toolchain
-	@mkdir -p $(OUT)
-	@$(GO) build -o $(GATE) ./internal/testgate
-
 lint: toolchain ## gofmt, vet, staticcheck
 	@bad="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./internal/e2e/
 	$(GO) run $(STATICCHECK) -tags e2e ./...
 
-test: toolchain deps gate ## every test but the long ones, with the race detector; needs root for Docker
+test: toolchain deps ## every test but the long ones, with the race detector; needs root for Docker
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make test" >&2; exit 1; }
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -json $$($(GO) list ./... | grep -vxF "$$($(GO) list $(REAL) $(TIMED))") | $(GATE) -save $(OUT)/pure.json
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -p 2 -json -timeout 10m $$($(GO) list $(REAL) | grep -vxF "$$($(GO) list $(TIMED))") | $(GATE) -save $(OUT)/real.json
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -race -p 1 -json -timeout 10m $(TIMED) | $(GATE) -save $(OUT)/timed.json
+	$(call tests,pure,-race $$($(GO) list ./... | grep -vxF "$$($(GO) list $(REAL) $(TIMED))"))
+	$(call tests,real,-race -p 2 -timeout 10m $$($(GO) list $(REAL) | grep -vxF "$$($(GO) list $(TIMED))"))
+	$(call tests,timed,-race -p 1 -timeout 10m $(TIMED))
 
-e2e: toolchain deps gate ## the end-to-end tests, on both stacks
+e2e: toolchain deps ## the end-to-end tests, on both stacks
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make e2e" >&2; exit 1; }
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -tags e2e -json -timeout 60m ./internal/e2e/ | $(GATE) -save $(OUT)/e2e.json
+	$(call tests,e2e,-tags e2e -timeout 60m ./internal/e2e/)
 
-chaos: toolchain deps gate ## every fault many times, for about an hour; prints what each did
+chaos: toolchain deps ## every fault many times, for about an hour; prints what each did
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make chaos" >&2; exit 1; }
-	@PATH="$$PATH:/usr/sbin:/sbin" CHAOS=long $(GO) test -tags e2e -run 'TestFault' -timeout 80m -v ./internal/e2e/ >$(OUT)/chaos.log 2>&1; code=$$?; \
+	@mkdir -p $(OUT); PATH="$$PATH:/usr/sbin:/sbin" CHAOS=long $(GO) test -tags e2e -run 'TestFault' -timeout 80m -v ./internal/e2e/ >$(OUT)/chaos.log 2>&1; code=$$?; \
 	sed -n '/^fault  *|/,/^[^|]*$$/p' $(OUT)/chaos.log | grep '|'; grep -E '^ *--- (FAIL|SKIP)' $(OUT)/chaos.log; \
 	[ $$code = 0 ] || echo "failed; all that was said is in $(OUT)/chaos.log"; exit $$code
 
@@ -71,11 +76,10 @@ mutants: toolchain ## small bugs, planted into cms/reconcile one at a time, that
 	$(GO) run ./internal/mutants -skip Allocates -timeout 60s -args '-rapid.nofailfile -rapid.shrinktime=1ms' ./cms/reconcile $$(cd cms/reconcile && ls *.go | grep -v _test.go)
 
 # Without the race detector. A statement counts whichever package's test runs it.
-cover: toolchain deps gate ## how much of cms, pod, balancer and elastic the tests run, 85 % at least; takes minutes
+cover: toolchain deps ## how much of cms, pod, balancer and elastic the tests run, 85 % at least; takes minutes
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make cover" >&2; exit 1; }
-	PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -p 2 -json -timeout 10m -coverprofile $(OUT)/cover.out -coverpkg ./cms/...,./pod/...,./balancer/...,./elastic/... \
-	./cms/... ./pod/... ./balancer/... ./elastic/... | $(GATE)
-	@$(GO) run ./internal/coverage -min 85 -trees cms,pod,balancer,elastic $(OUT)/cover.out
+	$(call tests,cover,-p 2 -timeout 10m -coverprofile $(OUT)/cover.out -coverpkg $(COVERED) $(TREES:%=./%/...))
+	@awk -v min=85 -v trees="$(TREES)" -f .ci/covered.awk $(OUT)/cover.out
 
 clean: ## removes what was built
 	rm -rf bin $(OUT)
