@@ -56,7 +56,6 @@ var mayImport = map[string][]string{
 	"cms/serve":           {"*"}, // but examples
 	"examples":            {"*"},
 	"internal":            {},
-	"internal/proxybench": {"balancer", "balancer/inproc"},
 	"internal/invariant/fakes": {
 		"cms", "cms/cmstest", "pod/podtest", "balancer/balancertest",
 	},
