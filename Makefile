@@ -78,7 +78,7 @@ mutants: toolchain ## small bugs, planted into cms/reconcile one at a time, that
 # Without the race detector. A statement counts whichever package's test runs it.
 cover: toolchain deps ## how much of cms, pod, balancer and elastic the tests run, 85 % at least; takes minutes
 	@[ "$$(id -u)" = 0 ] || { echo "The tests start Docker Engines of their own, so they need root: sudo make cover" >&2; exit 1; }
-	$(call tests,cover,-p 2 -timeout 10m -coverprofile $(OUT)/cover.out -coverpkg $(COVERED) $(TREES:%=./%/...))
+	$(call tests,cover,-p 2 -timeout 10m -coverprofile $(OUT)/cover.out -coverpkg $(COVERED) $(TREES:%=./%/...) ./internal/apifuzz/)
 	@awk -v min=85 -v trees="$(TREES)" -f .ci/covered.awk $(OUT)/cover.out
 
 clean: ## removes what was built

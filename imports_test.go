@@ -59,9 +59,6 @@ var mayImport = map[string][]string{
 	"internal/invariant/fakes": {
 		"cms", "cms/cmstest", "pod/podtest", "balancer/balancertest",
 	},
-	"internal/apifuzz/onfakes": {
-		"cms", "cms/api", "cms/cmstest", "cms/wire", "pod", "pod/podtest", "balancer/balancertest",
-	},
 	"internal/e2e": {"*"},
 }
 

@@ -1,6 +1,3 @@
-// Package apifuzz makes hostile requests from an API's own OpenAPI document:
-// some as the document says, some with a few values that are not, some that are
-// no requests at all. What it makes follows from a seed.
 package apifuzz
 
 import (

@@ -1,6 +1,4 @@
-// Package onfakes sends hostile requests to the API of a manager that works on
-// fakes, many at a time, and checks what must be true meanwhile and at the end.
-package onfakes
+package apifuzz
 
 import (
 	"bufio"
@@ -8,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -30,38 +29,38 @@ import (
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/cmstest"
 	"github.com/elastipod/elastipod/cms/wire"
-	"github.com/elastipod/elastipod/internal/apifuzz"
 	"github.com/elastipod/elastipod/internal/invariant"
 	"github.com/elastipod/elastipod/internal/invariant/fakes"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
 
-// Config is how a run goes.
-type Config struct {
-	Requests int    // how many
-	Seed     uint64 // the same makes the same requests, in the same order within a worker
-	Workers  int    // how many send at a time
-}
+var (
+	hostileRequests = flag.Int("hostile.requests", 8000, "how many hostile requests are sent")
+	hostileSeed     = flag.Uint64("hostile.seed", 1, "the same makes the same requests, in the same order within a worker")
+)
 
 const (
+	workers  = 16                    // send at a time
 	patience = 20 * time.Millisecond // of a client that waits or follows
 	hangs    = time.Minute           // an answer that takes longer
 )
 
-// Run fails the test where an answer is a 5xx, is no problem where it refuses, or
-// has a status that is not documented; where the server panics or logs an error;
-// where an invariant does not hold; or where goroutines or descriptors are left.
-func Run(t *testing.T, c Config) {
-	t.Logf("seed %d", c.Seed)
+// TestHostileRequests sends hostile requests to the API of a manager that works
+// on fakes, many at a time. It fails where an answer is a 5xx, is no problem where
+// it refuses, or has a status that is not documented; where the server panics or
+// logs an error; where an invariant does not hold, meanwhile or at the end; or
+// where goroutines or descriptors are left.
+func TestHostileRequests(t *testing.T) {
+	t.Logf("seed %d", *hostileSeed)
 	goroutines, descriptors := runtime.NumGoroutine(), open(t)
 	r := begin(t)
 	begun := time.Now()
-	var workers sync.WaitGroup
-	for i := range c.Workers {
-		workers.Go(func() {
-			g := apifuzz.New(r.doc, c.Seed, uint64(i))
-			for range c.Requests / c.Workers {
+	var sending sync.WaitGroup
+	for i := range workers {
+		sending.Go(func() {
+			g := New(r.doc, *hostileSeed, uint64(i))
+			for range *hostileRequests / workers {
 				if t.Failed() {
 					return
 				}
@@ -75,13 +74,13 @@ func Run(t *testing.T, c Config) {
 		defer close(watched)
 		r.watch(stop)
 	}()
-	workers.Wait()
+	sending.Wait()
 	close(stop)
 	<-watched
 	took := time.Since(begun)
 	r.rest()
 	r.end()
-	t.Logf("%d requests in %s (%.0f/s), answered: %s", c.Requests, took.Round(time.Millisecond), float64(c.Requests)/took.Seconds(), r.answers())
+	t.Logf("%d requests in %s (%.0f/s), answered: %s", *hostileRequests, took.Round(time.Millisecond), float64(*hostileRequests)/took.Seconds(), r.answers())
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -104,7 +103,7 @@ type run struct {
 	t        *testing.T
 	world    fakes.World
 	api      *api.API
-	doc      *apifuzz.Document
+	doc      *Document
 	stop     func()
 	statuses [600]atomic.Int64
 	unread   atomic.Int64 // requests that net/http itself refuses
@@ -157,7 +156,7 @@ func begin(t *testing.T) *run {
 	w := httptest.NewRecorder()
 	r.api.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/openapi.json", nil))
 	require.Equal(t, http.StatusOK, w.Code)
-	r.doc, err = apifuzz.Parse(w.Body.Bytes())
+	r.doc, err = Parse(w.Body.Bytes())
 	require.NoError(t, err)
 	require.Greater(t, len(r.doc.Operations), 35)
 	return r
@@ -165,17 +164,17 @@ func begin(t *testing.T) *run {
 
 // one sends a request, and finds the least part of it that is answered as badly
 // where it is.
-func (r *run) one(q apifuzz.Request) {
+func (r *run) one(q Request) {
 	bad := r.send(q)
 	if bad == nil {
 		return
 	}
-	least := apifuzz.Shrink(q, func(q apifuzz.Request) bool { return r.send(q) != nil })
+	least := Shrink(q, func(q Request) bool { return r.send(q) != nil })
 	r.t.Errorf("%v\nto: %s\nas small as it gets: %s", bad, q, least)
 }
 
 // send says what is wrong with the answer to a request.
-func (r *run) send(q apifuzz.Request) error {
+func (r *run) send(q Request) error {
 	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(q.Bytes())))
 	if err != nil {
 		r.unread.Add(1) // the server answers 400 before there is a handler
@@ -214,7 +213,7 @@ func (r *run) serve(w http.ResponseWriter, request *http.Request) (err error) {
 }
 
 // wrong says what is wrong with an answer.
-func wrong(q apifuzz.Request, request *http.Request, w *httptest.ResponseRecorder) error {
+func wrong(q Request, request *http.Request, w *httptest.ResponseRecorder) error {
 	switch {
 	case w.Code >= 500:
 		return fmt.Errorf("answered %d: %.500s", w.Code, w.Body)
