@@ -11,8 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/elastipod/elastipod/internal/markdown"
 )
 
 // TestLinks: every link from one of our documents to another file of ours leads
@@ -23,9 +21,9 @@ func TestLinks(t *testing.T) {
 	n := 0
 	for _, document := range documents {
 		text := read(t, document)
-		for _, link := range markdown.Links(text) {
+		for _, link := range links(text) {
 			n++
-			assert.Empty(t, broken(t, document, text, link.Target), "%s:%d: %s", document, link.Line, link.Target)
+			assert.Empty(t, broken(t, document, text, link.target), "%s:%d: %s", document, link.line, link.target)
 		}
 	}
 	require.Greater(t, n, 40)
@@ -55,8 +53,8 @@ func TestBrokenLinksAreFound(t *testing.T) {
 func TestEachGuideIsReachable(t *testing.T) {
 	seen := map[string]bool{"README.md": true}
 	for todo := []string{"README.md"}; len(todo) > 0; todo = todo[1:] {
-		for _, link := range markdown.Links(read(t, todo[0])) {
-			u, err := url.Parse(link.Target)
+		for _, link := range links(read(t, todo[0])) {
+			u, err := url.Parse(link.target)
 			require.NoError(t, err)
 			if u.IsAbs() || u.Path == "" {
 				continue
@@ -104,7 +102,7 @@ func broken(t *testing.T, document, text, target string) string {
 			text = read(t, to)
 		}
 	}
-	if u.Fragment != "" && !slices.Contains(markdown.Anchors(text), u.Fragment) {
+	if u.Fragment != "" && !slices.Contains(anchors(text), u.Fragment) {
 		return "no such heading"
 	}
 	return ""

@@ -66,7 +66,7 @@ func rewrite(t *testing.T, document, name, by string) {
 	text := read(t, document)
 	for _, b := range markdown.Blocks(text) {
 		if b.Language == "go" && b.Notes["region"] == name {
-			text = markdown.Replace(text, b, by)
+			text = replaceBlock(text, b, by)
 			break
 		}
 	}

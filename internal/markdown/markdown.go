@@ -1,11 +1,10 @@
-// Package markdown finds in a document what tests check: fenced blocks, links and
-// headings. It knows as much of Markdown as this project's documents use.
+// Package markdown finds the fenced blocks of a document, for the tests that read
+// or run them. It knows as much of Markdown as this project's documents use.
 package markdown
 
 import (
 	"regexp"
 	"strings"
-	"unicode"
 )
 
 // Block is a fenced block.
@@ -53,84 +52,4 @@ func Blocks(text string) []Block {
 		}
 	}
 	return out
-}
-
-// Replace returns the document with the text of one of its blocks replaced.
-func Replace(text string, b Block, by string) string {
-	lines := strings.Split(text, "\n")
-	n := strings.Count(b.Text, "\n")
-	head, tail := lines[:b.Line-1], lines[b.Line-1+n:]
-	body := strings.Split(strings.TrimSuffix(by, "\n"), "\n")
-	return strings.Join(head, "\n") + "\n" + strings.Join(body, "\n") + "\n" + strings.Join(tail, "\n")
-}
-
-// Link is a link, or the source of a picture.
-type Link struct {
-	Target string
-	Line   int
-}
-
-var linkRE = regexp.MustCompile(`\]\(([^)\s]+)\)|<(https?://[^>\s]+)>|(?:src|srcset|href)="([^"]+)"`)
-
-// Links returns the links of a document, those in fenced blocks and in code left
-// out.
-func Links(text string) []Link {
-	var out []Link
-	for i, line := range outside(text) {
-		for _, m := range linkRE.FindAllStringSubmatch(codeRE.ReplaceAllString(line, ""), -1) {
-			out = append(out, Link{Target: m[1] + m[2] + m[3], Line: i + 1})
-		}
-	}
-	return out
-}
-
-var codeRE = regexp.MustCompile("`[^`]*`")
-
-// Anchors returns the names under which a document's headings are linked, as
-// GitHub and most others make them.
-func Anchors(text string) []string {
-	var out []string
-	seen := map[string]int{}
-	for _, line := range outside(text) {
-		title := strings.TrimLeft(line, "#")
-		if title == line || !strings.HasPrefix(title, " ") {
-			continue
-		}
-		var b strings.Builder
-		for _, r := range strings.ToLower(strings.TrimSpace(title)) {
-			switch {
-			case r == ' ':
-				b.WriteByte('-')
-			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
-				b.WriteRune(r)
-			}
-		}
-		name := b.String()
-		if n := seen[name]; n > 0 {
-			out = append(out, name+"-"+string(rune('0'+n)))
-		} else {
-			out = append(out, name)
-		}
-		seen[name]++
-	}
-	return out
-}
-
-// outside returns the lines of a document, those of fenced blocks emptied.
-func outside(text string) []string {
-	lines := strings.Split(text, "\n")
-	fence := ""
-	for i, line := range lines {
-		switch {
-		case fence != "":
-			if strings.TrimSpace(line) == fence {
-				fence = ""
-			}
-			lines[i] = ""
-		case strings.HasPrefix(line, "```"):
-			fence = line[:len(line)-len(strings.TrimLeft(line, "`"))]
-			lines[i] = ""
-		}
-	}
-	return lines
 }

@@ -31,13 +31,4 @@ func TestBlocks(t *testing.T) {
 		Text: "$ [x](y)\n# no heading\n", Line: 7,
 	}, blocks[0])
 	assert.Equal(t, Block{Language: "go", Text: "```\n", Line: 13}, blocks[1])
-
-	replaced := Replace(document, blocks[0], "one\ntwo\nthree\n")
-	assert.Equal(t, "one\ntwo\nthree\n", Blocks(replaced)[0].Text)
-	assert.Equal(t, document, Replace(replaced, Blocks(replaced)[0], blocks[0].Text))
-}
-
-func TestLinksAndAnchors(t *testing.T) {
-	assert.Equal(t, []Link{{"a.md#b", 2}, {"https://example.org/x", 2}, {"p.svg", 3}}, Links(document))
-	assert.Equal(t, []string{"a-title-its-one", "a-title-its-one-1"}, Anchors(document))
 }
