@@ -5,7 +5,13 @@
 // lost to "coordinated omission").
 //
 // Every request carries an id, and none is ever sent twice: what fails is
-// counted as failed.
+// counted as failed, by kind.
+//
+// The vegeta library does neither. With one connection and a server that takes
+// 20 ms it sends 22 of the 50 requests that are due in half a second, and reports
+// 46 ms for the slowest instead of 520 ms. Where a server cuts every fifth
+// connection, net/http sends the requests again: the server sees 124 of 100, and
+// vegeta reports that none failed.
 package openloop
 
 import (
@@ -22,10 +28,11 @@ const IDHeader = "X-Request-Id"
 
 // Default values of a [Config].
 const (
-	DefaultTimeout       = 30 * time.Second
-	DefaultMaxInFlight   = 4096
-	DefaultProgressEvery = 200 * time.Millisecond
+	DefaultTimeout     = 30 * time.Second
+	DefaultMaxInFlight = 4096
 )
+
+const progressEvery = 200 * time.Millisecond
 
 // Config says what is sent, and when. URL, one of Rate and Shape, and one of
 // Duration and Requests are required.
@@ -46,8 +53,6 @@ type Config struct {
 	// Poisson spaces requests at random, as independent users would, instead of
 	// evenly; the mean rate is the same.
 	Poisson bool
-	// Seed makes Poisson arrivals repeatable; 0 draws one at random.
-	Seed uint64
 
 	// Duration bounds the time during which requests are sent.
 	Duration time.Duration
@@ -70,10 +75,8 @@ type Config struct {
 	// KeepIDs fills in [Result.OKIDs], and [Result.Failures] without a bound.
 	KeepIDs bool
 
-	// Progress is called every ProgressEvery, and once at the end, one call at a
-	// time.
-	Progress      func(Progress)
-	ProgressEvery time.Duration
+	// Progress is called every 200 ms, and once at the end, one call at a time.
+	Progress func(Progress)
 	// Observe is called for each request that has ended, one call at a time. It
 	// should return quickly: the clock of the others runs.
 	Observe func(Outcome)
@@ -88,9 +91,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = DefaultMaxInFlight
-	}
-	if c.ProgressEvery == 0 {
-		c.ProgressEvery = DefaultProgressEvery
 	}
 	if c.IDPrefix == "" {
 		c.IDPrefix = randomPrefix()
@@ -120,8 +120,8 @@ func (c Config) validate() error {
 	if c.Duration == 0 && c.Requests == 0 {
 		bad("Duration: set it, or Requests: a load has an end")
 	}
-	if c.Timeout < 0 || c.MaxInFlight < 0 || c.ProgressEvery < 0 {
-		bad("Timeout, MaxInFlight and ProgressEvery cannot be negative")
+	if c.Timeout < 0 || c.MaxInFlight < 0 {
+		bad("Timeout and MaxInFlight cannot be negative")
 	}
 	if c.Header.Get(IDHeader) != "" {
 		bad("Header: %s is set for each request; use IDPrefix", IDHeader)

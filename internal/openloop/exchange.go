@@ -37,8 +37,6 @@ const (
 	ErrOther   ErrorKind = "other"
 )
 
-var errWrongID = errors.New("the answer belongs to another request")
-
 // exchanger sends requests over connections that are kept alive. It never sends
 // a request twice.
 type exchanger struct {
@@ -48,11 +46,7 @@ type exchanger struct {
 	dials     atomic.Int64
 }
 
-func newExchanger(c Config) (*exchanger, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil {
-		return nil, fmt.Errorf("openloop: URL: %w", err)
-	}
+func newExchanger(c Config, u *url.URL) *exchanger {
 	e := &exchanger{config: c, url: u}
 	dialer := &net.Dialer{Timeout: c.Timeout}
 	e.transport = &http.Transport{
@@ -67,38 +61,32 @@ func newExchanger(c Config) (*exchanger, error) {
 		IdleConnTimeout:    10 * time.Second,
 		DisableCompression: true,
 	}
-	return e, nil
+	return e
 }
 
-func (e *exchanger) close() { e.transport.CloseIdleConnections() }
-
-// do sends one request and reads its answer in full.
-func (e *exchanger) do(ctx context.Context, id string, due time.Time) Outcome {
-	ctx, cancel := context.WithDeadline(ctx, due.Add(e.config.Timeout))
-	defer cancel()
+// do sends the request of that id, reads its answer in full and notes what came
+// of it.
+func (e *exchanger) do(ctx context.Context, o *Outcome) {
 	reused := false
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused },
 	})
-	o := Outcome{ID: id, At: due}
-	resp, err := e.transport.RoundTrip(e.request(ctx, id))
+	resp, err := e.transport.RoundTrip(e.request(ctx, o.ID))
 	if err != nil {
 		o.Kind, o.Err = kindOf(err, reused), err
-	} else {
-		o.Code, o.Header = resp.StatusCode, resp.Header
-		_, err := io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		switch got := resp.Header.Get(IDHeader); {
-		case err != nil && errors.Is(err, context.DeadlineExceeded):
-			o.Kind, o.Err = ErrTimeout, err
-		case err != nil:
-			o.Kind, o.Err = ErrBody, err
-		case got != "" && got != id:
-			o.Kind, o.Err = ErrWrongID, fmt.Errorf("%w: %.80q", errWrongID, got)
-		}
+		return
 	}
-	o.Latency = time.Since(due)
-	return o
+	o.Code, o.Header = resp.StatusCode, resp.Header
+	_, err = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	switch got := resp.Header.Get(IDHeader); {
+	case errors.Is(err, context.DeadlineExceeded):
+		o.Kind, o.Err = ErrTimeout, err
+	case err != nil:
+		o.Kind, o.Err = ErrBody, err
+	case got != "" && got != o.ID:
+		o.Kind, o.Err = ErrWrongID, fmt.Errorf("the answer belongs to another request: %.80q", got)
+	}
 }
 
 func (e *exchanger) request(ctx context.Context, id string) *http.Request {

@@ -33,25 +33,17 @@ func (r *recorder) sent() {
 	r.result.Sent++
 }
 
-// lagged notes how late a request was handed to the network.
-func (r *recorder) lagged(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lag.record(d)
-}
-
-func (r *recorder) abandoned(id string) {
+func (r *recorder) abandoned() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Abandoned++
-	if r.keepIDs {
-		r.result.AbandonedIDs = append(r.result.AbandonedIDs, id)
-	}
 }
 
-func (r *recorder) record(o Outcome) {
+// record notes a request that was handed to the network that late.
+func (r *recorder) record(o Outcome, lag time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.lag.record(lag)
 	x := &r.result
 	if o.Code > 0 {
 		x.Codes[o.Code]++

@@ -51,8 +51,6 @@ type Result struct {
 	// Failures holds the failed requests, in the order of their ends: all of them
 	// where ids were asked for, otherwise the first [MaxFailures].
 	Failures []Outcome
-	// AbandonedIDs holds the ids of abandoned requests, where ids were asked for.
-	AbandonedIDs []string
 }
 
 // MaxFailures is how many failures a [Result] keeps when ids were not asked for.

@@ -3,6 +3,7 @@ package openloop
 import (
 	"context"
 	"errors"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -22,35 +23,43 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	if err := c.validate(); err != nil {
 		return Result{}, err
 	}
-	e, err := newExchanger(c)
+	u, err := url.Parse(c.URL)
 	if err != nil {
 		return Result{}, err
 	}
-	defer e.close()
+	e := newExchanger(c, u)
+	defer e.transport.CloseIdleConnections()
 
-	began := time.Now()
-	r := newRecorder(c, began)
-	p := newPool(c.MaxInFlight, func(a arrival) { serve(ctx, c, e, r, a) })
+	l := &load{config: c, exchanger: e, recorder: newRecorder(c, time.Now()), slots: make(chan struct{}, c.MaxInFlight)}
 	finished := make(chan struct{})
 	var reporting sync.WaitGroup
 	if c.Progress != nil {
-		reporting.Go(func() { report(c, r, finished) })
+		reporting.Go(func() { l.report(finished) })
 	}
-
-	sending, cut := send(ctx, c, r, p, began)
-	p.close()
+	sending, cut := l.send(ctx)
+	l.requests.Wait()
 	close(finished)
 	reporting.Wait()
-	result := r.finish(sending, int(e.dials.Load()))
+	result := l.recorder.finish(sending, int(e.dials.Load()))
 	if cut || result.Abandoned > 0 {
 		return result, context.Cause(ctx)
 	}
 	return result, nil
 }
 
-// send puts each request into the pool when it is due. It returns the time that
-// the requests it sent stand for, and whether ctx ended before they were all.
-func send(ctx context.Context, c Config, r *recorder, p *pool, began time.Time) (sending time.Duration, cut bool) {
+type load struct {
+	config    Config
+	exchanger *exchanger
+	recorder  *recorder
+	slots     chan struct{} // MaxInFlight; a request holds one
+	requests  sync.WaitGroup
+}
+
+// send begins each request when it is due, however many are in flight: that is
+// what makes the loop open. It returns the time that the requests it sent stand
+// for, and whether ctx ended before they were all.
+func (l *load) send(ctx context.Context) (sending time.Duration, cut bool) {
+	c, began := l.config, l.recorder.result.Began
 	s := newSchedule(c)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -75,7 +84,7 @@ func send(ctx context.Context, c Config, r *recorder, p *pool, began time.Time) 
 		}
 		return true
 	}
-	for n := 1; ; {
+	for sent := 0; ; {
 		horizon := time.Since(began) + lookAhead
 		at, ok, more := s.next(horizon)
 		wake := began.Add(at)
@@ -90,44 +99,48 @@ func send(ctx context.Context, c Config, r *recorder, p *pool, began time.Time) 
 		}
 		switch {
 		case ok:
-			r.sent()
-			p.put(arrival{number: n, due: wake})
-			if n == c.Requests {
+			sent++
+			number := sent
+			l.recorder.sent()
+			l.requests.Go(func() { l.request(ctx, number, wake) })
+			if sent == c.Requests {
 				return s.until(at), false
 			}
-			n++
 		case !more:
 			return c.Duration, false
 		}
 	}
 }
 
-// serve sends the request, unless its time is over already.
-func serve(ctx context.Context, c Config, e *exchanger, r *recorder, a arrival) {
-	id := c.IDPrefix + "-" + strconv.Itoa(a.number)
-	lag := time.Since(a.due)
-	if ctx.Err() == nil && lag >= c.Timeout {
-		r.lagged(lag)
-		r.record(Outcome{ID: id, At: a.due, Latency: lag, Kind: ErrTimeout, Err: errNotSent})
-		return
+// request sends a request, counted from 1, once MaxInFlight allows, unless its time is over by
+// then.
+func (l *load) request(ctx context.Context, number int, due time.Time) {
+	timed, cancel := context.WithDeadline(ctx, due.Add(l.config.Timeout))
+	defer cancel()
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	case <-timed.Done():
 	}
-	if ctx.Err() != nil {
-		r.abandoned(id)
-		return
+	o := Outcome{ID: l.config.IDPrefix + "-" + strconv.Itoa(number), At: due}
+	lag := time.Since(due)
+	if timed.Err() == nil {
+		l.exchanger.do(timed, &o)
+	} else {
+		o.Kind, o.Err = ErrTimeout, errNotSent
 	}
-	r.lagged(lag)
-	o := e.do(ctx, id, a.due)
+	o.Latency = time.Since(due)
 	if o.Err != nil && ctx.Err() != nil {
-		r.abandoned(id)
+		l.recorder.abandoned()
 		return
 	}
-	r.record(o)
+	l.recorder.record(o, lag)
 }
 
 var errNotSent = errors.New("timed out before it could be sent: MaxInFlight requests are in flight")
 
-func report(c Config, r *recorder, finished <-chan struct{}) {
-	t := time.NewTicker(c.ProgressEvery)
+func (l *load) report(finished <-chan struct{}) {
+	t := time.NewTicker(progressEvery)
 	defer t.Stop()
 	var last Progress
 	for {
@@ -137,12 +150,12 @@ func report(c Config, r *recorder, finished <-chan struct{}) {
 		case <-finished:
 			done = true
 		}
-		p := r.progress()
+		p := l.recorder.progress()
 		p.Done = done
 		if s := (p.Elapsed - last.Elapsed).Seconds(); s > 0 {
 			p.Rate = float64(p.Sent-last.Sent) / s
 		}
-		c.Progress(p)
+		l.config.Progress(p)
 		last = p
 		if done {
 			return

@@ -6,6 +6,20 @@ import (
 	"time"
 )
 
+// Shape is a rate in requests a second as a function of the time since the load
+// began. Below 0 and NaN mean 0. The Rate method of any vegeta.Pacer is a Shape.
+type Shape func(since time.Duration) float64
+
+// Ramp goes evenly from one rate to another and then stays there.
+func Ramp(from, to float64, over time.Duration) Shape {
+	return func(since time.Duration) float64 {
+		if since >= over {
+			return to
+		}
+		return from + (to-from)*since.Seconds()/over.Seconds()
+	}
+}
+
 const (
 	// maxRate bounds what a shape may ask for, so that a slip of the pen does
 	// not fill the memory.
@@ -34,16 +48,11 @@ type schedule struct {
 func newSchedule(c Config) *schedule {
 	s := &schedule{rate: c.Shape, end: c.Duration}
 	if s.rate == nil {
-		s.rate = Constant(c.Rate)
+		s.rate = func(time.Duration) float64 { return c.Rate }
 	}
 	s.gap = func() float64 { return 1 }
 	if c.Poisson {
-		seed := c.Seed
-		if seed == 0 {
-			seed = rand.Uint64()
-		}
-		r := rand.New(rand.NewPCG(seed, 0))
-		s.gap = r.ExpFloat64
+		s.gap = rand.ExpFloat64
 		s.due = s.gap()
 	}
 	s.now = s.rateAt(0)
