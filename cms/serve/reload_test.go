@@ -195,6 +195,7 @@ func TestReload(t *testing.T) {
 		before := reloads()
 		r.ask(syscall.SIGHUP)
 		require.Eventually(t, func() bool { return reloads() > before }, 10*time.Second, 5*time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 
 	t.Log("log, tokens, certificate, hosts and pods")
