@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -345,8 +346,10 @@ func (e Exit) Reason() string {
 	default:
 		b.WriteString("exit code " + strconv.Itoa(e.Code))
 	}
-	if n := len(e.LastLog); n > 0 {
-		b.WriteString(": " + e.LastLog[n-1])
+	for _, line := range slices.Backward(e.LastLog) {
+		if line != "" {
+			return b.String() + ": " + line
+		}
 	}
 	return b.String()
 }

@@ -71,7 +71,7 @@ func TestSecretValueIsRedacted(t *testing.T) {
 func TestReason(t *testing.T) {
 	for want, e := range map[string]Exit{
 		"exit code 0":                {},
-		"exit code 1: no such table": {Code: 1, LastLog: []string{"x", "no such table"}},
+		"exit code 1: no such table": {Code: 1, LastLog: []string{"x", "no such table", ""}},
 		"killed by signal 9":         {Code: 137},
 		"exit code 255":              {Code: 255},
 		"out of memory (killed at its memory limit): last": {Code: 137, OOMKilled: true, LastLog: []string{"last"}},

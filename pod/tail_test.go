@@ -33,7 +33,7 @@ func TestReadTail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, r := range []io.Reader{strings.NewReader(c.output), iotest.OneByteReader(strings.NewReader(c.output))} {
-				got, err := ReadTail(r)
+				got, err := ReadTail(r, TailLines)
 				require.NoError(t, err)
 				assert.Equal(t, c.want, got)
 			}
@@ -47,7 +47,7 @@ func TestReadTailIsBounded(t *testing.T) {
 		for i := range 3 * TailLines {
 			fmt.Fprintf(&output, "%d %s\n", i, strings.Repeat("ä", width))
 		}
-		got, err := ReadTail(strings.NewReader(output.String()))
+		got, err := ReadTail(strings.NewReader(output.String()), TailLines)
 		require.NoError(t, err)
 		require.NotEmpty(t, got)
 		assert.LessOrEqual(t, len(got), TailLines)
@@ -66,9 +66,15 @@ func TestReadTailIsBounded(t *testing.T) {
 	}
 }
 
+func TestReadTailReturnsTheLastLines(t *testing.T) {
+	got, err := ReadTail(strings.NewReader("a\nb\nc\n"+strings.Repeat("d", 10_000)+"\n"), 3)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"b", "c", strings.Repeat("d", tailLine) + "…"}, got)
+}
+
 func TestReadTailOfOutputThatBreaksOff(t *testing.T) {
 	broken := errors.New("input/output error")
-	got, err := ReadTail(io.MultiReader(strings.NewReader("a\nb\n"), iotest.ErrReader(broken)))
+	got, err := ReadTail(io.MultiReader(strings.NewReader("a\nb\n"), iotest.ErrReader(broken)), TailLines)
 	require.ErrorIs(t, err, broken)
 	assert.Nil(t, got)
 }

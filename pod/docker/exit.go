@@ -2,18 +2,12 @@ package docker
 
 import (
 	"context"
-	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/elastipod/elastipod/pod"
 )
-
-// maxLogLine bounds what an exit keeps of one line of output.
-const maxLogLine = 2000
 
 // exitOf tells how an inspected container ended, with its last output.
 func (r *Runtime) exitOf(ctx context.Context, c container.InspectResponse) *pod.Exit {
@@ -31,7 +25,7 @@ func (r *Runtime) exitOf(ctx context.Context, c container.InspectResponse) *pod.
 		}
 		return e
 	}
-	lines, err := r.lastLines(ctx, c.ID)
+	lines, err := r.readTail(ctx, c.ID, pod.LastLogLines)
 	if err != nil {
 		r.log.Debug("cannot read the last output of an ended node", "container", c.Name, "error", err)
 	}
@@ -72,25 +66,4 @@ func (r *Runtime) outOfMemory(ctx context.Context, id string) bool {
 			return false
 		}
 	}
-}
-
-// lastLines returns the last lines of a container's output.
-func (r *Runtime) lastLines(ctx context.Context, id string) ([]string, error) {
-	raw, err := r.api.ContainerLogs(ctx, id, container.LogsOptions{
-		ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(pod.LastLogLines),
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer raw.Close()
-	text, err := io.ReadAll(&demux{from: raw})
-	var lines []string
-	for line := range strings.Lines(string(text)) {
-		line = strings.ToValidUTF8(strings.TrimRight(line, "\r\n"), "\uFFFD")
-		if len(line) > maxLogLine {
-			line = strings.ToValidUTF8(line[:maxLogLine], "") // not within a character
-		}
-		lines = append(lines, line)
-	}
-	return lines[max(0, len(lines)-pod.LastLogLines):], err
 }

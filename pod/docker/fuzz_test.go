@@ -172,7 +172,7 @@ func sound(t *testing.T, n pod.Node) {
 		assert.LessOrEqual(t, len(n.Exit.LastLog), pod.LastLogLines)
 		assert.True(t, utf8.ValidString(n.Exit.Reason()))
 		for _, line := range n.Exit.LastLog {
-			assert.LessOrEqual(t, len(line), maxLogLine)
+			assert.LessOrEqual(t, len(line), 1100)
 		}
 	}
 }

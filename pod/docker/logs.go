@@ -58,22 +58,23 @@ const tailTimeout = 2 * time.Second
 func (r *Runtime) tail(ctx context.Context, id string) []string {
 	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()
-	lines, err := r.readTail(ctx, id)
+	lines, err := r.readTail(ctx, id, pod.TailLines)
 	if err != nil {
 		r.log.Debug("cannot read the last output of a node that is stopped", "container", id, "error", err)
 	}
 	return lines
 }
 
-func (r *Runtime) readTail(ctx context.Context, id string) ([]string, error) {
-	raw, err := r.api.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(pod.TailLines)})
+// readTail returns the last lines of a container's output.
+func (r *Runtime) readTail(ctx context.Context, id string, lines int) ([]string, error) {
+	raw, err := r.api.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(lines)})
 	if err != nil {
 		return nil, err
 	}
 	defer raw.Close()
 	defer context.AfterFunc(ctx, func() { _ = raw.Close() })() // a read under way ends, too
-	lines, err := pod.ReadTail(&demux{from: raw})
-	return lines, cmp.Or(ctx.Err(), err)
+	tail, err := pod.ReadTail(&demux{from: raw}, lines)
+	return tail, cmp.Or(ctx.Err(), err)
 }
 
 // logReader reads a node's output until that, its context or the runtime ends.

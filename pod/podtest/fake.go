@@ -308,7 +308,7 @@ func (f *Fake) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	tail := n.log.tail()
+	tail := n.log.tail(pod.TailLines)
 	h.set(func() {
 		if h.nodes[key] == n {
 			delete(h.nodes, key)

@@ -325,7 +325,7 @@ func (h *FakeHost) end(n *fakeNode, e pod.Exit) {
 		e.At = time.Now()
 	}
 	if e.LastLog == nil {
-		e.LastLog = n.log.last(pod.LastLogLines)
+		e.LastLog = n.log.tail(pod.LastLogLines)
 	}
 	n.node.Phase, n.node.Exit = pod.PhaseExited, &e
 	n.killed.Do(func() { close(n.kill) })

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/elastipod/elastipod/pod"
@@ -41,27 +39,11 @@ func (l *fakeLog) wake() {
 	l.grown = make(chan struct{})
 }
 
-func (l *fakeLog) last(n int) []string {
+func (l *fakeLog) tail(most int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return lastLines(l.buf, n)
-}
-
-// tail returns what a stop returns of the log.
-func (l *fakeLog) tail() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lines, _ := pod.ReadTail(bytes.NewReader(l.buf)) // memory never fails
+	lines, _ := pod.ReadTail(bytes.NewReader(l.buf), most) // memory never fails
 	return lines
-}
-
-func lastLines(b []byte, n int) []string {
-	text := strings.TrimRight(string(b), "\n")
-	if text == "" {
-		return nil
-	}
-	lines := strings.Split(text, "\n")
-	return slices.Clone(lines[max(0, len(lines)-n):])
 }
 
 // reader returns the log from its last tail lines on; 0 means from its start.

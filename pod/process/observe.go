@@ -166,7 +166,7 @@ func (r *Runtime) ended(ctx context.Context, id pod.NodeID) (s nodeState, there 
 	if s.Boot != r.boot {
 		why = "(the machine was restarted)"
 	}
-	lines := append(lastLog(dir), why)
+	lines := append(tailLog(dir, pod.LastLogLines), why)
 	e := pod.Exit{Code: 128 + 9, At: time.Now(), LastLog: lines[max(0, len(lines)-pod.LastLogLines):]}
 	release, err := r.tryLockNode(id)
 	if err != nil || release == nil { // being stopped or replaced

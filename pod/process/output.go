@@ -1,13 +1,11 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/elastipod/elastipod/pod"
 )
@@ -81,27 +79,9 @@ func kept(dir string) (old, current *os.File, err error) {
 	return nil, nil, err
 }
 
-// lastLog returns the last lines of a node's output.
-func lastLog(dir string) []string {
-	old, current, err := kept(dir)
-	if err != nil {
-		return nil
-	}
-	defer current.Close()
-	lines := lastLines(tailOf(current), pod.LastLogLines)
-	if old != nil {
-		defer old.Close()
-		if missing := pod.LastLogLines - len(lines); missing > 0 {
-			lines = append(lastLines(tailOf(old), missing), lines...)
-		}
-	}
-	return lines
-}
-
-// tailLog returns the last lines of a node's output as a stop returns them, nil
-// where it cannot be read. The files hold 2 MiB at most, so this takes no longer
-// than a few milliseconds.
-func tailLog(dir string) []string {
+// tailLog returns the last lines of a node's output, nil where it cannot be read.
+// The files hold 2 MiB at most, so this takes no longer than a few milliseconds.
+func tailLog(dir string, most int) []string {
 	old, current, err := kept(dir)
 	if err != nil {
 		return nil
@@ -112,41 +92,6 @@ func tailLog(dir string) []string {
 		defer old.Close()
 		all = io.MultiReader(old, current)
 	}
-	lines, err := pod.ReadTail(io.LimitReader(all, 4*outSize))
-	if err != nil {
-		return nil
-	}
-	return lines
-}
-
-// maxLine bounds a line of output in an [pod.Exit].
-const maxLine = 1 << 10
-
-// tailOf returns the last bytes of a file, as many as the lines of an exit need.
-func tailOf(f *os.File) []byte {
-	info, err := f.Stat()
-	if err != nil {
-		return nil
-	}
-	n := min(info.Size(), pod.LastLogLines*maxLine)
-	b := make([]byte, n)
-	m, _ := f.ReadAt(b, info.Size()-n)
-	return b[:m]
-}
-
-func lastLines(b []byte, n int) []string {
-	b = bytes.TrimRight(b, "\n")
-	if len(b) == 0 || n <= 0 {
-		return nil
-	}
-	lines := strings.Split(strings.ToValidUTF8(string(b), "\uFFFD"), "\n")
-	lines = lines[max(0, len(lines)-n):]
-	for i, l := range lines {
-		l = strings.TrimSuffix(l, "\r")
-		if len(l) > maxLine {
-			l = strings.ToValidUTF8(l[:maxLine], "") + "…"
-		}
-		lines[i] = l
-	}
+	lines, _ := pod.ReadTail(io.LimitReader(all, 4*outSize), most)
 	return lines
 }

@@ -33,30 +33,10 @@ func TestOutputRotates(t *testing.T) {
 		if i > 200 {
 			assert.GreaterOrEqual(t, sum, 990, "the last 1000 bytes are always there")
 		}
-		lines := lastLog(dir)
+		lines := tailLog(dir, pod.LastLogLines)
 		require.Len(t, lines, min(i+1, pod.LastLogLines))
 		require.Equal(t, fmt.Sprintf("line %d", i), lines[len(lines)-1])
 		require.Equal(t, fmt.Sprintf("line %d", max(0, i-9)), lines[0])
-	}
-}
-
-func TestLastLines(t *testing.T) {
-	long := strings.Repeat("x", 3000)
-	for _, c := range []struct {
-		in   string
-		n    int
-		want []string
-	}{
-		{"", 3, nil},
-		{"\n\n", 3, nil},
-		{"a", 3, []string{"a"}},
-		{"a\nb\nc\nd\n", 3, []string{"b", "c", "d"}},
-		{"a\r\n\nb", 3, []string{"a", "", "b"}},
-		{"a\nb", 0, nil},
-		{"\xff\n", 1, []string{"\uFFFD"}},
-		{long, 1, []string{long[:maxLine] + "…"}},
-	} {
-		assert.Equal(t, c.want, lastLines([]byte(c.in), c.n), "%q", c.in)
 	}
 }
 
@@ -115,14 +95,14 @@ func TestLogBounded(t *testing.T) {
 // The output that a stop returns goes on from the file that was current before.
 func TestTailReadsBothFiles(t *testing.T) {
 	dir := t.TempDir()
-	assert.Nil(t, tailLog(dir), "there is no output")
+	assert.Nil(t, tailLog(dir, pod.TailLines), "there is no output")
 	o, err := openOutput(dir, 40)
 	require.NoError(t, err)
-	assert.Nil(t, tailLog(dir), "nothing was written")
+	assert.Nil(t, tailLog(dir, pod.TailLines), "nothing was written")
 	for i := range 10 {
 		_, _ = fmt.Fprintf(o, "line %d\n", i)
 	}
-	got := tailLog(dir)
+	got := tailLog(dir, pod.TailLines)
 	assert.Greater(t, len(got), 5, "more than one file holds")
 	assert.Equal(t, "line 9", got[len(got)-1])
 }

@@ -64,7 +64,7 @@ func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) 
 		}
 	}
 	crashpoint.Here("process-stop/ended")
-	tail := tailLog(dir)
+	tail := tailLog(dir, pod.TailLines)
 	if err := r.clear(ctx, dir, s); err != nil {
 		return nil, err
 	}

@@ -238,7 +238,7 @@ func (s *supervisor) finish() error {
 	case <-s.drained:
 	case <-time.After(time.Second): // somebody outside got hold of the pipe
 	}
-	e := pod.Exit{Code: s.status.ExitStatus(), At: s.at, LastLog: lastLog(s.dir)}
+	e := pod.Exit{Code: s.status.ExitStatus(), At: s.at, LastLog: tailLog(s.dir, pod.LastLogLines)}
 	if s.status.Signaled() {
 		e.Code = 128 + int(s.status.Signal())
 	}
