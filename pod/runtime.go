@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -229,6 +230,11 @@ type NodeID struct {
 
 // String returns "pod/name".
 func (id NodeID) String() string { return id.Pod + "/" + id.Name }
+
+// Compare orders ids by pod, then by name.
+func (id NodeID) Compare(other NodeID) int {
+	return cmp.Or(cmp.Compare(id.Pod, other.Pod), cmp.Compare(id.Name, other.Name))
+}
 
 // StartRequest says which node to start and how.
 type StartRequest struct {

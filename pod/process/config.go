@@ -142,12 +142,21 @@ func (r *Runtime) Close() error {
 	return nil
 }
 
-// usable says why a call cannot go on, if so.
-func (r *Runtime) usable(ctx context.Context) error {
-	if r.ctx.Err() != nil {
-		return errClosed
+// call runs f unless the runtime is closed or ctx has ended, and adds to its error
+// what was done.
+func call[T any](ctx context.Context, r *Runtime, what string, f func() (T, error)) (out T, err error) {
+	switch {
+	case r.ctx.Err() != nil:
+		err = errClosed
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	default:
+		out, err = f()
 	}
-	return ctx.Err()
+	if err != nil {
+		return *new(T), fmt.Errorf("%s: %w", what, err)
+	}
+	return out, nil
 }
 
 // changed wakes every Watch.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,97 +11,48 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/elastipod/elastipod/pod"
 )
 
 // Logs implements [pod.Logger]. Up to 2 MiB of a node's latest output are kept.
 func (r *Runtime) Logs(ctx context.Context, id pod.NodeID, o pod.LogOptions) (io.ReadCloser, error) {
-	l, err := r.logs(ctx, id, o)
-	if err != nil {
-		return nil, fmt.Errorf("output of node %s: %w", id, err)
-	}
-	return l, nil
+	return call(ctx, r, "output of node "+id.String(), func() (io.ReadCloser, error) { return r.logs(ctx, id, o) })
 }
 
 func (r *Runtime) logs(ctx context.Context, id pod.NodeID, o pod.LogOptions) (io.ReadCloser, error) {
-	if err := r.usable(ctx); err != nil {
-		return nil, err
-	}
 	if !pod.ValidName(id.Pod) || !pod.ValidName(id.Name) {
 		return nil, pod.ErrNotFound
 	}
 	dir := r.nodeDir(id)
-	if _, err := readState(dir); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = pod.ErrNotFound
-		}
-		return nil, err
+	_, err := readState(dir)
+	var old, current *os.File
+	if err == nil {
+		old, current, err = kept(dir)
 	}
-	l := &logReader{dir: dir, r: r}
-	if o.Follow { // before the first reading, so that no change is missed
-		if err := l.watch(); err != nil {
-			_ = l.Close()
-			return nil, err
-		}
-		l.stop = context.AfterFunc(ctx, l.end)
-	}
-	if err := l.open(o.Tail); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l, nil
-}
-
-// logReader reads what is kept, and goes on where it follows. Only its Close
-// and end may be called while a Read is under way.
-type logReader struct {
-	dir    string
-	r      *Runtime
-	head   []byte   // what is to be read before current
-	notify *os.File // inotify on the directory; nil where not followed
-	stop   func() bool
-
-	mu      sync.Mutex
-	current *os.File // nil once closed
-	closed  bool
-}
-
-func (l *logReader) watch() error {
-	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("inotify: %w", err)
-	}
-	l.notify = os.NewFile(uintptr(fd), "inotify")
-	if _, err := unix.InotifyAddWatch(fd, l.dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_DELETE_SELF); err != nil {
-		return fmt.Errorf("inotify: %w", err)
-	}
-	return nil
-}
-
-// open reads what is kept, at most two files, and remembers where it stopped.
-func (l *logReader) open(tail int) error {
-	old, current, err := kept(l.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return pod.ErrNotFound
+		return nil, pod.ErrNotFound
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.use(current)
-	if old != nil {
-		defer old.Close()
-		if l.head, err = io.ReadAll(old); err != nil {
-			return err
-		}
+	defer old.Close()
+	head, err := io.ReadAll(both(old, current))
+	if err != nil || !o.Follow {
+		_ = current.Close()
 	}
-	rest, err := io.ReadAll(current) // a context that ends meanwhile closes it
-	l.head = append(l.head, rest...)
-	if tail > 0 {
-		l.head = l.head[tailStart(l.head, tail):]
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if o.Tail > 0 {
+		head = head[tailStart(head, o.Tail):]
+	}
+	if !o.Follow {
+		return io.NopCloser(bytes.NewReader(head)), nil
+	}
+	f := &follower{r: r, dir: dir, head: head, current: current}
+	f.ctx, f.cancel = context.WithCancel(ctx)
+	context.AfterFunc(f.ctx, f.close)
+	return f, nil
 }
 
 // tailStart returns where the last n lines begin.
@@ -118,96 +68,80 @@ func tailStart(b []byte, n int) int {
 	return at
 }
 
+// A follower at the end of the output looks for more after followMin, then less
+// and less often, down to every followMax.
+const (
+	followMin = time.Millisecond
+	followMax = 50 * time.Millisecond
+)
+
+// follower reads a node's output until the node, its context or the reader ends.
+type follower struct {
+	r      *Runtime
+	dir    string
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	head    []byte   // what is to be read before the rest of current
+	current *os.File // nil once closed
+}
+
 // Read implements [io.Reader].
-func (l *logReader) Read(p []byte) (int, error) {
-	if len(l.head) > 0 {
-		n := copy(p, l.head)
-		l.head = l.head[n:]
-		return n, nil
+func (f *follower) Read(p []byte) (int, error) {
+	for wait := followMin; ; wait = min(2*wait, followMax) {
+		if n, err := f.read(p); n > 0 || err != nil {
+			return n, err
+		}
+		if sleep(f.ctx, wait) != nil {
+			return 0, io.EOF
+		}
 	}
-	if l.notify == nil {
+}
+
+// read reads what there is now. It returns [io.EOF] when there will be no more.
+func (f *follower) read(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current == nil {
 		return 0, io.EOF
 	}
-	for {
-		over := l.over() // before reading: what is written before the end is read
-		l.mu.Lock()
-		current := l.current
-		l.mu.Unlock()
-		if current == nil {
-			return 0, io.EOF
-		}
-		rotated := !samePath(current, filepath.Join(l.dir, outFile))
-		n, err := current.Read(p)
-		switch {
-		case n > 0:
-			return n, nil
-		case err != nil && !errors.Is(err, io.EOF):
-			return 0, io.EOF // closed
-		case rotated:
-			if f, err := os.Open(filepath.Join(l.dir, outFile)); err == nil {
-				if !l.use(f) {
-					return 0, io.EOF
-				}
-				continue
-			}
-		}
-		if over || !l.sleep() {
-			return 0, io.EOF
+	if len(f.head) > 0 {
+		n := copy(p, f.head)
+		f.head = f.head[n:]
+		return n, nil
+	}
+	// Both before reading: what was written before is read.
+	s, err := readState(f.dir)
+	over := err != nil || !f.r.runs(s)
+	path := filepath.Join(f.dir, outFile)
+	rotated := !samePath(f.current, path)
+	n, err := f.current.Read(p)
+	if n > 0 || !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	if rotated {
+		if next, err := os.Open(path); err == nil {
+			_ = f.current.Close()
+			f.current = next
+			return 0, nil
 		}
 	}
+	if over {
+		return 0, io.EOF
+	}
+	return 0, nil
 }
 
-// over says whether no more output will come.
-func (l *logReader) over() bool {
-	s, err := readState(l.dir)
-	return err != nil || !l.r.runs(s)
+func (f *follower) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_ = f.current.Close()
+	f.current = nil
 }
 
-// sleep waits for a change in the directory, or for a while, as the death of a
-// supervisor changes nothing there. It returns false when the reader is closed.
-func (l *logReader) sleep() bool {
-	if l.notify.SetReadDeadline(time.Now().Add(time.Second)) != nil {
-		return false
-	}
-	var events [4096]byte
-	_, err := l.notify.Read(events[:])
-	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
-}
-
-// use goes on with another file. It returns false when the reader is closed.
-func (l *logReader) use(f *os.File) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		_ = f.Close()
-		return false
-	}
-	if l.current != nil {
-		_ = l.current.Close()
-	}
-	l.current = f
-	return true
-}
-
-// end makes Read return.
-func (l *logReader) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	if l.current != nil {
-		_ = l.current.Close()
-		l.current = nil
-	}
-	if l.notify != nil {
-		_ = l.notify.Close()
-	}
-}
-
-// Close implements [io.Closer].
-func (l *logReader) Close() error {
-	if l.stop != nil {
-		l.stop()
-	}
-	l.end()
+// Close implements [io.Closer]. A Read under way returns.
+func (f *follower) Close() error {
+	f.cancel()
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -27,26 +26,22 @@ type known struct {
 
 // Observe implements [pod.Runtime].
 func (r *Runtime) Observe(ctx context.Context) (pod.Snapshot, error) {
-	s, err := r.observe(ctx)
-	if err != nil {
-		return pod.Snapshot{}, fmt.Errorf("observe processes: %w", err)
-	}
-	return s, nil
+	return call(ctx, r, "observe processes", func() (pod.Snapshot, error) { return r.observe(ctx) })
 }
 
 func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
 	var snap pod.Snapshot
-	if err := r.usable(ctx); err != nil {
-		return snap, err
-	}
 	if err := r.foreign(); err != nil {
 		return snap, err
 	}
-	entries, err := os.ReadDir(r.clusterDir())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	nodes, rest, err := r.entries(r.cfg.Cluster.ID)
+	if err != nil {
 		return snap, err
 	}
-	nodes := r.load(entries)
+	for _, name := range rest {
+		r.collectLock(name)
+	}
+	states := r.load(nodes)
 	// Processes are read after the states, so that one that was started before
 	// is there, and one that is missing has ended.
 	table, err := readTable()
@@ -54,8 +49,11 @@ func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
 		return snap, err
 	}
 	now := time.Now()
-	for _, id := range slices.SortedFunc(maps.Keys(nodes), compareID) {
-		s := nodes[id]
+	for _, id := range nodes {
+		s, ok := states[id]
+		if !ok {
+			continue
+		}
 		if s.Exit == nil && (s.Boot != r.boot || !table.alive(s.Supervisor)) {
 			var there bool
 			if s, there = r.ended(ctx, id); !there {
@@ -75,22 +73,13 @@ func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
 	return snap, err
 }
 
-func compareID(a, b pod.NodeID) int {
-	return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Name, b.Name))
-}
-
 // load returns the nodes of which there are states, reading those that changed.
-func (r *Runtime) load(entries []fs.DirEntry) map[pod.NodeID]nodeState {
+func (r *Runtime) load(nodes []pod.NodeID) map[pod.NodeID]nodeState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := make(map[pod.NodeID]*known, len(entries))
-	states := make(map[pod.NodeID]nodeState, len(entries))
-	for _, e := range entries {
-		id, ok := parseNodeDir(e.Name())
-		if !ok || !e.IsDir() {
-			r.collectLock(e.Name())
-			continue
-		}
+	next := make(map[pod.NodeID]*known, len(nodes))
+	states := make(map[pod.NodeID]nodeState, len(nodes))
+	for _, id := range nodes {
 		dir := r.nodeDir(id)
 		info, err := os.Stat(filepath.Join(dir, stateFile))
 		if err != nil {

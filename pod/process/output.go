@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -55,28 +56,33 @@ func (o *output) rotate() {
 	o.f, o.n = f, 0
 }
 
-// kept opens what is kept of the output, oldest first. The supervisor may
-// rotate meanwhile; then it is done again.
+// kept opens what is kept of the output; old is nil where there is only the current
+// file. The supervisor may rotate meanwhile; then it is done again.
 func kept(dir string) (old, current *os.File, err error) {
+	path := filepath.Join(dir, outFile)
 	for range 10 {
-		old, err = os.Open(filepath.Join(dir, oldOutFile))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, err
+		if current, err = os.Open(path); err != nil {
+			continue
 		}
-		current, err = os.Open(filepath.Join(dir, outFile))
-		if err == nil && (old == nil || samePath(old, filepath.Join(dir, oldOutFile))) && (old != nil || !exists(filepath.Join(dir, oldOutFile))) {
+		old, err = os.Open(filepath.Join(dir, oldOutFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		if err == nil && samePath(current, path) {
 			return old, current, nil
 		}
-		if old != nil {
-			_ = old.Close()
-			old = nil
-		}
-		if current != nil {
-			_ = current.Close()
-			current = nil
-		}
+		_, _ = old.Close(), current.Close()
+		err = cmp.Or(err, errors.New("the output is rotated all the time"))
 	}
 	return nil, nil, err
+}
+
+// both reads what kept opened, oldest first.
+func both(old, current *os.File) io.Reader {
+	if old == nil {
+		return current
+	}
+	return io.MultiReader(old, current)
 }
 
 // tailLog returns the last lines of a node's output, nil where it cannot be read.
@@ -86,12 +92,8 @@ func tailLog(dir string, most int) []string {
 	if err != nil {
 		return nil
 	}
+	defer old.Close()
 	defer current.Close()
-	var all io.Reader = current
-	if old != nil {
-		defer old.Close()
-		all = io.MultiReader(old, current)
-	}
-	lines, _ := pod.ReadTail(io.LimitReader(all, 4*outSize), most)
+	lines, _ := pod.ReadTail(io.LimitReader(both(old, current), 4*outSize), most)
 	return lines
 }

@@ -21,18 +21,11 @@ import (
 
 // Start implements [pod.Runtime]. It returns once the program has been executed.
 func (r *Runtime) Start(ctx context.Context, q pod.StartRequest) (pod.Node, error) {
-	n, err := r.start(ctx, q)
-	if err != nil {
-		return pod.Node{}, fmt.Errorf("start node %s: %w", q.ID, err)
-	}
-	r.changed()
-	return n, nil
+	defer r.changed()
+	return call(ctx, r, "start node "+q.ID.String(), func() (pod.Node, error) { return r.start(ctx, q) })
 }
 
 func (r *Runtime) start(ctx context.Context, q pod.StartRequest) (pod.Node, error) {
-	if err := r.usable(ctx); err != nil {
-		return pod.Node{}, err
-	}
 	if !pod.ValidName(q.ID.Pod) || !pod.ValidName(q.ID.Name) {
 		return pod.Node{}, fmt.Errorf("%q is not a node's name", q.ID.String())
 	}

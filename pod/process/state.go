@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,8 +68,10 @@ func (r *Runtime) clusterDir() string {
 }
 
 // nodeDir is the directory of a node. The names hold no dots.
-func (r *Runtime) nodeDir(id pod.NodeID) string {
-	return filepath.Join(r.clusterDir(), id.Pod+"."+id.Name)
+func (r *Runtime) nodeDir(id pod.NodeID) string { return r.nodeDirIn(r.cfg.Cluster.ID, id) }
+
+func (r *Runtime) nodeDirIn(clusterID string, id pod.NodeID) string {
+	return filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, clusterID, id.Pod+"."+id.Name)
 }
 
 // parseNodeDir returns the node to which a directory entry belongs.
@@ -77,30 +80,57 @@ func parseNodeDir(name string) (pod.NodeID, bool) {
 	return pod.NodeID{Pod: p, Name: n}, ok && pod.ValidName(p) && pod.ValidName(n)
 }
 
-// foreign returns [pod.ErrForeign] when a cluster of our name and another id
-// has nodes here. What is left of a start that came to nothing is none.
-func (r *Runtime) foreign() error {
-	ids, err := r.otherIDs()
-	if err != nil {
+// entries returns the nodes that have a directory in that of a cluster of our
+// name, sorted, and the names of what else is there.
+func (r *Runtime) entries(clusterID string) (nodes []pod.NodeID, rest []string, err error) {
+	all, err := os.ReadDir(filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, clusterID))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	for _, e := range all {
+		if id, ok := parseNodeDir(e.Name()); ok && e.IsDir() {
+			nodes = append(nodes, id)
+		} else {
+			rest = append(rest, e.Name())
+		}
+	}
+	slices.SortFunc(nodes, pod.NodeID.Compare)
+	return nodes, rest, nil
+}
+
+// others calls f with each node of another cluster of our name, sorted by cluster
+// id and node, until it returns an error.
+func (r *Runtime) others(f func(clusterID string, id pod.NodeID, dir string) error) error {
+	clusters, err := os.ReadDir(filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, id := range ids {
-		nodes, err := os.ReadDir(filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, id))
+	for _, c := range clusters {
+		if c.Name() == r.cfg.Cluster.ID || !c.IsDir() {
+			continue
+		}
+		nodes, _, err := r.entries(c.Name())
 		if err != nil {
 			continue
 		}
-		for _, n := range nodes {
-			node, ok := parseNodeDir(n.Name())
-			if !ok || !n.IsDir() {
-				continue
-			}
-			dir := filepath.Join(r.cfg.Dir, r.cfg.Cluster.Name, id, n.Name())
-			if _, err := readState(dir); !stateless(dir, err) || supervised(dir) {
-				return fmt.Errorf("node %s belongs to cluster %s with id %s: %w", node, r.cfg.Cluster.Name, id, pod.ErrForeign)
+		for _, id := range nodes {
+			if err := f(c.Name(), id, r.nodeDirIn(c.Name(), id)); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// foreign returns [pod.ErrForeign] when a cluster of our name and another id
+// has nodes here. What is left of a start that came to nothing is none.
+func (r *Runtime) foreign() error {
+	return r.others(func(clusterID string, id pod.NodeID, dir string) error {
+		if _, err := readState(dir); stateless(dir, err) && !supervised(dir) {
+			return nil
+		}
+		return fmt.Errorf("node %s belongs to cluster %s with id %s: %w", id, r.cfg.Cluster.Name, clusterID, pod.ErrForeign)
+	})
 }
 
 // readState returns fs.ErrNotExist when the node does not exist, or has not

@@ -26,18 +26,11 @@ const stubborn = 5 * time.Second
 // Stop implements [pod.Runtime]. The node's process group gets SIGTERM; after
 // grace the node and every descendant get SIGKILL.
 func (r *Runtime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
-	tail, err := r.stop(ctx, id, grace)
-	if err != nil {
-		return nil, fmt.Errorf("stop node %s: %w", id, err)
-	}
-	r.changed()
-	return tail, nil
+	defer r.changed()
+	return call(ctx, r, "stop node "+id.String(), func() ([]string, error) { return r.stop(ctx, id, grace) })
 }
 
 func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
-	if err := r.usable(ctx); err != nil {
-		return nil, err
-	}
 	if !pod.ValidName(id.Pod) || !pod.ValidName(id.Name) {
 		return nil, nil // no node has such a name
 	}

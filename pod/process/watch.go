@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -76,17 +75,13 @@ type watch struct {
 
 // scan looks for runs that are not watched yet.
 func (w *watch) scan(ctx context.Context, tell bool) {
-	entries, err := os.ReadDir(w.r.clusterDir())
+	nodes, _, err := w.r.entries(w.r.cfg.Cluster.ID)
 	if err != nil {
 		return
 	}
-	for _, e := range entries {
-		id, ok := parseNodeDir(e.Name())
-		if !ok || !e.IsDir() {
-			continue
-		}
+	for _, id := range nodes {
 		s, err := readState(w.r.nodeDir(id))
-		if err != nil || s.Exit != nil || s.Boot != w.r.boot || w.running[id] == s.Mark || !s.Supervisor.alive() {
+		if err != nil || !w.r.runs(s) || w.running[id] == s.Mark {
 			continue
 		}
 		p, err := openProc(s.Supervisor)

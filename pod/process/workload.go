@@ -20,19 +20,16 @@ import (
 // nothing that processes cannot have ([pod.ErrUnsupported]) and looks its
 // program up ([pod.ErrImage]).
 func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, digest string, _ func(pod.Progress)) (pod.Prepared, error) {
-	if err := r.usable(ctx); err != nil {
-		return pod.Prepared{}, fmt.Errorf("prepare: %w", err)
-	}
-	if err := unsupported(w, digest); err != nil {
-		return pod.Prepared{}, fmt.Errorf("prepare: %w", err)
-	}
-	if _, err := lookPath(w, r.cfg.WorkDir); err != nil {
-		return pod.Prepared{}, fmt.Errorf("prepare: %w", err)
-	}
-	if _, err := lookUser(w.User); err != nil {
-		return pod.Prepared{}, fmt.Errorf("prepare: %w", err)
-	}
-	return pod.Prepared{}, nil
+	return call(ctx, r, "prepare", func() (p pod.Prepared, err error) {
+		if err = unsupported(w, digest); err != nil {
+			return p, err
+		}
+		if _, err = lookPath(w, r.cfg.WorkDir); err != nil {
+			return p, err
+		}
+		_, err = lookUser(w.User)
+		return p, err
+	})
 }
 
 // unsupported names every field that processes cannot honour.
