@@ -4,11 +4,9 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/docker/docker/api/types/network"
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/internal/machine"
 )
 
 // factsAge is how long what is known of the engine is believed.
@@ -32,14 +31,6 @@ type facts struct {
 	here bool
 	// direct: container addresses can be dialled from here.
 	direct bool
-}
-
-// machine is what is asked of the machine that we run on.
-type machine interface {
-	kernel() string
-	addresses() []netip.Addr
-	readFile(path string) ([]byte, error)
-	disk(path string) (used, total int64, ok bool)
 }
 
 // engineFacts returns what is known of the engine, asking it when that is old.
@@ -70,12 +61,12 @@ func (r *Runtime) engineFacts(ctx context.Context) (*facts, error) {
 	if m := r.host.Capacity.Memory; m > 0 {
 		f.capacity.Memory = m
 	}
-	f.here = r.host.Local() && runtime.GOOS == "linux" && info.OSType == "linux" && info.KernelVersion == r.machine.kernel()
+	f.here = r.host.Local() && runtime.GOOS == "linux" && info.OSType == "linux" && info.KernelVersion == kernel()
 	if f.here && !rootless(info) {
 		bridge, err := r.api.NetworkInspect(ctx, "bridge", network.InspectOptions{})
 		switch {
 		case err == nil:
-			f.direct = onSubnet(r.machine.addresses(), bridge)
+			f.direct = onSubnet(addresses(), bridge)
 		case unanswered(err) || ctx.Err() != nil:
 			return nil, err
 		default:
@@ -114,10 +105,7 @@ func onSubnet(own []netip.Addr, bridge network.Inspect) bool {
 	return false
 }
 
-// thisMachine is the machine that this process runs on.
-type thisMachine struct{}
-
-func (thisMachine) kernel() string {
+func kernel() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
 		return ""
@@ -125,7 +113,8 @@ func (thisMachine) kernel() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-func (thisMachine) addresses() []netip.Addr {
+// addresses returns the addresses of this machine.
+func addresses() []netip.Addr {
 	all, _ := net.InterfaceAddrs()
 	var out []netip.Addr
 	for _, a := range all {
@@ -136,12 +125,19 @@ func (thisMachine) addresses() []netip.Addr {
 	return out
 }
 
-func (thisMachine) readFile(path string) ([]byte, error) { return os.ReadFile(path) }
-
-func (thisMachine) disk(path string) (used, total int64, ok bool) {
-	var s syscall.Statfs_t
-	if path == "" || syscall.Statfs(path, &s) != nil {
-		return 0, 0, false
+// hostStatus returns what the host has and uses. Use is known only where the
+// engine runs on this machine.
+func (r *Runtime) hostStatus(f *facts) pod.HostStatus {
+	s := pod.HostStatus{Capacity: f.capacity, Engine: f.engine}
+	if !f.here {
+		return s
 	}
-	return int64(s.Blocks-s.Bfree) * s.Bsize, int64(s.Blocks) * s.Bsize, true
+	s.Used.CPU = r.hostCPU.Used(f.cpus)
+	if _, used, err := machine.Memory(); err == nil {
+		s.Used.Memory = &used
+	}
+	if used, total, err := machine.Disk(f.dataRoot); err == nil {
+		s.Used.Disk, s.Used.DiskTotal = &used, &total
+	}
+	return s
 }

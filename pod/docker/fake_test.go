@@ -29,8 +29,10 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// fakeEngine is an engine in memory whose calls can be made to fail.
+// fakeEngine is an engine in memory whose calls can be made to fail. It has the
+// calls that this package makes.
 type fakeEngine struct {
+	client.APIClient
 	// before, when set, is called at the start of each call; its error is the
 	// call's. after is called once the call had its effect.
 	before, after func(ctx context.Context, call string) error

@@ -291,27 +291,6 @@ func FuzzCgroupFiles(f *testing.F) {
 	})
 }
 
-func FuzzHostFiles(f *testing.F) {
-	for _, name := range []string{"/proc/stat", "/proc/meminfo"} {
-		b, err := os.ReadFile(name)
-		require.NoError(f, err)
-		f.Add(b, b)
-	}
-	f.Add([]byte("cpu  1 0 1 1 100 0 0 0\n"), []byte("cpu  9 0 9 2 1 0 0 0\n"))
-	f.Add([]byte("MemTotal: 1 kB\nMemAvailable: 2 kB\n"), []byte("MemTotal: 9223372036854775807 kB\nMemAvailable: -9 kB\n"))
-	f.Fuzz(func(t *testing.T, before, after []byte) {
-		r := newFakeEngine().open(t)
-		at := time.Now()
-		r.hostCPU(before, 4, at)
-		if used := r.hostCPU(after, 4, at.Add(time.Second)); used != nil {
-			assert.True(t, *used >= 0 && *used <= 4, "%v of 4 cores", *used)
-		}
-		if used := usedMemory(after); used != nil {
-			assert.GreaterOrEqual(t, *used, int64(0))
-		}
-	})
-}
-
 func FuzzPull(f *testing.F) {
 	f.Add(recorded(f, "pull.jsonl"))
 	f.Add([]byte(`{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}`))

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/versions"
+	"github.com/docker/docker/client"
 
 	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/internal/machine"
 )
 
 // oldestAPI is the version of the API that Docker 20.10 speaks.
@@ -26,10 +28,9 @@ type Runtime struct {
 	cluster pod.Cluster
 	host    pod.Host
 	log     *slog.Logger
-	api     engine
+	api     client.APIClient
 	conns   *connections // nil in unit tests
 	cgroups cgroupRoot
-	machine machine
 
 	life   context.Context // ends with Close
 	end    context.CancelFunc
@@ -45,7 +46,7 @@ type Runtime struct {
 	known    map[string]*known // by container id
 	facts    *facts            // what is known of the engine; nil until asked
 	checked  time.Time
-	hostUse  hostUsage
+	hostCPU  machine.CPU
 	starting map[pod.NodeID]bool
 }
 
@@ -75,12 +76,12 @@ func New(c Config) (*Runtime, error) {
 	return r, nil
 }
 
-func newRuntime(c Config, api engine) *Runtime {
+func newRuntime(c Config, api client.APIClient) *Runtime {
 	r := &Runtime{
 		cluster: c.Cluster, host: c.Host, log: c.Logger, api: api,
-		cgroups: "/", machine: thisMachine{},
-		busy:  keyedLock{held: map[pod.NodeID]chan struct{}{}},
-		known: map[string]*known{}, starting: map[pod.NodeID]bool{},
+		cgroups: "/",
+		busy:    keyedLock{held: map[pod.NodeID]chan struct{}{}},
+		known:   map[string]*known{}, starting: map[pod.NodeID]bool{},
 	}
 	r.negotiating = make(chan struct{}, 1)
 	r.negotiating <- struct{}{}

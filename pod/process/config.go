@@ -12,6 +12,7 @@ import (
 
 	"github.com/elastipod/elastipod/internal/fault"
 	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/internal/machine"
 )
 
 // Config configures a [Runtime].
@@ -93,7 +94,7 @@ type Runtime struct {
 	closed   bool
 	nodes    map[pod.NodeID]*known
 	watchers map[chan struct{}]struct{} // told when this runtime started or stopped a node
-	cpuBusy  cpuTimes                   // of the previous observation
+	cpu      machine.CPU
 }
 
 var _ pod.Runtime = (*Runtime)(nil)

@@ -80,13 +80,7 @@ func FuzzProc(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(b)
 	}
-	for _, name := range []string{"/proc/stat", "/proc/meminfo"} {
-		b, err := os.ReadFile(name)
-		require.NoError(f, err)
-		f.Add(b)
-	}
 	f.Add([]byte("9 (a) b) S 7 1 1 0 -1 4194560 1 2 3 4 18446744073709551615 22 -33 44 20 0 1 0 99999999999999999999 666\n"))
-	f.Add([]byte("MemTotal: 18446744073709551615 kB\nMemAvailable: 18446744073709551615 kB\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if s, err := parseStat(9, text); err == nil {
 			assert.Equal(t, 9, s.PID)
@@ -95,15 +89,6 @@ func FuzzProc(f *testing.F) {
 			r := &Runtime{nodes: map[pod.NodeID]*known{}}
 			u := r.usage(nodeState{Supervisor: s.procRef}, table, time.Now())
 			assert.GreaterOrEqual(t, u.CPU, time.Duration(0))
-		}
-		line, _, _ := strings.Cut(string(text), "\n")
-		if busy, err := parseBusy(line); err == nil {
-			assert.GreaterOrEqual(t, busy, time.Duration(0))
-		}
-		if mem, err := parseMeminfo(text); err == nil {
-			for name, n := range mem {
-				assert.GreaterOrEqual(t, n, int64(0), name)
-			}
 		}
 		assert.LessOrEqual(t, tailStart(text, pod.LastLogLines), len(text))
 	})

@@ -1,36 +1,23 @@
 package process
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"fmt"
 	"os"
 	"path"
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/internal/machine"
 )
-
-// cpuTimes is a reading of the machine's CPU time.
-type cpuTimes struct {
-	at   time.Time
-	busy time.Duration // all processors together
-}
 
 // host reads what the machine has and uses. Where this process lives in a
 // control group whose limits are lower, those are what there is.
 func (r *Runtime) host() (pod.HostStatus, error) {
-	mem, err := meminfo()
+	total, used, err := machine.Memory()
 	if err != nil {
 		return pod.HostStatus{}, err
 	}
-	total, used := mem["MemTotal"], max(0, mem["MemTotal"]-mem["MemAvailable"])
 	cpus := float64(runtime.NumCPU())
 	g := ownCgroup()
 	if g.cpus > 0 {
@@ -50,83 +37,10 @@ func (r *Runtime) host() (pod.HostStatus, error) {
 	if m := r.cfg.Capacity.Memory; m > 0 {
 		h.Capacity.Memory = m
 	}
-	busy, err := cpuBusy()
-	if err != nil {
-		return h, err
-	}
-	r.mu.Lock()
-	if last := r.cpuBusy; !last.at.IsZero() {
-		// Over less than a few clock ticks a mean says nothing; it is left out.
-		if d := busy.at.Sub(last.at); d >= 5*clockTick {
-			cores := max(0, min(float64(busy.busy-last.busy)/float64(d), float64(runtime.NumCPU())))
-			h.Used.CPU = &cores
-			r.cpuBusy = busy
-		}
-	} else {
-		r.cpuBusy = busy
-	}
-	r.mu.Unlock()
-	var fs unix.Statfs_t
-	if err := unix.Statfs(r.cfg.Dir, &fs); err != nil {
-		return h, fmt.Errorf("disk of %s: %w", r.cfg.Dir, err)
-	}
-	size := int64(fs.Blocks) * int64(fs.Bsize)
-	taken := size - int64(fs.Bfree)*int64(fs.Bsize)
+	h.Used.CPU = r.cpu.Used(runtime.NumCPU())
+	taken, size, err := machine.Disk(r.cfg.Dir)
 	h.Used.Disk, h.Used.DiskTotal = &taken, &size
-	return h, nil
-}
-
-// meminfo returns /proc/meminfo in bytes.
-func meminfo() (map[string]int64, error) {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return nil, err
-	}
-	return parseMeminfo(b)
-}
-
-func parseMeminfo(b []byte) (map[string]int64, error) {
-	out := map[string]int64{}
-	for line := range bytes.Lines(b) {
-		f := bytes.Fields(line)
-		if len(f) >= 2 {
-			out[string(bytes.TrimSuffix(f[0], []byte(":")))] = int64(number(f[1])) << 10
-		}
-	}
-	if out["MemTotal"] == 0 {
-		return nil, errors.New("/proc/meminfo has no MemTotal")
-	}
-	return out, nil
-}
-
-// cpuBusy reads the time that the processors were neither idle nor waiting for
-// a disk, from the first line of /proc/stat.
-func cpuBusy() (cpuTimes, error) {
-	f, err := os.Open("/proc/stat")
-	if err != nil {
-		return cpuTimes{}, err
-	}
-	defer f.Close()
-	line, err := bufio.NewReaderSize(f, 256).ReadString('\n')
-	if err != nil {
-		return cpuTimes{}, err
-	}
-	busy, err := parseBusy(line)
-	return cpuTimes{at: time.Now(), busy: busy}, err
-}
-
-func parseBusy(line string) (time.Duration, error) {
-	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal guest guest_nice
-	if len(fields) < 8 {
-		return 0, fmt.Errorf("/proc/stat: %.80q", line)
-	}
-	var ticks uint64
-	for i, v := range fields[1:8] {
-		if i != 3 && i != 4 {
-			ticks += number([]byte(v))
-		}
-	}
-	return tickTime(ticks), nil
+	return h, err
 }
 
 func release() string {

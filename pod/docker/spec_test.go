@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
@@ -13,25 +12,6 @@ import (
 
 	"github.com/elastipod/elastipod/pod"
 )
-
-func TestHostCPUIsTheMeanSinceTheLastObservation(t *testing.T) {
-	r := newFakeEngine().open(t)
-	at := time.Now()
-	assert.Nil(t, r.hostCPU([]byte("cpu  100 0 100 800 0 0 0 0 0 0\n"), 4, at), "nothing to compare with")
-	used := r.hostCPU([]byte("cpu  200 0 200 1000 0 0 0 0 0 0\ncpu0 1 2 3 4\n"), 4, at.Add(time.Second))
-	require.NotNil(t, used)
-	assert.InDelta(t, 2.0, *used, 1e-9, "half of 4 cores")
-	again := r.hostCPU([]byte("cpu  201 0 200 1000 0 0 0 0 0 0\n"), 4, at.Add(time.Second+time.Millisecond))
-	assert.InDelta(t, 2.0, *again, 1e-9, "a moment later the mean stands")
-	assert.Nil(t, r.hostCPU([]byte("what\n"), 4, at))
-}
-
-func TestHostMemoryLeavesOutWhatIsAvailable(t *testing.T) {
-	used := usedMemory([]byte("MemTotal:  1000 kB\nMemFree: 10 kB\nMemAvailable: 600 kB\n"))
-	require.NotNil(t, used)
-	assert.Equal(t, int64(400<<10), *used)
-	assert.Nil(t, usedMemory([]byte("MemTotal: 1000 kB\n")))
-}
 
 func TestEndpointsByAddressMode(t *testing.T) {
 	ports := map[string]int{"http": 80}
