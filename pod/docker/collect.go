@@ -23,30 +23,26 @@ func (r *Runtime) Fetched() []pod.Image { return r.images.all() }
 // without force, so that the engine itself refuses what a container uses, and
 // what was given another name in the meantime.
 func (r *Runtime) Collect(ctx context.Context, images []pod.Image, keep []string) ([]pod.Collected, error) {
-	ctx, done, err := r.begin(ctx)
-	if err != nil {
-		return nil, r.fail(ctx, err, "collect", "images")
-	}
-	defer done()
-	needed := map[string]string{} // why, by id
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(keep))) {
-		found, err := r.api.ImageInspect(ctx, name)
-		switch {
-		case err == nil:
-			needed[found.ID] = "it is needed as " + name
-		case !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err):
-			return nil, r.fail(ctx, err, "collect", "images")
+	return call(ctx, r, "collect images", func(ctx context.Context) (out []pod.Collected, err error) {
+		needed := map[string]string{} // why, by id
+		for _, name := range slices.Compact(slices.Sorted(slices.Values(keep))) {
+			found, err := r.api.ImageInspect(ctx, name)
+			switch {
+			case err == nil:
+				needed[found.ID] = "it is needed as " + name
+			case !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err):
+				return nil, err
+			}
 		}
-	}
-	var out []pod.Collected
-	for _, i := range images {
-		c, err := r.collect(ctx, i, images, keep, needed[i.ID])
-		if err != nil {
-			return out, r.fail(ctx, err, "remove image", i.Name)
+		for _, i := range images {
+			c, err := r.collect(ctx, i, images, keep, needed[i.ID])
+			if err != nil {
+				return out, fmt.Errorf("image %s: %w", i.Name, err)
+			}
+			out = append(out, c)
 		}
-		out = append(out, c)
-	}
-	return out, nil
+		return out, nil
+	})
 }
 
 // collect removes an image, one of several that are ours, unless it is needed.

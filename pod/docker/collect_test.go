@@ -95,7 +95,7 @@ func TestCollectStopsWhereTheEngineFails(t *testing.T) {
 			return nil
 		}
 		out, err := r.Collect(t.Context(), r.Fetched(), nil)
-		require.ErrorContains(t, err, "remove image b on host h: input/output error")
+		require.ErrorContains(t, err, "collect images on host h: image b: input/output error")
 		require.Len(t, out, 1)
 		assert.True(t, out[0].Removed)
 		left := r.Fetched()

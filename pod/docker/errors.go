@@ -15,22 +15,19 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// fail wraps an error with what was done to what, and with the sentinel that
-// says that the engine did not answer where that is so.
-func (r *Runtime) fail(ctx context.Context, err error, op, object string) error {
+// fail wraps an error with what was done, and with the sentinel that says that the
+// engine did not answer where that is so.
+func (r *Runtime) fail(ctx context.Context, err error, what string) error {
 	if err == nil {
 		return nil
-	}
-	if object != "" {
-		op += " " + object
 	}
 	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errClosed) {
 		err = errClosed
 	}
 	if unanswered(err) && !errors.Is(err, pod.ErrUnreachable) && !errors.Is(err, pod.ErrRegistry) {
-		return fmt.Errorf("%s on host %s: %w: %w", op, r.host.Name, pod.ErrUnreachable, r.remedy(err))
+		return fmt.Errorf("%s on host %s: %w: %w", what, r.host.Name, pod.ErrUnreachable, r.remedy(err))
 	}
-	return fmt.Errorf("%s on host %s: %w", op, r.host.Name, err)
+	return fmt.Errorf("%s on host %s: %w", what, r.host.Name, err)
 }
 
 // remedy adds what a person can do about an engine that did not answer, where

@@ -30,13 +30,9 @@ const progressSpan = 100 * time.Millisecond
 // The digest that it returns is the registry's of the image's repository, or the
 // image's own id where it came from no registry.
 func (r *Runtime) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
-	ctx, done, err := r.begin(ctx)
-	if err != nil {
-		return pod.Prepared{}, r.fail(ctx, err, "prepare", w.Image)
-	}
-	defer done()
-	p, err := r.prepare(ctx, w, digest, progress)
-	return p, r.fail(ctx, err, "prepare", w.Image)
+	return call(ctx, r, "prepare "+cmp.Or(w.Image, "a workload"), func(ctx context.Context) (pod.Prepared, error) {
+		return r.prepare(ctx, w, digest, progress)
+	})
 }
 
 func (r *Runtime) prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {

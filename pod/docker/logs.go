@@ -21,11 +21,11 @@ import (
 func (r *Runtime) Logs(ctx context.Context, id pod.NodeID, o pod.LogOptions) (io.ReadCloser, error) {
 	ctx, done, err := r.begin(ctx)
 	if err != nil {
-		return nil, r.fail(ctx, err, "read output of node", id.String())
+		return nil, r.fail(ctx, err, "read output of node "+id.String())
 	}
 	raw, err := r.openLogs(ctx, id, o)
 	if err != nil {
-		err = r.fail(ctx, err, "read output of node", id.String())
+		err = r.fail(ctx, err, "read output of node "+id.String())
 		done()
 		return nil, err
 	}

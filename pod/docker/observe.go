@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -40,19 +39,13 @@ type known struct {
 // Observe implements [pod.Runtime]: one list of containers, and an inspection of
 // each that is new or changed its state.
 func (r *Runtime) Observe(ctx context.Context) (pod.Snapshot, error) {
-	ctx, done, err := r.begin(ctx)
-	if err != nil {
-		return pod.Snapshot{}, r.fail(ctx, err, "observe", "nodes")
-	}
-	defer done()
-	s, err := r.observe(ctx)
-	if err != nil {
+	return call(ctx, r, "observe nodes", func(ctx context.Context) (pod.Snapshot, error) {
+		s, err := r.observe(ctx)
 		if unanswered(err) {
 			r.forget()
 		}
-		return pod.Snapshot{}, r.fail(ctx, err, "observe", "nodes")
-	}
-	return s, nil
+		return s, err
+	})
 }
 
 func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
@@ -85,9 +78,7 @@ func (r *Runtime) observe(ctx context.Context) (pod.Snapshot, error) {
 			s.Nodes = append(s.Nodes, *n)
 		}
 	}
-	slices.SortFunc(s.Nodes, func(a, b pod.Node) int {
-		return cmp.Or(strings.Compare(a.ID.Pod, b.ID.Pod), strings.Compare(a.ID.Name, b.ID.Name))
-	})
+	slices.SortFunc(s.Nodes, func(a, b pod.Node) int { return a.ID.Compare(b.ID) })
 	return s, nil
 }
 
@@ -320,7 +311,7 @@ func (r *Runtime) inspect(ctx context.Context, id string) (container.InspectResp
 
 // remember keeps what an inspection says, and returns a copy.
 func (r *Runtime) remember(c container.InspectResponse) known {
-	started, _ := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	started := startedAt(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.entry(c.ID)

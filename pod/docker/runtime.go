@@ -108,6 +108,17 @@ func (r *Runtime) Close() error {
 	return nil
 }
 
+// call runs f with a context that also ends with Close, and adds to its error what
+// was done.
+func call[T any](ctx context.Context, r *Runtime, what string, f func(context.Context) (T, error)) (out T, err error) {
+	ctx, done, err := r.begin(ctx)
+	if err == nil {
+		defer done()
+		out, err = f(ctx)
+	}
+	return out, r.fail(ctx, err, what)
+}
+
 // begin returns a context that also ends with Close, or an error. The caller
 // calls the function when it is done.
 func (r *Runtime) begin(ctx context.Context) (context.Context, func(), error) {

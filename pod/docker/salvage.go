@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -16,16 +15,7 @@ import (
 // Salvage implements [pod.Salvager]: it lists the containers of other clusters
 // of our name and inspects each.
 func (r *Runtime) Salvage(ctx context.Context) ([]pod.Salvaged, error) {
-	ctx, done, err := r.begin(ctx)
-	if err != nil {
-		return nil, r.fail(ctx, err, "look for", "nodes of another manager")
-	}
-	defer done()
-	out, err := r.salvage(ctx)
-	if err != nil {
-		return nil, r.fail(ctx, err, "look for", "nodes of another manager")
-	}
-	return out, nil
+	return call(ctx, r, "look for nodes of another manager", r.salvage)
 }
 
 func (r *Runtime) salvage(ctx context.Context) ([]pod.Salvaged, error) {
@@ -55,26 +45,16 @@ func (r *Runtime) salvage(ctx context.Context) ([]pod.Salvaged, error) {
 		out = append(out, r.salvaged(full, f))
 	}
 	slices.SortFunc(out, func(a, b pod.Salvaged) int {
-		return cmp.Or(strings.Compare(a.ClusterID, b.ClusterID), strings.Compare(a.Node.ID.Pod, b.Node.ID.Pod), strings.Compare(a.Node.ID.Name, b.Node.ID.Name))
+		return cmp.Or(strings.Compare(a.ClusterID, b.ClusterID), a.Node.ID.Compare(b.Node.ID))
 	})
 	return out, nil
 }
 
 // salvaged reads a container of another manager; it is not remembered.
 func (r *Runtime) salvaged(c container.InspectResponse, f *facts) pod.Salvaged {
-	labels := c.Config.Labels
-	started, _ := time.Parse(time.RFC3339Nano, c.State.StartedAt)
-	n := pod.Node{
-		ID: nodeID(labels), Revision: labels[LabelRevision], Kind: nodeKind(labels), Handle: c.ID, Phase: pod.PhaseRunning, StartedAt: started,
-	}
-	switch {
-	case c.State.Paused:
-		n.Phase = pod.PhaseFrozen
-		n.Endpoints = r.endpoints(portsOf(labels), reachOfInspect(c), f)
-	case c.State.Running:
-		n.Endpoints = r.endpoints(portsOf(labels), reachOfInspect(c), f)
-	default:
-		n.Phase, n.Exit = pod.PhaseExited, &pod.Exit{Code: c.State.ExitCode, OOMKilled: c.State.OOMKilled}
+	n := r.nodeOf(c, f)
+	if !c.State.Running && !c.State.Paused {
+		n.Phase, n.Endpoints, n.Exit = pod.PhaseExited, nil, &pod.Exit{Code: c.State.ExitCode, OOMKilled: c.State.OOMKilled}
 	}
 	env := map[string]string{}
 	for _, kv := range c.Config.Env {
@@ -83,7 +63,7 @@ func (r *Runtime) salvaged(c container.InspectResponse, f *facts) pod.Salvaged {
 		}
 	}
 	return pod.Salvaged{
-		ClusterID: labels[LabelClusterID], Node: n, Settings: labels[LabelSettings],
+		ClusterID: c.Config.Labels[LabelClusterID], Node: n, Settings: c.Config.Labels[LabelSettings],
 		Entrypoint: slices.Clone(c.Config.Entrypoint), Command: slices.Clone(c.Config.Cmd), Env: env,
 	}
 }

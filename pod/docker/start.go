@@ -28,43 +28,37 @@ const (
 // Start implements [pod.Runtime]. Besides pulling a missing image it takes three
 // calls of the engine: create, start, inspect.
 func (r *Runtime) Start(ctx context.Context, req pod.StartRequest) (pod.Node, error) {
-	ctx, done, err := r.begin(ctx)
-	if err != nil {
-		return pod.Node{}, r.fail(ctx, err, "start node", req.ID.String())
-	}
-	unlock, err := r.busy.lock(ctx, req.ID)
-	if err != nil {
-		done()
-		return pod.Node{}, r.fail(ctx, err, "start node", req.ID.String())
-	}
-	type result struct {
-		node pod.Node
-		err  error
-	}
-	results := make(chan result, 1)
-	// The node stays locked until what a failure left is removed, also when
-	// the caller does not wait for that.
-	go func() { // awaited through done
-		defer done()
-		defer unlock()
-		r.markStarting(req.ID, true)
-		defer r.markStarting(req.ID, false)
-		n, err := r.start(ctx, req)
-		results <- result{n, r.fail(ctx, err, "start node", req.ID.String())}
-	}()
-	select {
-	case res := <-results:
-		return res.node, res.err
-	case <-ctx.Done():
-	}
-	late := time.NewTimer(undoWait)
-	defer late.Stop()
-	select {
-	case res := <-results:
-		return res.node, res.err
-	case <-late.C:
-		return pod.Node{}, r.fail(ctx, ctx.Err(), "start node", req.ID.String())
-	}
+	return call(ctx, r, "start node "+req.ID.String(), func(ctx context.Context) (pod.Node, error) {
+		unlock, err := r.busy.lock(ctx, req.ID)
+		if err != nil {
+			return pod.Node{}, err
+		}
+		type result struct {
+			node pod.Node
+			err  error
+		}
+		results := make(chan result, 1)
+		// The node stays locked until what a failure left is removed, also when
+		// the caller does not wait for that.
+		r.work.Go(func() {
+			defer unlock()
+			r.markStarting(req.ID, true)
+			defer r.markStarting(req.ID, false)
+			n, err := r.start(ctx, req)
+			results <- result{n, err}
+		})
+		select {
+		case res := <-results:
+			return res.node, res.err
+		case <-ctx.Done():
+		}
+		select {
+		case res := <-results:
+			return res.node, res.err
+		case <-time.After(undoWait):
+			return pod.Node{}, ctx.Err()
+		}
+	})
 }
 
 func (r *Runtime) markStarting(id pod.NodeID, on bool) {
@@ -103,6 +97,7 @@ func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, er
 		return pod.Node{}, err
 	}
 	if running != nil {
+		r.remember(*running)
 		return r.nodeOf(*running, f), nil
 	}
 	crashpoint.Here("docker-start/created")
@@ -217,6 +212,7 @@ func (r *Runtime) launch(ctx context.Context, id string, req pod.StartRequest, s
 	if req.Workload.Probe.Kind == pod.ProbeHealthcheck && (c.State.Health == nil || c.State.Health.Status == container.NoHealthcheck) {
 		return pod.Node{}, fmt.Errorf("%w: image %s has no HEALTHCHECK, which the probe asks for", pod.ErrUnsupported, req.Workload.Image)
 	}
+	r.remember(c)
 	return r.nodeOf(c, f), nil
 }
 
@@ -253,20 +249,21 @@ func (r *Runtime) undo(ctx context.Context, id string) error {
 	return nil
 }
 
-// nodeOf returns a running container as a node, and remembers it.
+// nodeOf returns an inspected container that runs, or is paused, as a node.
 func (r *Runtime) nodeOf(c container.InspectResponse, f *facts) pod.Node {
-	k := r.remember(c)
+	labels := c.Config.Labels
 	n := pod.Node{
-		ID:        nodeID(c.Config.Labels),
-		Revision:  c.Config.Labels[LabelRevision],
-		Kind:      nodeKind(c.Config.Labels),
-		Handle:    c.ID,
-		Phase:     pod.PhaseRunning,
-		StartedAt: k.startedAt,
-		Endpoints: r.endpoints(portsOf(c.Config.Labels), reachOfInspect(c), f),
+		ID: nodeID(labels), Revision: labels[LabelRevision], Kind: nodeKind(labels), Handle: c.ID,
+		Phase: pod.PhaseRunning, StartedAt: startedAt(c), Endpoints: r.endpoints(portsOf(labels), reachOfInspect(c), f),
 	}
 	if c.State.Paused {
 		n.Phase = pod.PhaseFrozen
 	}
 	return n
+}
+
+// startedAt is when a container was started; zero where it never was.
+func startedAt(c container.InspectResponse) time.Time {
+	at, _ := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	return at
 }

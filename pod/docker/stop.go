@@ -18,18 +18,14 @@ const removalPoll = 20 * time.Millisecond
 // Stop implements [pod.Runtime]. The signal is the image's (SIGTERM by
 // default); anonymous volumes go too.
 func (r *Runtime) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
-	ctx, done, err := r.begin(ctx)
-	if err != nil {
-		return nil, r.fail(ctx, err, "stop node", id.String())
-	}
-	defer done()
-	unlock, err := r.busy.lock(ctx, id)
-	if err != nil {
-		return nil, r.fail(ctx, err, "stop node", id.String())
-	}
-	defer unlock()
-	tail, err := r.stop(ctx, id, grace)
-	return tail, r.fail(ctx, err, "stop node", id.String())
+	return call(ctx, r, "stop node "+id.String(), func(ctx context.Context) ([]string, error) {
+		unlock, err := r.busy.lock(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+		return r.stop(ctx, id, grace)
+	})
 }
 
 func (r *Runtime) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
@@ -97,11 +93,9 @@ func (r *Runtime) remove(ctx context.Context, id string) error {
 		case !errdefs.IsConflict(err):
 			return err
 		}
-		again := time.NewTimer(removalPoll)
 		select {
-		case <-again.C:
+		case <-time.After(removalPoll):
 		case <-ctx.Done():
-			again.Stop()
 			return ctx.Err()
 		}
 	}

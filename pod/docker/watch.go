@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -12,11 +13,13 @@ import (
 
 // Watch implements [pod.Watcher], over the engine's stream of events.
 func (r *Runtime) Watch(ctx context.Context, f func(pod.Event)) error {
-	ctx, done, err := r.begin(ctx)
-	if err != nil {
-		return r.fail(ctx, err, "watch", "nodes")
-	}
-	defer done()
+	_, err := call(ctx, r, "watch nodes", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, r.watch(ctx, f)
+	})
+	return err
+}
+
+func (r *Runtime) watch(ctx context.Context, f func(pod.Event)) error {
 	stream, cancel := context.WithCancel(ctx)
 	messages, errs := r.api.Events(stream, events.ListOptions{Filters: filters.NewArgs(
 		filters.Arg("type", string(events.ContainerEventType)),
@@ -39,10 +42,7 @@ func (r *Runtime) Watch(ctx context.Context, f func(pod.Event)) error {
 		case m := <-messages:
 			r.tell(m, f)
 		case err := <-errs:
-			if ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			return r.fail(ctx, err, "watch", "nodes")
+			return cmp.Or(ctx.Err(), err)
 		}
 	}
 }
