@@ -32,7 +32,7 @@ func (w *world) run(image string) {
 func TestImagesOfOldRevisionsAreRemoved(t *testing.T) {
 	inWorld(t, []string{"a", "b"}, func(t *testing.T, w *world) {
 		for _, h := range w.hosts {
-			h.AddImage("theirs")
+			h.SetImage("theirs", "sha256:theirs")
 		}
 		s := spec()
 		runImage("theirs")(&s)
@@ -98,7 +98,7 @@ func TestImagesThatOthersNeedStay(t *testing.T) {
 		_, err := w.CreatePod(t.Context(), other)
 		require.NoError(t, err)
 		w.run("named")
-		w.hosts["a"].NameImage("named", "somebody's")
+		w.hosts["a"].SetImage("somebody's", "sha256:named")
 		for n := 1; n <= 3; n++ {
 			w.run(fmt.Sprint("image-", n))
 		}
@@ -180,7 +180,7 @@ func TestImagesAreKeptWhereThatIsAskedFor(t *testing.T) {
 func TestHostThatLeavesKeepsNoneOfOurImages(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		w.hosts["b"] = podtest.NewFakeHost()
-		w.hosts["b"].AddImage("theirs")
+		w.hosts["b"].SetImage("theirs", "sha256:theirs")
 		_, err := w.AddHost(t.Context(), pod.Host{Name: "b", Runtime: "fake"})
 		require.NoError(t, err)
 		w.pod(2)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
@@ -20,8 +19,8 @@ import (
 type Fake struct {
 	host     *FakeHost
 	cluster  pod.Cluster
-	closing  sync.Once
-	closed   chan struct{}
+	life     context.Context // ends with Close
+	end      context.CancelFunc
 	watchers map[*fakeWatcher]struct{} // guarded by host.mu
 	fetched  []pod.Image               // guarded by host.mu
 	needed   map[string]time.Time      // images that were asked for, by id; guarded by host.mu
@@ -36,13 +35,11 @@ var _ interface {
 	pod.Collector
 } = (*Fake)(nil)
 
-var errNothingPinned = fmt.Errorf("%w: the workload has no image that a digest could pin", pod.ErrUnsupported)
-
 var errFakeClosed = errors.New("podtest: runtime is closed")
 
-// begin records a call and returns what keeps it from going on. The function
-// records its outcome.
-func (f *Fake) begin(ctx context.Context, call FakeCall) (func(error) error, error) {
+// do runs f unless something keeps the call from going on, and records it and its
+// outcome.
+func do[T any](ctx context.Context, f *Fake, call FakeCall, run func() (T, error)) (out T, err error) {
 	h := f.host
 	call.Cluster, call.At = f.cluster, time.Now()
 	h.mu.Lock()
@@ -54,37 +51,28 @@ func (f *Fake) begin(ctx context.Context, call FakeCall) (func(error) error, err
 	}
 	unreachable := h.unreachable
 	h.mu.Unlock()
-	done := func(err error) error {
-		if err != nil {
-			err = fmt.Errorf("%s %s: %w", call.Op, call.ID, err)
-		}
-		if call.Op != "observe" {
-			h.set(func() { h.calls[i].Err = err })
-		}
-		return err
-	}
-	select {
-	case <-f.closed:
-		return nil, done(errFakeClosed)
+	switch {
+	case f.life.Err() != nil:
+		err = errFakeClosed
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case unreachable:
+		err = pod.ErrUnreachable
 	default:
+		out, err = run()
 	}
-	if ctx.Err() != nil {
-		return nil, done(ctx.Err())
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w", call.Op, call.ID, err)
 	}
-	if unreachable {
-		return nil, done(pod.ErrUnreachable)
+	if call.Op != "observe" {
+		h.set(func() { h.calls[i].Err = err })
 	}
-	return done, nil
+	return out, err
 }
 
 // Observe implements [pod.Runtime].
 func (f *Fake) Observe(ctx context.Context) (pod.Snapshot, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "observe"})
-	if err != nil {
-		return pod.Snapshot{}, err
-	}
-	s, err := f.snapshot()
-	return s, done(err)
+	return do(ctx, f, FakeCall{Op: "observe"}, f.snapshot)
 }
 
 func (f *Fake) snapshot() (pod.Snapshot, error) {
@@ -126,12 +114,7 @@ func (f *Fake) foreign() error {
 
 // Start implements [pod.Runtime].
 func (f *Fake) Start(ctx context.Context, r pod.StartRequest) (pod.Node, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "start", ID: r.ID, Request: r})
-	if err != nil {
-		return pod.Node{}, err
-	}
-	n, err := f.start(ctx, r)
-	return n, done(err)
+	return do(ctx, f, FakeCall{Op: "start", ID: r.ID, Request: r}, func() (pod.Node, error) { return f.start(ctx, r) })
 }
 
 func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) {
@@ -184,7 +167,7 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 	}
 	h.mu.Unlock()
 
-	err = sleep(ctx, delay)
+	err = sleep(ctx, delay, nil)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -211,8 +194,9 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 
 func (f *Fake) newNode(r pod.StartRequest, kind pod.NodeKind) *fakeNode {
 	n := &fakeNode{
-		node: pod.Node{ID: r.ID, Revision: r.Revision, Kind: kind, Handle: f.host.newHandle()},
-		made: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
+		cluster: f.cluster,
+		node:    pod.Node{ID: r.ID, Revision: r.Revision, Kind: kind, Handle: f.host.newHandle()},
+		made:    make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
 		term: make(chan struct{}), kill: make(chan struct{}),
 		log: newFakeLog(), memory: fakeMemory, request: r,
 	}
@@ -267,12 +251,7 @@ func fakeEnv(n *fakeNode, r pod.StartRequest) map[string]string {
 
 // Stop implements [pod.Runtime].
 func (f *Fake) Stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "stop", ID: id, Grace: grace})
-	if err != nil {
-		return nil, err
-	}
-	tail, err := f.stop(ctx, id, grace)
-	return tail, done(err)
+	return do(ctx, f, FakeCall{Op: "stop", ID: id, Grace: grace}, func() ([]string, error) { return f.stop(ctx, id, grace) })
 }
 
 func (f *Fake) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]string, error) {
@@ -291,15 +270,13 @@ func (f *Fake) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]
 	}
 	wait, exit := min(delay, grace), pod.Exit{Code: 143}
 	n.termed.Do(func() { close(n.term) })
-	h.mu.Lock()
-	if n.deaf || h.Program != nil {
+	if h.Program != nil {
 		wait = grace
 	}
-	h.mu.Unlock()
 	if wait == grace {
 		exit.Code = 137
 	}
-	if err := n.sleep(ctx, wait); err != nil {
+	if err := sleep(ctx, wait, n.ended); err != nil {
 		return nil, err
 	}
 	h.set(func() { h.end(n, exit) })
@@ -317,19 +294,6 @@ func (f *Fake) stop(ctx context.Context, id pod.NodeID, grace time.Duration) ([]
 	return tail, nil
 }
 
-// sleep waits for d, or less when the node ends.
-func (n *fakeNode) sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-n.ended:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
-}
-
 // Extras implements [pod.Runtime]: the fake has all of them.
 func (f *Fake) Extras() pod.Extras {
 	return pod.Extras{Watcher: f, Preparer: f, Logger: f, Salvager: f, Collector: f}
@@ -337,132 +301,66 @@ func (f *Fake) Extras() pod.Extras {
 
 // Close implements [pod.Runtime].
 func (f *Fake) Close() error {
-	f.closing.Do(func() {
-		close(f.closed)
-		f.host.set(func() { delete(f.host.runtimes, f) })
-	})
+	f.end()
+	f.host.set(func() { delete(f.host.runtimes, f) })
 	return nil
-}
-
-// MissingImage is an image that no fake registry has: Prepare and Start return
-// [pod.ErrImage].
-const MissingImage = "missing"
-
-// Prepare implements [pod.Preparer].
-func (f *Fake) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "prepare", Image: w.Image, Digest: digest})
-	if err != nil {
-		return pod.Prepared{}, err
-	}
-	p, err := f.prepare(ctx, w, digest, progress)
-	return p, done(err)
-}
-
-func (f *Fake) prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (p pod.Prepared, err error) {
-	h := f.host
-	h.mu.Lock()
-	hung := h.prepareHung
-	h.mu.Unlock()
-	if hung != nil {
-		select {
-		case <-hung:
-		case <-ctx.Done():
-			return p, ctx.Err()
-		case <-f.closed:
-			return p, errFakeClosed
-		}
-	}
-	h.mu.Lock()
-	switch {
-	case h.unreachable:
-		err = pod.ErrUnreachable
-	case h.prepareErr != nil:
-		err = h.prepareErr
-	case w.Image != "":
-		p.Digest, err = f.obtain(w, digest, w.Pull == pod.PullAlways)
-	case digest != "":
-		err = errNothingPinned
-	}
-	h.mu.Unlock()
-	if err == nil && progress != nil {
-		progress(pod.Progress{Message: "preparing", Done: 1, Total: 1})
-	}
-	return p, err
 }
 
 // Logs implements [pod.Logger].
 func (f *Fake) Logs(ctx context.Context, id pod.NodeID, o pod.LogOptions) (io.ReadCloser, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "logs", ID: id})
-	if err != nil {
-		return nil, err
-	}
-	f.host.mu.Lock()
-	n := f.host.nodes[fakeKey{f.cluster, id}]
-	f.host.mu.Unlock()
-	if n == nil {
-		return nil, done(pod.ErrNotFound)
-	}
-	return n.log.reader(ctx, o), done(nil)
-}
-
-// Watch implements [pod.Watcher].
-func (f *Fake) Watch(ctx context.Context, fn func(pod.Event)) error {
-	done, err := f.begin(ctx, FakeCall{Op: "watch"})
-	if err != nil {
-		return err
-	}
-	w := &fakeWatcher{more: make(chan struct{}, 1)}
-	h := f.host
-	h.mu.Lock()
-	if f.watchers == nil {
-		f.watchers = map[*fakeWatcher]struct{}{}
-	}
-	f.watchers[w] = struct{}{}
-	broken := h.watchBroken
-	h.mu.Unlock()
-	defer h.set(func() { delete(f.watchers, w) })
-	for {
-		select {
-		case <-w.more:
-			for _, e := range w.take() {
-				fn(e)
-			}
-		case <-ctx.Done():
-			return done(ctx.Err())
-		case <-broken:
-			return done(pod.ErrUnreachable)
-		case <-f.closed:
-			return done(errFakeClosed)
+	return do(ctx, f, FakeCall{Op: "logs", ID: id}, func() (io.ReadCloser, error) {
+		f.host.mu.Lock()
+		n := f.host.nodes[fakeKey{f.cluster, id}]
+		f.host.mu.Unlock()
+		if n == nil {
+			return nil, pod.ErrNotFound
 		}
-	}
+		return n.log.reader(ctx, o), nil
+	})
 }
 
-// fakeWatcher holds the events that one Watch has not passed on yet.
+// fakeWatcher holds the events that one Watch has not passed on yet. It is guarded
+// by the host's lock.
 type fakeWatcher struct {
-	mu     sync.Mutex
 	events []pod.Event
 	more   chan struct{}
 }
 
-func (w *fakeWatcher) push(e pod.Event) {
-	w.mu.Lock()
-	w.events = append(w.events, e)
-	w.mu.Unlock()
-	select {
-	case w.more <- struct{}{}:
-	default:
+// Watch implements [pod.Watcher].
+func (f *Fake) Watch(ctx context.Context, fn func(pod.Event)) error {
+	_, err := do(ctx, f, FakeCall{Op: "watch"}, func() (struct{}, error) { return struct{}{}, f.watch(ctx, fn) })
+	return err
+}
+
+func (f *Fake) watch(ctx context.Context, fn func(pod.Event)) error {
+	w := &fakeWatcher{more: make(chan struct{}, 1)}
+	h := f.host
+	var broken chan struct{}
+	h.set(func() {
+		f.watchers[w] = struct{}{}
+		broken = h.watchBroken
+	})
+	defer h.set(func() { delete(f.watchers, w) })
+	for {
+		select {
+		case <-w.more:
+			var events []pod.Event
+			h.set(func() { events, w.events = w.events, nil })
+			for _, e := range events {
+				fn(e)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-broken:
+			return pod.ErrUnreachable
+		case <-f.life.Done():
+			return errFakeClosed
+		}
 	}
 }
 
-func (w *fakeWatcher) take() []pod.Event {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	events := w.events
-	w.events = nil
-	return events
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep waits for d, or less when the channel is closed.
+func sleep(ctx context.Context, d time.Duration, enough <-chan struct{}) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -470,8 +368,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return nil
+	case <-enough:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }

@@ -1,10 +1,9 @@
 package podtest
 
 import (
-	"cmp"
+	"context"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -86,6 +85,7 @@ type fakeKey struct {
 }
 
 type fakeNode struct {
+	cluster pod.Cluster
 	node    pod.Node
 	request pod.StartRequest
 	digest  string        // of the content that it runs; empty without an image
@@ -96,13 +96,11 @@ type fakeNode struct {
 	kill    chan struct{}
 	termed  sync.Once
 	killed  sync.Once
-	deaf    bool
 	log     *fakeLog
 	usageAt time.Time
 	cpu     time.Duration // up to usageAt
 	cores   float64       // since usageAt
 	memory  int64
-	noUsage bool
 }
 
 // fakeMemory is what a fake node uses unless told otherwise.
@@ -124,7 +122,8 @@ func NewFakeHost() *FakeHost {
 
 // Open returns a runtime for the nodes of the cluster on this host.
 func (h *FakeHost) Open(c pod.Cluster) *Fake {
-	f := &Fake{host: h, cluster: c, closed: make(chan struct{})}
+	f := &Fake{host: h, cluster: c, watchers: map[*fakeWatcher]struct{}{}, needed: map[string]time.Time{}}
+	f.life, f.end = context.WithCancel(context.Background())
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.runtimes[f] = struct{}{}
@@ -179,11 +178,6 @@ func (h *FakeHost) SetUnreachable(on bool) {
 // connection is lost.
 func (h *FakeHost) BreakWatch() { h.set(h.breakWatch) }
 
-// SetDeaf makes a node ignore that it is asked to end: only a kill ends it.
-func (h *FakeHost) SetDeaf(id pod.NodeID) {
-	h.each(id, func(n *fakeNode) { n.deaf = true })
-}
-
 // Freeze freezes a node that runs, as docker pause does, or thaws it. While it is
 // frozen it uses no CPU time and its health is unknown; its Program, if there is
 // one, is not held up. A stop ends it as if it ran.
@@ -206,7 +200,7 @@ func (h *FakeHost) Freeze(id pod.NodeID, on bool) {
 func (h *FakeHost) SetUsage(id pod.NodeID, cores float64, memory int64) {
 	h.each(id, func(n *fakeNode) {
 		n.settle()
-		n.cores, n.memory, n.noUsage = cores, memory, false
+		n.cores, n.memory = cores, memory
 	})
 }
 
@@ -226,11 +220,6 @@ func (h *FakeHost) SetHealth(health pod.Health, ids ...pod.NodeID) {
 // SetNewHealth sets what the health check of nodes says that are started from
 // now on. Default [pod.HealthGood].
 func (h *FakeHost) SetNewHealth(health pod.Health) { h.set(func() { h.newHealth = health }) }
-
-// HideUsage makes a node's usage unmeasured until the next SetUsage.
-func (h *FakeHost) HideUsage(id pod.NodeID) {
-	h.each(id, func(n *fakeNode) { n.noUsage = true })
-}
 
 // Log appends a line to a node's output.
 func (h *FakeHost) Log(id pod.NodeID, line string) {
@@ -252,7 +241,7 @@ func (h *FakeHost) OOM(id pod.NodeID) { h.Exit(id, pod.Exit{Code: 137, OOMKilled
 func (h *FakeHost) Vanish(id pod.NodeID) {
 	h.each(id, func(n *fakeNode) {
 		h.end(n, pod.Exit{Code: 137})
-		maps.DeleteFunc(h.nodes, func(_ fakeKey, m *fakeNode) bool { return m == n })
+		delete(h.nodes, fakeKey{n.cluster, id})
 	})
 }
 
@@ -336,15 +325,15 @@ func (h *FakeHost) end(n *fakeNode, e pod.Exit) {
 
 // tell hands an event to every watcher of the node's cluster. h.mu is held.
 func (h *FakeHost) tell(n *fakeNode, kind pod.EventKind) {
-	for k, m := range h.nodes {
-		if m != n {
+	for f := range h.runtimes {
+		if f.cluster != n.cluster {
 			continue
 		}
-		for f := range h.runtimes {
-			if f.cluster == k.cluster {
-				for w := range f.watchers {
-					w.push(pod.Event{Node: k.id, Kind: kind})
-				}
+		for w := range f.watchers {
+			w.events = append(w.events, pod.Event{Node: n.node.ID, Kind: kind})
+			select {
+			case w.more <- struct{}{}:
+			default:
 			}
 		}
 	}
@@ -371,7 +360,7 @@ func (n *fakeNode) view() pod.Node {
 	if v.Phase == pod.PhaseFrozen {
 		v.Health = pod.HealthUnknown
 	}
-	if (v.Phase == pod.PhaseRunning || v.Phase == pod.PhaseFrozen) && !n.noUsage {
+	if v.Phase == pod.PhaseRunning || v.Phase == pod.PhaseFrozen {
 		n.settle()
 		v.Usage = pod.Usage{At: n.usageAt, CPU: n.cpu, Memory: n.memory}
 	}
@@ -379,9 +368,7 @@ func (n *fakeNode) view() pod.Node {
 }
 
 func sortNodes(nodes []pod.Node) {
-	slices.SortFunc(nodes, func(a, b pod.Node) int {
-		return cmp.Or(cmp.Compare(a.ID.Pod, b.ID.Pod), cmp.Compare(a.ID.Name, b.ID.Name))
-	})
+	slices.SortFunc(nodes, func(a, b pod.Node) int { return a.ID.Compare(b.ID) })
 }
 
 func (h *FakeHost) newHandle() string {

@@ -30,25 +30,12 @@ func contentID(digest string) string {
 // FakeImageSize is the size of every image on a [FakeHost], in bytes.
 const FakeImageSize = 100 << 20
 
-// AddImage puts an image on the host that no runtime fetched, with the digest
-// that it has in a registry unless told otherwise.
-func (h *FakeHost) AddImage(name string) { h.SetImage(name, defaultDigest(name)) }
-
 // SetImage makes a reference mean the content of that digest on the host, as
 // when somebody pulled, tagged, built or loaded it there: "id:sha256:…" is an
 // image that comes from no registry. What it meant before stays on the host
 // without that name. No registry learns of it.
 func (h *FakeHost) SetImage(ref, digest string) {
 	h.set(func() { h.tag(ref, digest) })
-}
-
-// NameImage gives an image that is there another name.
-func (h *FakeHost) NameImage(name, other string) {
-	h.set(func() {
-		if i := h.named(name); i != nil {
-			h.tag(other, i.digest)
-		}
-	})
 }
 
 // RemoveImage removes an image, as when somebody else did. Nodes go on.
@@ -146,9 +133,6 @@ func (f *Fake) obtain(w pod.Workload, digest string, always bool) (string, error
 			return "", err
 		}
 	}
-	if f.needed == nil {
-		f.needed = map[string]time.Time{}
-	}
 	f.needed[i.id()] = time.Now()
 	return i.digest, nil
 }
@@ -176,6 +160,51 @@ func (f *Fake) fetch(image, digest string) (*fakeImage, error) {
 	return i, nil
 }
 
+var errNothingPinned = fmt.Errorf("%w: the workload has no image that a digest could pin", pod.ErrUnsupported)
+
+// MissingImage is an image that no fake registry has: Prepare and Start return
+// [pod.ErrImage].
+const MissingImage = "missing"
+
+// Prepare implements [pod.Preparer].
+func (f *Fake) Prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (pod.Prepared, error) {
+	return do(ctx, f, FakeCall{Op: "prepare", Image: w.Image, Digest: digest}, func() (pod.Prepared, error) {
+		return f.prepare(ctx, w, digest, progress)
+	})
+}
+
+func (f *Fake) prepare(ctx context.Context, w pod.Workload, digest string, progress func(pod.Progress)) (p pod.Prepared, err error) {
+	h := f.host
+	h.mu.Lock()
+	hung := h.prepareHung
+	h.mu.Unlock()
+	if hung != nil {
+		select {
+		case <-hung:
+		case <-ctx.Done():
+			return p, ctx.Err()
+		case <-f.life.Done():
+			return p, errFakeClosed
+		}
+	}
+	h.mu.Lock()
+	switch {
+	case h.unreachable:
+		err = pod.ErrUnreachable
+	case h.prepareErr != nil:
+		err = h.prepareErr
+	case w.Image != "":
+		p.Digest, err = f.obtain(w, digest, w.Pull == pod.PullAlways)
+	case digest != "":
+		err = errNothingPinned
+	}
+	h.mu.Unlock()
+	if err == nil && progress != nil {
+		progress(pod.Progress{Message: "preparing", Done: 1, Total: 1})
+	}
+	return p, err
+}
+
 // Fetched implements [pod.Collector].
 func (f *Fake) Fetched() []pod.Image {
 	f.host.mu.Lock()
@@ -185,16 +214,14 @@ func (f *Fake) Fetched() []pod.Image {
 
 // Collect implements [pod.Collector].
 func (f *Fake) Collect(ctx context.Context, images []pod.Image, keep []string) ([]pod.Collected, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "collect"})
-	if err != nil {
-		return nil, err
-	}
-	var delay time.Duration
-	f.host.set(func() { delay = f.host.collectDelay })
-	if err := sleep(ctx, delay); err != nil {
-		return nil, done(err)
-	}
-	return f.collect(images, keep), done(nil)
+	return do(ctx, f, FakeCall{Op: "collect"}, func() ([]pod.Collected, error) {
+		var delay time.Duration
+		f.host.set(func() { delay = f.host.collectDelay })
+		if err := sleep(ctx, delay, nil); err != nil {
+			return nil, err
+		}
+		return f.collect(images, keep), nil
+	})
 }
 
 func (f *Fake) collect(images []pod.Image, keep []string) []pod.Collected {

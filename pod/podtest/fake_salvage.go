@@ -4,34 +4,32 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/elastipod/elastipod/pod"
 )
 
 // Salvage implements [pod.Salvager].
 func (f *Fake) Salvage(ctx context.Context) ([]pod.Salvaged, error) {
-	done, err := f.begin(ctx, FakeCall{Op: "salvage"})
-	if err != nil {
-		return nil, err
-	}
-	h := f.host
-	h.mu.Lock()
-	var out []pod.Salvaged
-	for k, n := range h.nodes {
+	return do(ctx, f, FakeCall{Op: "salvage"}, f.salvage)
+}
+
+func (f *Fake) salvage() (out []pod.Salvaged, err error) {
+	f.host.mu.Lock()
+	defer f.host.mu.Unlock()
+	for k, n := range f.host.nodes {
 		if k.cluster.Name != f.cluster.Name || k.cluster.ID == f.cluster.ID || n.node.Phase == "" {
 			continue
 		}
+		w := n.request.Workload.Clone()
 		s := pod.Salvaged{
 			ClusterID: k.cluster.ID, Node: n.view(), Settings: n.request.Settings,
-			Entrypoint: slices.Clone(n.request.Workload.Entrypoint), Command: slices.Clone(n.request.Workload.Command), Env: fakeEnv(n, n.request),
+			Entrypoint: w.Entrypoint, Command: w.Command, Env: fakeEnv(n, n.request),
 		}
 		s.Node.Usage = pod.Usage{}
 		out = append(out, s)
 	}
-	h.mu.Unlock()
 	slices.SortFunc(out, func(a, b pod.Salvaged) int {
-		return cmp.Or(strings.Compare(a.ClusterID, b.ClusterID), strings.Compare(a.Node.ID.Pod, b.Node.ID.Pod), strings.Compare(a.Node.ID.Name, b.Node.ID.Name))
+		return cmp.Or(cmp.Compare(a.ClusterID, b.ClusterID), a.Node.ID.Compare(b.Node.ID))
 	})
-	return out, done(nil)
+	return out, nil
 }
