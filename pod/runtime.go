@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -252,6 +253,35 @@ type StartRequest struct {
 	// most [MaxSettings] bytes of valid UTF-8, and nothing secret, as everybody
 	// who may look at the node sees it.
 	Settings string
+}
+
+// Check returns what is wrong with the request itself, whatever the host: the
+// node's name, its kind, or too many settings.
+func (r StartRequest) Check() error {
+	if !ValidName(r.ID.Pod) || !ValidName(r.ID.Name) {
+		return fmt.Errorf("%q is not a node's name", r.ID.String())
+	}
+	if len(r.Settings) > MaxSettings {
+		return fmt.Errorf("its settings have %d bytes, %d are the most", len(r.Settings), MaxSettings)
+	}
+	_, err := ParseNodeKind(string(r.Kind))
+	return err
+}
+
+// Env returns the environment that every runtime gives to a node: the workload's,
+// its names, and its ports (see [Workload]). port returns the number on which the
+// node listens for the port of that name.
+func (r StartRequest) Env(port func(name string) string) map[string]string {
+	env := map[string]string{}
+	maps.Copy(env, r.Workload.Env)
+	env["ELASTIPOD_POD"], env["ELASTIPOD_NODE"] = r.ID.Pod, r.ID.Name
+	for name := range r.Workload.Ports {
+		env["PORT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = port(name)
+		if name == r.Workload.MainPort() {
+			env["PORT"] = port(name)
+		}
+	}
+	return env
 }
 
 // NodeKind is what a node is for.

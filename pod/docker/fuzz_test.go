@@ -225,7 +225,7 @@ func FuzzStatistics(f *testing.F) {
 		soundUsage(t, s.sample)
 		// Sample by sample, of a container that is started again each time that its
 		// CPU time falls: the sum only grows.
-		r.known["x"] = &known{}
+		k := r.entry("x")
 		var last time.Duration
 		for d := json.NewDecoder(bytes.NewReader(stream)); ; {
 			var sample container.StatsResponse
@@ -237,11 +237,8 @@ func FuzzStatistics(f *testing.F) {
 				continue
 			}
 			u.At = time.Now()
-			r.mu.Lock()
-			k := *r.known["x"]
-			r.mu.Unlock()
 			k.usage.stream = &statsStream{cancel: func() {}, sample: u}
-			sum := r.usage("x", &k, &facts{})
+			sum := r.usage("x", k, &facts{})
 			soundUsage(t, sum)
 			if sum.CPU < maxCPU { // a hundred years on, nobody minds
 				assert.GreaterOrEqual(t, sum.CPU, last)

@@ -31,7 +31,7 @@ type known struct {
 	pid       int
 	exit      *pod.Exit
 	oom       bool // the kernel killed something in it for memory
-	usage     usageSource
+	usage     *usageSource
 	firstSeen time.Time
 	stranger  bool // it is no node, and that was told
 }
@@ -117,7 +117,7 @@ func (r *Runtime) prune(list []container.Summary) {
 	for id, k := range r.known {
 		// One that was made after the list was is kept.
 		if !here[id] && time.Since(k.firstSeen) > time.Minute {
-			k.usage.close()
+			k.usage.close(true)
 			delete(r.known, id)
 		}
 	}
@@ -128,7 +128,7 @@ func (r *Runtime) drop(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.known[id]; k != nil {
-		k.usage.close()
+		k.usage.close(true)
 		delete(r.known, id)
 	}
 }
@@ -174,7 +174,7 @@ func (r *Runtime) noteStranger(c container.Summary) {
 func (r *Runtime) entry(id string) *known {
 	k := r.known[id]
 	if k == nil {
-		k = &known{firstSeen: time.Now()}
+		k = &known{firstSeen: time.Now(), usage: &usageSource{}}
 		r.known[id] = k
 	}
 	return k
@@ -295,7 +295,7 @@ func (r *Runtime) look(ctx context.Context, c container.Summary) (*known, error)
 	stored := r.entry(c.ID)
 	exit.OOMKilled = exit.OOMKilled || exit.Code == killed && stored.oom
 	stored.exit = exit
-	stored.usage.close()
+	stored.usage.close(false)
 	k = *stored
 	return &k, nil
 }

@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -50,9 +49,6 @@ func (r *Runtime) spec(req pod.StartRequest, f *facts) (containerSpec, error) {
 	ref, err := pinned(w.Image, req.Digest)
 	if err != nil {
 		return containerSpec{}, err
-	}
-	if len(req.Settings) > pod.MaxSettings {
-		return containerSpec{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(req.Settings), pod.MaxSettings)
 	}
 	s := containerSpec{
 		config: &container.Config{
@@ -111,17 +107,7 @@ func resources(l pod.Limits, cpus int) container.Resources {
 }
 
 func environment(req pod.StartRequest) []string {
-	env := maps.Clone(req.Workload.Env)
-	if env == nil {
-		env = map[string]string{}
-	}
-	env["ELASTIPOD_POD"], env["ELASTIPOD_NODE"] = req.ID.Pod, req.ID.Name
-	for name, port := range req.Workload.Ports {
-		env["PORT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strconv.Itoa(port)
-	}
-	if main := req.Workload.MainPort(); main != "" {
-		env["PORT"] = strconv.Itoa(req.Workload.Ports[main])
-	}
+	env := req.Env(func(port string) string { return strconv.Itoa(req.Workload.Ports[port]) })
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		out = append(out, name+"="+env[name])

@@ -72,10 +72,7 @@ func (r *Runtime) markStarting(id pod.NodeID, on bool) {
 }
 
 func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, error) {
-	if !pod.ValidName(req.ID.Pod) || !pod.ValidName(req.ID.Name) {
-		return pod.Node{}, fmt.Errorf("%q is not a node's name", req.ID.String())
-	}
-	if _, err := pod.ParseNodeKind(string(req.Kind)); err != nil {
+	if err := req.Check(); err != nil {
 		return pod.Node{}, err
 	}
 	f, err := r.engineFacts(ctx)

@@ -18,13 +18,6 @@ func (r *Runtime) streamStats(id string, before *statsStream) *statsStream {
 	if before != nil {
 		s.sample = before.latest()
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		cancel()
-		s.over = true
-		return s
-	}
 	r.work.Go(func() {
 		defer cancel()
 		err := r.follow(ctx, id, s)

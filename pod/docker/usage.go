@@ -16,8 +16,10 @@ const (
 
 // usageSource is where a running container's usage comes from, and what keeps
 // its CPU time growing when the container was started again by somebody. The
-// zero value has no source yet. Its fields are guarded by Runtime.mu.
+// zero value has no source yet.
 type usageSource struct {
+	mu     sync.Mutex
+	gone   bool // the container was removed
 	files  *cgroupFiles
 	stream *statsStream
 	before time.Duration // CPU time of the container's former lives
@@ -25,16 +27,20 @@ type usageSource struct {
 }
 
 // close ends the source; the runtime waits for it in Close.
-func (u *usageSource) close() {
+func (u *usageSource) close(gone bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.stream != nil {
 		u.stream.cancel()
 	}
-	u.files, u.stream = nil, nil
+	u.files, u.stream, u.gone = nil, nil, gone
 }
 
 // restart carries on with the CPU time so far.
 func (u *usageSource) restart() {
-	u.close()
+	u.close(false)
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.before += u.last
 	u.last = 0
 }
@@ -43,45 +49,29 @@ func (u *usageSource) restart() {
 // It never waits: cgroup files where the engine is here, else the last of a
 // stream of statistics that it sees to.
 func (r *Runtime) usage(id string, k *known, f *facts) pod.Usage {
-	files, stream := k.usage.files, k.usage.stream
-	if f.here && files == nil && stream == nil {
-		found, err := r.cgroups.find(k.pid, id)
-		if err != nil {
-			r.log.Debug("no cgroup files of a container; reading its statistics", "container", id, "error", err)
-		}
-		files = found
-	}
-	var u pod.Usage
-	if files != nil {
-		read, err := files.read()
-		if err == nil {
-			u = read
-		} else {
-			files = nil // the container ended, or moved; look again next time
-		}
-	} else {
-		if stream == nil || stream.ended() {
-			stream = r.streamStats(id, stream)
-		}
-		u = stream.latest()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	stored := r.known[id]
-	if stored == nil { // removed meanwhile
-		if stream != nil {
-			stream.cancel()
-		}
+	s := k.usage
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
 		return pod.Usage{}
 	}
-	s := &stored.usage
-	if s.stream != nil && s.stream != stream {
-		if stream != nil {
-			stream.cancel() // another observation was quicker
+	var err error
+	if f.here && s.files == nil && s.stream == nil {
+		if s.files, err = r.cgroups.find(k.pid, id); err != nil {
+			r.log.Debug("no cgroup files of a container; reading its statistics", "container", id, "error", err)
 		}
-		stream = s.stream
 	}
-	s.files, s.stream = files, stream
+	var u pod.Usage
+	if s.files != nil {
+		if u, err = s.files.read(); err != nil {
+			s.files = nil // the container ended, or moved; look again next time
+		}
+	} else {
+		if s.stream == nil || s.stream.ended() {
+			s.stream = r.streamStats(id, s.stream)
+		}
+		u = s.stream.latest()
+	}
 	if u.At.IsZero() {
 		return u
 	}

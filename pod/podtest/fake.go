@@ -1,6 +1,7 @@
 package podtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
@@ -118,12 +118,8 @@ func (f *Fake) Start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 }
 
 func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) {
-	kind, err := pod.ParseNodeKind(string(r.Kind))
-	if err != nil {
+	if err := r.Check(); err != nil {
 		return pod.Node{}, err
-	}
-	if len(r.Settings) > pod.MaxSettings {
-		return pod.Node{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(r.Settings), pod.MaxSettings)
 	}
 	h, key := f.host, fakeKey{f.cluster, r.ID}
 	for {
@@ -155,7 +151,7 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 		}
 	}
 	// h.mu is held.
-	n := f.newNode(r, kind)
+	n := f.newNode(r)
 	h.nodes[key] = n
 	delay := h.startDelay
 	var imageErr error
@@ -167,7 +163,7 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 	}
 	h.mu.Unlock()
 
-	err = sleep(ctx, delay, nil)
+	err := sleep(ctx, delay, nil)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -192,10 +188,10 @@ func (f *Fake) start(ctx context.Context, r pod.StartRequest) (pod.Node, error) 
 	return n.view(), nil
 }
 
-func (f *Fake) newNode(r pod.StartRequest, kind pod.NodeKind) *fakeNode {
+func (f *Fake) newNode(r pod.StartRequest) *fakeNode {
 	n := &fakeNode{
 		cluster: f.cluster,
-		node:    pod.Node{ID: r.ID, Revision: r.Revision, Kind: kind, Handle: f.host.newHandle()},
+		node:    pod.Node{ID: r.ID, Revision: r.Revision, Kind: cmp.Or(r.Kind, pod.NodeService), Handle: f.host.newHandle()},
 		made:    make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
 		term: make(chan struct{}), kill: make(chan struct{}),
 		log: newFakeLog(), memory: fakeMemory, request: r,
@@ -222,7 +218,7 @@ func (h *FakeHost) run(n *fakeNode, r pod.StartRequest) {
 		return
 	}
 	p := FakeProcess{
-		Request: r, Endpoints: maps.Clone(n.node.Endpoints), Env: fakeEnv(n, r),
+		Request: r, Endpoints: maps.Clone(n.node.Endpoints), Env: n.env(),
 		Out: n.log, Term: n.term, Kill: n.kill,
 		Burn: func(d time.Duration) { h.set(func() { n.cpu += d }) },
 	}
@@ -233,20 +229,11 @@ func (h *FakeHost) run(n *fakeNode, r pod.StartRequest) {
 	}()
 }
 
-func fakeEnv(n *fakeNode, r pod.StartRequest) map[string]string {
-	env := maps.Clone(r.Workload.Env)
-	if env == nil {
-		env = map[string]string{}
-	}
-	env["ELASTIPOD_POD"], env["ELASTIPOD_NODE"] = r.ID.Pod, r.ID.Name
-	for name, addr := range n.node.Endpoints {
-		_, port, _ := net.SplitHostPort(addr)
-		env["PORT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = port
-		if name == r.Workload.MainPort() {
-			env["PORT"] = port
-		}
-	}
-	return env
+func (n *fakeNode) env() map[string]string {
+	return n.request.Env(func(name string) string {
+		_, port, _ := net.SplitHostPort(n.node.Endpoints[name])
+		return port
+	})
 }
 
 // Stop implements [pod.Runtime].

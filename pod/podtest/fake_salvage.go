@@ -23,7 +23,7 @@ func (f *Fake) salvage() (out []pod.Salvaged, err error) {
 		w := n.request.Workload.Clone()
 		s := pod.Salvaged{
 			ClusterID: k.cluster.ID, Node: n.view(), Settings: n.request.Settings,
-			Entrypoint: w.Entrypoint, Command: w.Command, Env: fakeEnv(n, n.request),
+			Entrypoint: w.Entrypoint, Command: w.Command, Env: n.env(),
 		}
 		s.Node.Usage = pod.Usage{}
 		out = append(out, s)

@@ -26,17 +26,9 @@ func (r *Runtime) Start(ctx context.Context, q pod.StartRequest) (pod.Node, erro
 }
 
 func (r *Runtime) start(ctx context.Context, q pod.StartRequest) (pod.Node, error) {
-	if !pod.ValidName(q.ID.Pod) || !pod.ValidName(q.ID.Name) {
-		return pod.Node{}, fmt.Errorf("%q is not a node's name", q.ID.String())
-	}
-	if len(q.Settings) > pod.MaxSettings {
-		return pod.Node{}, fmt.Errorf("its settings have %d bytes, %d are the most", len(q.Settings), pod.MaxSettings)
-	}
-	kind, err := pod.ParseNodeKind(string(q.Kind))
-	if err != nil {
+	if err := q.Check(); err != nil {
 		return pod.Node{}, err
 	}
-	q.Kind = kind
 	if err := unsupported(q.Workload, q.Digest); err != nil {
 		return pod.Node{}, err
 	}

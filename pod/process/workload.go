@@ -184,22 +184,13 @@ func environment(q pod.StartRequest, c *credential, ports map[string]int, mark, 
 	if c != nil {
 		home = c.Home
 	}
-	env := map[string]string{"PATH": searchPath(w)}
-	if home != "" {
+	env := q.Env(func(port string) string { return strconv.Itoa(ports[port]) })
+	env["PATH"], env[markEnv] = searchPath(w), mark
+	if _, set := env["HOME"]; !set && home != "" {
 		env["HOME"] = home
 	}
-	for k, v := range w.Env {
-		env[k] = v
-	}
-	env["ELASTIPOD_POD"], env["ELASTIPOD_NODE"], env[markEnv] = q.ID.Pod, q.ID.Name, mark
 	if secrets != "" {
 		env["ELASTIPOD_SECRETS"] = secrets
-	}
-	for name, port := range ports {
-		env["PORT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strconv.Itoa(port)
-		if name == w.MainPort() {
-			env["PORT"] = strconv.Itoa(port)
-		}
 	}
 	out := make([]string, 0, len(env))
 	for k, v := range env {

@@ -104,8 +104,6 @@ func serve(s System, deaf bool) int {
 }
 
 func handler(s System, end func(int)) http.Handler {
-	var held [][]byte
-	var mu sync.Mutex
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(s.Env) })
@@ -126,16 +124,6 @@ func handler(s System, end func(int)) http.Handler {
 	mux.HandleFunc("/burn", func(_ http.ResponseWriter, r *http.Request) {
 		d, _ := time.ParseDuration(r.FormValue("cpu"))
 		s.Burn(d)
-	})
-	mux.HandleFunc("/alloc", func(_ http.ResponseWriter, r *http.Request) {
-		n, _ := strconv.Atoi(r.FormValue("bytes"))
-		b := make([]byte, n)
-		for i := 0; i < n; i += 4096 {
-			b[i] = 1
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		held = append(held, b)
 	})
 	mux.HandleFunc("/exit", func(_ http.ResponseWriter, r *http.Request) {
 		code, _ := strconv.Atoi(r.FormValue("code"))
