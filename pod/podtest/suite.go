@@ -218,6 +218,14 @@ func values(pairs []string) url.Values {
 	return q
 }
 
+// stop stops a node and returns its last output.
+func (s *suite) stop(rt pod.Runtime, id pod.NodeID, grace time.Duration) []string {
+	s.Helper()
+	tail, err := rt.Stop(s.Context(), id, grace)
+	require.NoError(s, err)
+	return tail
+}
+
 // stopError returns what went wrong in a stop.
 func stopError(_ []string, err error) error { return err }
 
@@ -226,6 +234,16 @@ func (s *suite) observe(rt pod.Runtime) pod.Snapshot {
 	snap, err := rt.Observe(s.Context())
 	require.NoError(s, err)
 	return snap
+}
+
+// same checks that a node is seen as it was started.
+func (s *suite) same(want pod.Node, seen *pod.Node) {
+	s.Helper()
+	require.NotNil(s, seen)
+	assert.Equal(s, want.Handle, seen.Handle)
+	assert.Equal(s, want.Endpoints, seen.Endpoints)
+	assert.Equal(s, want.Revision, seen.Revision)
+	assert.True(s, want.StartedAt.Equal(seen.StartedAt), "%s and %s", want.StartedAt, seen.StartedAt)
 }
 
 // find returns the node as Observe shows it, or nil.

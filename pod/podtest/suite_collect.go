@@ -59,16 +59,14 @@ func testCollect(s *suite) {
 	assert.Empty(s, later.Extras().Collector.Fetched())
 	assert.NotEmpty(s, s.collect(later, i, "unknown", w.Image).Kept, "it is needed")
 
-	r := s.request("n1")
-	w.Ports = r.Workload.Ports
-	r.Workload = w
+	r := s.pinned("n1", w, "")
 	n := s.start(s.rt, r)
 	s.await(n)
 	assert.NotEmpty(s, s.collect(later, i).Kept, "a node uses it")
 	s.order(n, "/exit", "code", "3")
 	s.exited(n.ID)
 	assert.NotEmpty(s, s.collect(later, i).Kept, "an ended node uses it")
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 
 	assert.True(s, s.collect(later, i).Removed)
 	again := s.collect(later, i)
@@ -78,7 +76,7 @@ func testCollect(s *suite) {
 	n = s.start(s.rt, r)
 	s.await(n)
 	assert.Len(s, c.Fetched(), 1, "a start fetches what is missing")
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 	assert.True(s, s.collect(s.open(s.cluster), i).Removed)
 }
 
@@ -94,13 +92,11 @@ func testCollectOfOthers(s *suite) {
 	require.Len(s, other.Extras().Collector.Fetched(), 1)
 	i := other.Extras().Collector.Fetched()[0]
 
-	r := s.request("n1")
-	w.Ports = r.Workload.Ports
-	r.Workload = w
+	r := s.pinned("n1", w, "")
 	n := s.start(s.rt, r)
 	s.await(n)
 	theirs := s.open(pod.Cluster{Name: "t0", ID: "0123456789abcdef"})
 	assert.NotEmpty(s, s.collect(theirs, i).Kept, "a node of another cluster uses it")
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 	assert.True(s, s.collect(theirs, i).Removed)
 }

@@ -18,32 +18,32 @@ import (
 func testStopUnknown(s *suite) {
 	for _, grace := range []time.Duration{0, time.Second} {
 		began := time.Now()
-		require.NoError(s, stopError(s.rt.Stop(s.Context(), pod.NodeID{Pod: "web", Name: "never"}, grace)))
+		s.stop(s.rt, pod.NodeID{Pod: "web", Name: "never"}, grace)
 		assert.Less(s, time.Since(began), s.h.Slack)
 	}
 	n := s.serving("n1", "serve")
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Second)))
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Second)), "a second stop is no error")
+	s.stop(s.rt, n.ID, time.Second)
+	s.stop(s.rt, n.ID, time.Second) // a second stop is no error
 }
 
 func testStopGrace(s *suite) {
 	n := s.serving("n1", "serve")
 	began := time.Now()
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Minute)))
+	s.stop(s.rt, n.ID, time.Minute)
 	assert.Less(s, time.Since(began), s.h.Slack+2*time.Second, "a stop does not wait longer than the node")
 	assert.Nil(s, s.find(s.rt, n.ID))
 
 	n = s.serving("n2", "serve") // one that has ended is removed too
 	s.order(n, "/exit", "code", "1")
 	s.exited(n.ID)
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Minute)))
+	s.stop(s.rt, n.ID, time.Minute)
 	assert.Nil(s, s.find(s.rt, n.ID))
 }
 
 func testStopDeaf(s *suite) {
 	n := s.serving("n1", "deaf")
 	began := time.Now()
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, time.Second)))
+	s.stop(s.rt, n.ID, time.Second)
 	assert.GreaterOrEqual(s, time.Since(began), 950*time.Millisecond, "the node has its grace")
 	assert.Less(s, time.Since(began), time.Second+s.h.Slack)
 	assert.Nil(s, s.find(s.rt, n.ID))
@@ -54,40 +54,34 @@ func testStopDeaf(s *suite) {
 func testStopKillsAtOnce(s *suite) {
 	n := s.serving("n1", "deaf")
 	began := time.Now()
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 	assert.Less(s, time.Since(began), s.h.Slack)
 	assert.Nil(s, s.find(s.rt, n.ID))
 }
 
 func testStopTail(s *suite) {
-	tail := func(n pod.Node, grace time.Duration) []string {
-		s.Helper()
-		lines, err := s.rt.Stop(s.Context(), n.ID, grace)
-		require.NoError(s, err)
-		return lines
-	}
 	n := s.serving("n1", "serve")
 	s.ask(n, "/print", "n", "150", "text", "line")
-	lines := tail(n, time.Minute)
+	lines := s.stop(s.rt, n.ID, time.Minute)
 	require.Len(s, lines, pod.TailLines)
 	assert.Equal(s, "line 52", lines[0], "the oldest is first")
 	assert.Equal(s, []string{"line 150", "terminated"}, lines[pod.TailLines-2:], "what it wrote at its end is there")
-	assert.Nil(s, tail(n, time.Minute), "there is no such node any more")
+	assert.Nil(s, s.stop(s.rt, n.ID, time.Minute), "there is no such node any more")
 
 	n = s.serving("n2", "serve") // one that ended by itself
 	s.ask(n, "/print", "n", "2", "text", "last words")
 	s.order(n, "/exit", "code", "3")
 	s.exited(n.ID)
-	assert.Equal(s, []string{"serving", "last words 1", "last words 2"}, tail(n, 0))
+	assert.Equal(s, []string{"serving", "last words 1", "last words 2"}, s.stop(s.rt, n.ID, 0))
 
 	r := s.request("n3", "exit", "0") // one that says nothing
 	if _, err := s.rt.Start(s.Context(), r); err == nil {
 		s.exited(r.ID)
-		assert.Nil(s, tail(pod.Node{ID: r.ID}, 0))
+		assert.Nil(s, s.stop(s.rt, r.ID, 0))
 	}
 
 	n = s.serving("n4", "deaf") // one that is killed
-	assert.Equal(s, []string{"serving"}, tail(n, 0))
+	assert.Equal(s, []string{"serving"}, s.stop(s.rt, n.ID, 0))
 }
 
 func testStopTailIsBounded(s *suite) {
@@ -95,8 +89,7 @@ func testStopTailIsBounded(s *suite) {
 	s.ask(n, "/print", "n", "200", "text", strings.Repeat("x", 400))
 	s.ask(n, "/print", "n", "1", "text", strings.Repeat("y", 20_000))
 	began := time.Now()
-	lines, err := s.rt.Stop(s.Context(), n.ID, time.Minute)
-	require.NoError(s, err)
+	lines := s.stop(s.rt, n.ID, time.Minute)
 	assert.Less(s, time.Since(began), s.h.Slack+2*time.Second)
 	require.Greater(s, len(lines), 10)
 	assert.LessOrEqual(s, len(lines), pod.TailLines)
@@ -110,14 +103,11 @@ func testStopTailIsBounded(s *suite) {
 	assert.True(s, strings.HasPrefix(long, "yyyy") && len(long) < 2000, "a long line is cut, not left out")
 }
 
-// descendant makes the node start a descendant and returns a connection to it.
-func (s *suite) descendant(n pod.Node, far bool) net.Conn {
+// descendant makes the node start a descendant, by an intermediate that ends where
+// far is set, and returns a connection to it.
+func (s *suite) descendant(n pod.Node, far string) net.Conn {
 	s.Helper()
-	if far {
-		s.ask(n, "/spawn", "far", "1")
-	} else {
-		s.ask(n, "/spawn")
-	}
+	s.ask(n, "/spawn", "far", far)
 	var conn net.Conn
 	s.eventually("the descendant answers", 5*time.Second, func() bool {
 		c, err := net.DialTimeout("tcp", n.Endpoints[program.ChildPort], time.Second)
@@ -154,22 +144,22 @@ func isTimeout(err error) bool {
 }
 
 func testStopDescendants(s *suite) {
-	for _, far := range []bool{false, true} {
+	for _, far := range []string{"", "1"} {
 		n := s.serving("n1", "serve")
 		conn := s.descendant(n, far)
-		require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 5*time.Second)))
+		s.stop(s.rt, n.ID, 5*time.Second)
 		s.dead(conn, "a descendant of a stopped node")
 	}
 }
 
 func testExitDescendants(s *suite) {
-	for _, far := range []bool{false, true} {
+	for _, far := range []string{"", "1"} {
 		n := s.serving("n1", "serve")
 		conn := s.descendant(n, far)
 		s.order(n, "/exit", "code", "5")
 		s.dead(conn, "a descendant of an ended node")
 		assert.Equal(s, 5, s.exited(n.ID).Exit.Code)
-		require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+		s.stop(s.rt, n.ID, 0)
 	}
 }
 
@@ -235,7 +225,7 @@ func (s *suite) watch() *watching {
 			assert.Equal(s, n.ID, e.Node)
 			return true
 		case <-time.After(100 * time.Millisecond):
-			require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+			s.stop(s.rt, n.ID, 0)
 			return false
 		}
 	})

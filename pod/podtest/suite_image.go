@@ -58,7 +58,7 @@ func testPinnedByDigest(s *suite) {
 	s.await(n)
 	later := s.open(s.cluster) // nobody asked it for the image
 	assert.NotEmpty(s, s.collect(later, fetched[0], w.Image, pod.PinnedImage(w.Image, second)).Kept, "the node uses the first")
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 	for i, digest := range []string{first, second} {
 		assert.NotEmpty(s, s.collect(later, fetched[i], pod.PinnedImage(w.Image, digest)).Kept, "it is pinned")
 	}
@@ -73,7 +73,7 @@ func testPinnedByDigest(s *suite) {
 	fetched = rt.Extras().Collector.Fetched()
 	require.Len(s, fetched, 1)
 	assert.Equal(s, pod.PinnedImage(w.Image, first), fetched[0].Name)
-	require.NoError(s, stopError(rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(rt, n.ID, 0)
 	assert.NotEmpty(s, s.collect(later, fetched[0], pod.PinnedImage(w.Image, first)).Kept)
 	assert.True(s, s.collect(later, fetched[0], w.Image).Removed)
 	assert.Equal(s, first, s.prepare(rt, w, first))

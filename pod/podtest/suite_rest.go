@@ -65,7 +65,7 @@ func testLogs(s *suite) {
 	s.order(n, "/exit", "code", "1")
 	s.exited(n.ID)
 	assert.Equal(s, []string{"line 30"}, read(pod.LogOptions{Tail: 1}), "output outlives the node")
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 	_, err := l.Logs(s.Context(), n.ID, pod.LogOptions{})
 	assert.ErrorIs(s, err, pod.ErrNotFound)
 }
@@ -140,6 +140,41 @@ func testLogsUnknown(s *suite) {
 	}
 }
 
+func testFreeze(s *suite) {
+	if s.h.Freeze == nil {
+		s.Log("nodes of this runtime cannot be frozen")
+		return
+	}
+	n := s.serving("n1", "serve")
+	w := s.watch()
+	if w != nil {
+		defer w.cancel()
+	}
+	for range 2 {
+		for _, c := range []struct {
+			on    bool
+			phase pod.Phase
+			event pod.EventKind
+		}{{true, pod.PhaseFrozen, pod.EventFrozen}, {false, pod.PhaseRunning, pod.EventThawed}} {
+			s.h.Freeze(s.T, n, c.on)
+			if w != nil {
+				w.next(pod.Event{Node: n.ID, Kind: c.event})
+			}
+			seen := s.find(s.rt, n.ID)
+			s.same(n, seen)
+			assert.Equal(s, c.phase, seen.Phase, "right after the event")
+			assert.Nil(s, seen.Exit)
+			again := s.start(s.rt, s.request("n1", "serve"))
+			assert.Equal(s, n.Handle, again.Handle, "a start leaves it as it is")
+			assert.Equal(s, c.phase, again.Phase)
+		}
+		s.await(n)
+	}
+	s.h.Freeze(s.T, n, true)
+	assert.Equal(s, "serving", s.stop(s.rt, n.ID, time.Second)[0])
+	assert.Nil(s, s.find(s.rt, n.ID), "a frozen node can be stopped")
+}
+
 func testPrepare(s *suite) {
 	p := s.rt.Extras().Preparer
 	if p == nil {
@@ -168,7 +203,7 @@ func testClusters(s *suite) {
 	require.Len(s, s.observe(other).Nodes, 1)
 	assert.Equal(s, mine.Handle, s.observe(s.rt).Nodes[0].Handle)
 	assert.Equal(s, theirs.Handle, s.observe(other).Nodes[0].Handle)
-	require.NoError(s, stopError(other.Stop(s.Context(), theirs.ID, 0)))
+	s.stop(other, theirs.ID, 0)
 	assert.Equal(s, "ok\n", s.ask(mine, "/"), "another cluster's stop leaves ours alone")
 }
 
@@ -181,7 +216,7 @@ func testForeign(s *suite) {
 	assert.NoError(s, stopError(other.Stop(s.Context(), n.ID, 0)), "to another manager the node does not exist")
 	assert.NotNil(s, s.find(s.rt, n.ID), "the owner goes on")
 	assert.Equal(s, "ok\n", s.ask(n, "/"))
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 	assert.Empty(s, s.observe(other).Nodes, "a name without nodes is free")
 }
 
@@ -195,12 +230,8 @@ func testReopen(s *suite) {
 	assert.Equal(s, "ok\n", s.ask(n, "/"), "nodes go on after Close")
 	s.rt = s.open(s.cluster)
 	seen := s.find(s.rt, n.ID)
-	require.NotNil(s, seen)
+	s.same(n, seen)
 	assert.Equal(s, pod.PhaseRunning, seen.Phase)
-	assert.Equal(s, n.Handle, seen.Handle)
-	assert.Equal(s, n.Endpoints, seen.Endpoints)
-	assert.Equal(s, n.Revision, seen.Revision)
-	assert.True(s, n.StartedAt.Equal(seen.StartedAt), "%s and %s", n.StartedAt, seen.StartedAt)
 	again := s.exited(ended.ID)
 	assert.Equal(s, ended.Exit.Code, again.Exit.Code)
 	assert.Equal(s, ended.Exit.LastLog, again.Exit.LastLog)
@@ -233,7 +264,7 @@ func testCancelled(s *suite) {
 	began := time.Now()
 	assert.ErrorIs(s, stopError(s.rt.Stop(ctx, n.ID, time.Minute)), context.DeadlineExceeded)
 	assert.Less(s, time.Since(began), s.h.Slack)
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)), "a second stop finishes it")
+	s.stop(s.rt, n.ID, 0) // a second stop finishes it
 	assert.Empty(s, s.observe(s.rt).Nodes)
 }
 

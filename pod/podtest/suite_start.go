@@ -27,14 +27,9 @@ func testLife(s *suite) {
 	assert.Len(s, n.Endpoints, 2, "every port has an endpoint")
 	s.await(n)
 
-	seen := s.find(s.rt, r.ID)
-	require.NotNil(s, seen)
-	assert.Equal(s, n.Handle, seen.Handle)
-	assert.Equal(s, n.Endpoints, seen.Endpoints)
-	assert.Equal(s, n.Revision, seen.Revision)
-	assert.True(s, n.StartedAt.Equal(seen.StartedAt), "%s and %s", n.StartedAt, seen.StartedAt)
+	s.same(n, s.find(s.rt, r.ID))
 
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), r.ID, 5*time.Second)))
+	s.stop(s.rt, r.ID, 5*time.Second)
 	assert.Nil(s, s.find(s.rt, r.ID), "nothing is left after a stop")
 	_, err := s.get(n, "/", nil)
 	assert.Error(s, err, "nobody answers after a stop")
@@ -67,11 +62,11 @@ func testStartReplacesEnded(s *suite) {
 // testStartCancelled cancels starts at several points of their course.
 func testStartCancelled(s *suite) {
 	n := s.serving("probe", "serve") // warms up, and tells how long a start takes
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 	began := time.Now()
 	n = s.start(s.rt, s.request("probe", "serve"))
 	took := time.Since(began)
-	require.NoError(s, stopError(s.rt.Stop(s.Context(), n.ID, 0)))
+	s.stop(s.rt, n.ID, 0)
 
 	for i := range 8 {
 		r := s.request(fmt.Sprintf("n%d", i), "serve")
@@ -79,7 +74,7 @@ func testStartCancelled(s *suite) {
 		_, err := s.rt.Start(ctx, r)
 		cancel()
 		if err == nil { // it was quicker
-			require.NoError(s, stopError(s.rt.Stop(s.Context(), r.ID, 0)))
+			s.stop(s.rt, r.ID, 0)
 			continue
 		}
 		assert.ErrorIs(s, err, context.DeadlineExceeded)
@@ -178,6 +173,41 @@ func testUnsupported(s *suite) {
 			require.ErrorIs(s, err, pod.ErrUnsupported, name)
 		}
 	}
+}
+
+func testKind(s *suite) {
+	r := s.request("n1", "serve")
+	r.Kind = pod.NodeJob
+	job := s.start(s.rt, r)
+	service := s.start(s.rt, s.request("n2", "serve"))
+	assert.Equal(s, pod.NodeJob, job.Kind)
+	assert.Equal(s, pod.NodeService, service.Kind, "the default")
+	r.Kind = pod.NodeService
+	assert.Equal(s, pod.NodeJob, s.start(s.rt, r).Kind, "what runs stays as it is")
+
+	later := s.open(s.cluster)
+	for _, rt := range []pod.Runtime{s.rt, later} {
+		assert.Equal(s, pod.NodeJob, s.find(rt, job.ID).Kind)
+		assert.Equal(s, pod.NodeService, s.find(rt, service.ID).Kind)
+	}
+	if l := s.open(pod.Cluster{Name: s.cluster.Name, ID: "0123456789abcdef"}).Extras().Salvager; l != nil {
+		found, err := l.Salvage(s.Context())
+		require.NoError(s, err)
+		require.Len(s, found, 2)
+		assert.Equal(s, pod.NodeJob, found[0].Node.Kind)
+		assert.Equal(s, pod.NodeService, found[1].Node.Kind)
+	}
+	s.await(job)
+	s.order(job, "/exit", "code", "0")
+	assert.Equal(s, pod.NodeJob, s.exited(job.ID).Kind, "of an ended node, too")
+	s.stop(s.rt, job.ID, 0)
+	assert.Nil(s, s.find(s.rt, job.ID))
+
+	r = s.request("n3", "serve")
+	r.Kind = "cron"
+	_, err := s.rt.Start(s.Context(), r)
+	assert.ErrorContains(s, err, `"cron" is not a kind of node`)
+	assert.Nil(s, s.find(s.rt, r.ID))
 }
 
 func testEnvironment(s *suite) {
