@@ -24,18 +24,8 @@ func (r *Runtime) Fetched() []pod.Image { return r.images.all() }
 // what was given another name in the meantime.
 func (r *Runtime) Collect(ctx context.Context, images []pod.Image, keep []string) ([]pod.Collected, error) {
 	return call(ctx, r, "collect images", func(ctx context.Context) (out []pod.Collected, err error) {
-		needed := map[string]string{} // why, by id
-		for _, name := range slices.Compact(slices.Sorted(slices.Values(keep))) {
-			found, err := r.api.ImageInspect(ctx, name)
-			switch {
-			case err == nil:
-				needed[found.ID] = "it is needed as " + name
-			case !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err):
-				return nil, err
-			}
-		}
 		for _, i := range images {
-			c, err := r.collect(ctx, i, images, keep, needed[i.ID])
+			c, err := r.collect(ctx, i, images, keep)
 			if err != nil {
 				return out, fmt.Errorf("image %s: %w", i.Name, err)
 			}
@@ -46,11 +36,8 @@ func (r *Runtime) Collect(ctx context.Context, images []pod.Image, keep []string
 }
 
 // collect removes an image, one of several that are ours, unless it is needed.
-func (r *Runtime) collect(ctx context.Context, i pod.Image, ours []pod.Image, keep []string, needed string) (pod.Collected, error) {
+func (r *Runtime) collect(ctx context.Context, i pod.Image, ours []pod.Image, keep []string) (pod.Collected, error) {
 	kept := func(why string) (pod.Collected, error) { return pod.Collected{Image: i, Kept: why}, nil }
-	if needed != "" {
-		return kept(needed)
-	}
 	found, err := r.api.ImageInspect(ctx, i.ID)
 	switch {
 	case errdefs.IsNotFound(err):
@@ -59,7 +46,7 @@ func (r *Runtime) collect(ctx context.Context, i pod.Image, ours []pod.Image, ke
 	case err != nil:
 		return pod.Collected{}, err
 	}
-	if name := pinnedAs(found, keep); name != "" {
+	if name := neededAs(found, keep); name != "" {
 		return kept("it is needed as " + name)
 	}
 	names := []string{i.Name}
@@ -75,29 +62,30 @@ func (r *Runtime) collect(ctx context.Context, i pod.Image, ours []pod.Image, ke
 	if !ok {
 		return kept("it was asked for a moment ago")
 	}
-	gone := false
-	defer func() { removed(gone) }()
 	_, err = r.api.ImageRemove(ctx, i.ID, image.RemoveOptions{})
+	removed(err == nil || errdefs.IsNotFound(err))
 	switch {
 	case errdefs.IsNotFound(err):
-		gone = true
 		return kept("")
 	case errdefs.IsConflict(err):
 		return kept(err.Error())
 	case err != nil:
 		return pod.Collected{}, err
 	}
-	gone = true
 	r.log.Info("removed image", "image", i.Name, "id", i.ID, "bytes", i.Size)
 	return pod.Collected{Image: i, Removed: true}, nil
 }
 
-// pinnedAs returns the one of some references that pins this image. Not every
-// engine finds an image by its digest once its tag has moved.
-func pinnedAs(found image.InspectResponse, refs []string) string {
+// neededAs returns the one of some references that means this image on its host: a
+// tag, a digest, or an id, also a short one.
+func neededAs(found image.InspectResponse, refs []string) string {
 	for _, ref := range refs {
 		_, digest, pinned := strings.Cut(ref, "@")
-		if pinned && (digest == found.ID || slices.ContainsFunc(found.RepoDigests, func(d string) bool { return strings.HasSuffix(d, "@"+digest) })) {
+		id := "sha256:" + strings.TrimPrefix(ref, "sha256:")
+		switch {
+		case pinned && (digest == found.ID || slices.ContainsFunc(found.RepoDigests, func(d string) bool { return strings.HasSuffix(d, "@"+digest) })),
+			len(ref) >= 12 && strings.HasPrefix(found.ID, id),
+			slices.ContainsFunc(found.RepoTags, func(tag string) bool { return nameKey(tag) == nameKey(ref) }):
 			return ref
 		}
 	}
@@ -158,13 +146,6 @@ func (u *imageUse) all() []pod.Image {
 	return slices.Clone(u.fetched)
 }
 
-// ours says whether an image of that id was fetched.
-func (u *imageUse) ours(id string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.ContainsFunc(u.fetched, func(f pod.Image) bool { return f.ID == id })
-}
-
 // forget says that an image is gone.
 func (u *imageUse) forget(id string) {
 	u.mu.Lock()
@@ -172,9 +153,15 @@ func (u *imageUse) forget(id string) {
 	u.fetched = slices.DeleteFunc(u.fetched, func(f pod.Image) bool { return f.ID == id })
 }
 
-func (u *imageUse) add(i pod.Image) {
+// add notes a fetch that brought an image to the host, or gave another name to what
+// an earlier one brought.
+func (u *imageUse) add(i pod.Image, isNew bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	ours := slices.ContainsFunc(u.fetched, func(f pod.Image) bool { return f.ID == i.ID })
+	if !isNew && !ours {
+		return
+	}
 	u.mark(i.ID)
 	if !slices.Contains(u.fetched, i) {
 		u.fetched = append(u.fetched, i)

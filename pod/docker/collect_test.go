@@ -215,3 +215,19 @@ func TestPinnedImageIsKeptWhereTheEngineDoesNotFindIt(t *testing.T) {
 		}
 	})
 }
+
+func TestNeededAs(t *testing.T) {
+	id, digest := "sha256:"+strings.Repeat("ab", 32), "sha256:"+strings.Repeat("cd", 32)
+	found := image.InspectResponse{ID: id, RepoTags: []string{"web:latest", "shop.example/web:1"}, RepoDigests: []string{"web@" + digest}}
+	for ref, needed := range map[string]bool{
+		"web": true, "docker.io/library/web:latest": true, "shop.example/web:1": true, "web@" + digest: true, "web:2@" + digest: true,
+		id: true, id[7:]: true, id[7:19]: true,
+		"": false, "web:2": false, "shop.example/web": false, "ab": false, "web@" + id[:70] + "0": false, digest: false, "not a name": false,
+	} {
+		want := ""
+		if needed {
+			want = ref
+		}
+		assert.Equal(t, want, neededAs(found, []string{"other:1", ref}), "%q", ref)
+	}
+}

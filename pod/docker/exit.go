@@ -47,21 +47,15 @@ const oomWait = 30 * time.Millisecond
 // container for memory. With cgroup v1 engines learn of that beside the death,
 // and what they say of the container depends on which was first.
 func (r *Runtime) outOfMemory(ctx context.Context, id string) bool {
-	late := time.NewTimer(oomWait)
-	defer late.Stop()
-	poll := time.NewTicker(oomWait / 10)
-	defer poll.Stop()
-	for {
+	for deadline := time.Now().Add(oomWait); ; {
 		r.mu.Lock()
 		seen := r.entry(id).oom
 		r.mu.Unlock()
-		if seen {
-			return true
+		if seen || time.Now().After(deadline) {
+			return seen
 		}
 		select {
-		case <-poll.C:
-		case <-late.C:
-			return false
+		case <-time.After(oomWait / 10):
 		case <-ctx.Done():
 			return false
 		}

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -47,19 +48,13 @@ func (r *Runtime) engineFacts(ctx context.Context) (*facts, error) {
 	}
 	f = &facts{
 		at:       time.Now(),
-		capacity: pod.Resources{CPU: float64(info.NCPU), Memory: info.MemTotal},
+		capacity: pod.Resources{CPU: cmp.Or(r.host.Capacity.CPU, float64(info.NCPU)), Memory: cmp.Or(r.host.Capacity.Memory, info.MemTotal)},
 		engine:   "Docker " + info.ServerVersion,
 		dataRoot: info.DockerRootDir,
 		cpus:     info.NCPU,
 	}
 	if info.CgroupVersion != "" {
 		f.engine += ", cgroup v" + info.CgroupVersion
-	}
-	if c := r.host.Capacity.CPU; c > 0 {
-		f.capacity.CPU = c
-	}
-	if m := r.host.Capacity.Memory; m > 0 {
-		f.capacity.Memory = m
 	}
 	f.here = r.host.Local() && runtime.GOOS == "linux" && info.OSType == "linux" && info.KernelVersion == kernel()
 	if f.here && !rootless(info) {

@@ -79,10 +79,7 @@ func (r *Runtime) resolve(ctx context.Context, w pod.Workload, digest, ref strin
 			return found, err
 		}
 	}
-	if err := r.fetch(ctx, ref, progress); err != nil {
-		return image.InspectResponse{}, err
-	}
-	return r.api.ImageInspect(ctx, ref)
+	return r.fetch(ctx, ref, progress)
 }
 
 // mayFetch refuses to fetch an image that the host lacks where its policy forbids
@@ -122,7 +119,8 @@ func (r *Runtime) obtain(ctx context.Context, w pod.Workload, digest string, mis
 	if err := mayFetch(w, digest); err != nil {
 		return err
 	}
-	return r.fetch(ctx, ref, nil)
+	_, err := r.fetch(ctx, ref, nil)
+	return err
 }
 
 // digestOf returns what pins an image: its digest in its repository, or its id
@@ -143,25 +141,21 @@ func digestOf(ref string, found image.InspectResponse) string {
 	return "id:" + found.ID
 }
 
-// fetch pulls an image and notes whether that brought it to the host, or gave
-// another name to what an earlier one brought.
-func (r *Runtime) fetch(ctx context.Context, ref string, progress func(pod.Progress)) error {
+// fetch pulls an image and notes whether that brought it to the host.
+func (r *Runtime) fetch(ctx context.Context, ref string, progress func(pod.Progress)) (found image.InspectResponse, err error) {
 	list, err := r.api.ImageList(ctx, image.ListOptions{All: true})
 	if err != nil {
-		return err
+		return found, err
 	}
 	if err := r.pull(ctx, ref, progress); err != nil {
-		return err
+		return found, err
 	}
-	found, err := r.api.ImageInspect(ctx, ref)
-	if err != nil {
-		return nil // whoever needs it looks for himself
+	if found, err = r.api.ImageInspect(ctx, ref); err != nil {
+		return found, err
 	}
 	was := slices.ContainsFunc(list, func(i image.Summary) bool { return i.ID == found.ID })
-	if !was || r.images.ours(found.ID) {
-		r.images.add(pod.Image{Name: ref, ID: found.ID, Size: found.Size})
-	}
-	return nil
+	r.images.add(pod.Image{Name: ref, ID: found.ID, Size: found.Size}, !was)
+	return found, nil
 }
 
 // pull fetches an image. What the registry or the engine says is in the error.

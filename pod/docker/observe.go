@@ -152,7 +152,7 @@ func (r *Runtime) mentionable(c container.Summary) bool {
 		k := r.entry(c.ID)
 		// An engine whose disk is full lists what runs in the state that it could
 		// save last; what it says of the one container is true.
-		return !k.startedAt.IsZero() || !r.starting[nodeID(c.Labels)] && time.Since(k.firstSeen) > unstartedAge
+		return !k.startedAt.IsZero() || !r.busy.locked(nodeID(c.Labels)) && time.Since(k.firstSeen) > unstartedAge
 	}
 	return true
 }

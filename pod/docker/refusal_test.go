@@ -33,7 +33,10 @@ func calls(r *Runtime) map[string]func(context.Context) error {
 		},
 		"Watch":   func(ctx context.Context) error { return r.Watch(ctx, func(pod.Event) {}) },
 		"Salvage": func(ctx context.Context) error { _, err := r.Salvage(ctx); return err },
-		"Collect": func(ctx context.Context) error { _, err := r.Collect(ctx, r.Fetched(), []string{"app"}); return err },
+		"Collect": func(ctx context.Context) error {
+			_, err := r.Collect(ctx, []pod.Image{{Name: "app", ID: "sha256:app"}}, []string{"app"})
+			return err
+		},
 	}
 }
 

@@ -38,16 +38,14 @@ type Runtime struct {
 	busy   keyedLock      // one change of a node at a time
 	images imageUse
 
-	negotiating chan struct{} // holds one token while nobody does
-	negotiated  atomic.Bool
+	negotiated atomic.Bool
 
-	mu       sync.Mutex
-	closed   bool
-	known    map[string]*known // by container id
-	facts    *facts            // what is known of the engine; nil until asked
-	checked  time.Time
-	hostCPU  machine.CPU
-	starting map[pod.NodeID]bool
+	mu      sync.Mutex
+	closed  bool
+	known   map[string]*known // by container id
+	facts   *facts            // what is known of the engine; nil until asked
+	checked time.Time
+	hostCPU machine.CPU
 }
 
 var _ interface {
@@ -81,10 +79,8 @@ func newRuntime(c Config, api client.APIClient) *Runtime {
 		cluster: c.Cluster, host: c.Host, log: c.Logger, api: api,
 		cgroups: "/",
 		busy:    keyedLock{held: map[pod.NodeID]chan struct{}{}},
-		known:   map[string]*known{}, starting: map[pod.NodeID]bool{},
+		known:   map[string]*known{},
 	}
-	r.negotiating = make(chan struct{}, 1)
-	r.negotiating <- struct{}{}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -153,12 +149,11 @@ func (r *Runtime) negotiate(ctx context.Context) error {
 	if r.negotiated.Load() {
 		return nil
 	}
-	select {
-	case <-r.negotiating:
-	case <-ctx.Done():
-		return ctx.Err()
+	unlock, err := r.busy.lock(ctx, pod.NodeID{}) // of no node
+	if err != nil {
+		return err
 	}
-	defer func() { r.negotiating <- struct{}{} }()
+	defer unlock()
 	if r.negotiated.Load() {
 		return nil
 	}
@@ -203,4 +198,11 @@ func (l *keyedLock) lock(ctx context.Context, id pod.NodeID) (func(), error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// locked says whether something is being done to a node.
+func (l *keyedLock) locked(id pod.NodeID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held[id] != nil
 }

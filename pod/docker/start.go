@@ -42,8 +42,6 @@ func (r *Runtime) Start(ctx context.Context, req pod.StartRequest) (pod.Node, er
 		// the caller does not wait for that.
 		r.work.Go(func() {
 			defer unlock()
-			r.markStarting(req.ID, true)
-			defer r.markStarting(req.ID, false)
 			n, err := r.start(ctx, req)
 			results <- result{n, err}
 		})
@@ -59,16 +57,6 @@ func (r *Runtime) Start(ctx context.Context, req pod.StartRequest) (pod.Node, er
 			return pod.Node{}, ctx.Err()
 		}
 	})
-}
-
-func (r *Runtime) markStarting(id pod.NodeID, on bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if on {
-		r.starting[id] = true
-	} else {
-		delete(r.starting, id)
-	}
 }
 
 func (r *Runtime) start(ctx context.Context, req pod.StartRequest) (pod.Node, error) {

@@ -1,9 +1,11 @@
 package process
 
 import (
+	"cmp"
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,15 +29,9 @@ func (r *Runtime) host() (pod.HostStatus, error) {
 		total, used = g.memory, min(g.memoryUsed, g.memory)
 	}
 	h := pod.HostStatus{
-		Capacity: pod.Resources{CPU: cpus, Memory: total},
+		Capacity: pod.Resources{CPU: cmp.Or(r.cfg.Capacity.CPU, cpus), Memory: cmp.Or(r.cfg.Capacity.Memory, total)},
 		Used:     pod.HostUsage{Memory: &used},
 		Engine:   "processes, Linux " + release(),
-	}
-	if c := r.cfg.Capacity.CPU; c > 0 {
-		h.Capacity.CPU = c
-	}
-	if m := r.cfg.Capacity.Memory; m > 0 {
-		h.Capacity.Memory = m
 	}
 	h.Used.CPU = r.cpu.Used(runtime.NumCPU())
 	taken, size, err := machine.Disk(r.cfg.Dir)
@@ -77,13 +73,18 @@ func readCgroup(self, root string) cgroup {
 			continue
 		}
 		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
-			switch {
+			switch controllers := strings.Split(parts[1], ","); {
 			case parts[0] == "0" && parts[1] == "":
-				g.readV2(path.Join(root, dir))
-			case hasController(parts[1], "memory"):
-				g.readMemoryV1(path.Join(root, "memory", dir))
-			case hasController(parts[1], "cpu"):
-				g.readCPUV1(path.Join(root, "cpu", dir))
+				at := path.Join(root, dir)
+				if f := strings.Fields(readString(path.Join(at, "cpu.max"))); len(f) == 2 {
+					g.limitCPU(f[0], f[1])
+				}
+				g.limitMemory(at, "memory.max", "memory.current", "inactive_file")
+			case slices.Contains(controllers, "memory"):
+				g.limitMemory(path.Join(root, "memory", dir), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+			case slices.Contains(controllers, "cpu"):
+				at := path.Join(root, "cpu", dir)
+				g.limitCPU(readString(path.Join(at, "cpu.cfs_quota_us")), readString(path.Join(at, "cpu.cfs_period_us")))
 			}
 			if dir == "/" {
 				break
@@ -93,31 +94,8 @@ func readCgroup(self, root string) cgroup {
 	return g
 }
 
-func hasController(list, name string) bool {
-	for c := range strings.SplitSeq(list, ",") {
-		if c == name {
-			return true
-		}
-	}
-	return false
-}
-
-func (g *cgroup) readV2(dir string) {
-	if f := strings.Fields(readString(path.Join(dir, "cpu.max"))); len(f) == 2 {
-		g.limitCPU(parse(f[0]), parse(f[1]))
-	}
-	g.limitMemory(parse(readString(path.Join(dir, "memory.max"))), dir, "memory.current", "inactive_file")
-}
-
-func (g *cgroup) readCPUV1(dir string) {
-	g.limitCPU(parse(readString(path.Join(dir, "cpu.cfs_quota_us"))), parse(readString(path.Join(dir, "cpu.cfs_period_us"))))
-}
-
-func (g *cgroup) readMemoryV1(dir string) {
-	g.limitMemory(parse(readString(path.Join(dir, "memory.limit_in_bytes"))), dir, "memory.usage_in_bytes", "total_inactive_file")
-}
-
-func (g *cgroup) limitCPU(quota, period int64) {
+func (g *cgroup) limitCPU(quotaText, periodText string) {
+	quota, period := parse(quotaText), parse(periodText)
 	if quota <= 0 || period <= 0 {
 		return
 	}
@@ -126,7 +104,8 @@ func (g *cgroup) limitCPU(quota, period int64) {
 	}
 }
 
-func (g *cgroup) limitMemory(limit int64, dir, usage, droppable string) {
+func (g *cgroup) limitMemory(dir, most, usage, droppable string) {
+	limit := parse(readString(path.Join(dir, most)))
 	// Version 1 says "no limit" by a number near the largest.
 	if limit <= 0 || limit > 1<<60 || g.memory != 0 && limit >= g.memory {
 		return

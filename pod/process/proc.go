@@ -70,23 +70,14 @@ func parseStat(pid int, line []byte) (procStat, error) {
 	if i < 0 || i+2 >= len(line) {
 		return procStat{}, fmt.Errorf("process: stat of %d: %.80q", pid, line)
 	}
-	s := procStat{procRef: procRef{PID: pid}, state: line[i+2]}
-	field := 2 // what follows the name is field 3
-	for f := range bytes.FieldsSeq(line[i+1:]) {
-		field++
-		switch field {
-		case 4:
-			s.ppid = int(number(f))
-		case 14, 15:
-			s.cpu += number(f)
-		case 16, 17:
-			s.cpuReaped += number(f)
-		case 22:
-			s.Start = number(f)
-			return s, nil
-		}
+	f := bytes.Fields(line[i+1:]) // from field 3 on
+	if len(f) < 20 {
+		return procStat{}, fmt.Errorf("process: stat of %d has %d fields", pid, len(f)+2)
 	}
-	return procStat{}, fmt.Errorf("process: stat of %d has %d fields", pid, field)
+	return procStat{
+		procRef: procRef{PID: pid, Start: number(f[19])}, state: f[0][0], ppid: int(number(f[1])),
+		cpu: number(f[11]) + number(f[12]), cpuReaped: number(f[13]) + number(f[14]),
+	}, nil
 }
 
 // maxNumber is more than the kernel counts of anything read here: it is thirty
@@ -134,17 +125,11 @@ func anonymous(pid int, buf []byte) int64 {
 	if err != nil {
 		return 0
 	}
-	var resident, shared uint64
-	field := 0
-	for f := range bytes.FieldsSeq(buf[:n]) {
-		field++
-		switch field {
-		case 2:
-			resident = number(f)
-		case 3:
-			shared = number(f)
-		}
+	f := bytes.Fields(buf[:n])
+	if len(f) < 3 {
+		return 0
 	}
+	resident, shared := number(f[1]), number(f[2])
 	if shared > resident {
 		return 0
 	}
@@ -349,10 +334,8 @@ func bootID() (string, error) {
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
