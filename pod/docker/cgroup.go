@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/pod"
+	"github.com/elastipod/elastipod/pod/internal/machine"
 )
 
 // cgroupRoot is the directory that holds /proc and /sys/fs/cgroup: "/", or a
@@ -123,15 +123,15 @@ func (root cgroupRoot) v2(p string) *cgroupFiles {
 
 func (f *cgroupFiles) read() (pod.Usage, error) {
 	now := time.Now()
-	cpu, err := number(f.cpu, f.cpuKey)
+	cpu, err := machine.Number(f.cpu, f.cpuKey)
 	if err != nil {
 		return pod.Usage{}, err
 	}
-	memory, err := number(f.memory, "")
+	memory, err := machine.Number(f.memory, "")
 	if err != nil {
 		return pod.Usage{}, err
 	}
-	inactive, err := number(f.stat, f.statKey)
+	inactive, err := machine.Number(f.stat, f.statKey)
 	if err != nil {
 		return pod.Usage{}, err
 	}
@@ -139,30 +139,4 @@ func (f *cgroupFiles) read() (pod.Usage, error) {
 		return pod.Usage{}, fmt.Errorf("%s says %d and %s %d, which cannot be", f.cpu, cpu, f.memory, memory)
 	}
 	return pod.Usage{At: now, CPU: time.Duration(cpu) * f.cpuUnit, Memory: max(0, memory-inactive)}, nil
-}
-
-// number reads a file that is a number or, with a key, its line "key number".
-// None is negative.
-func number(file, key string) (int64, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return 0, err
-	}
-	if key != "" {
-		found := false
-		for line := range bytes.Lines(data) {
-			if name, value, ok := bytes.Cut(line, []byte(" ")); ok && string(name) == key {
-				data, found = value, true
-				break
-			}
-		}
-		if !found {
-			return 0, fmt.Errorf("%s has no %s", file, key)
-		}
-	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(data)), 10, 63)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", file, err)
-	}
-	return int64(n), nil
 }

@@ -2,11 +2,11 @@ package process
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/elastipod/elastipod/pod"
@@ -76,15 +76,18 @@ func readCgroup(self, root string) cgroup {
 			switch controllers := strings.Split(parts[1], ","); {
 			case parts[0] == "0" && parts[1] == "":
 				at := path.Join(root, dir)
-				if f := strings.Fields(readString(path.Join(at, "cpu.max"))); len(f) == 2 {
-					g.limitCPU(f[0], f[1])
-				}
+				var quota, period int64
+				text, _ := os.ReadFile(path.Join(at, "cpu.max"))
+				_, _ = fmt.Sscan(string(text), &quota, &period) // "max" is no number, and no limit
+				g.limitCPU(quota, period)
 				g.limitMemory(at, "memory.max", "memory.current", "inactive_file")
 			case slices.Contains(controllers, "memory"):
 				g.limitMemory(path.Join(root, "memory", dir), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 			case slices.Contains(controllers, "cpu"):
 				at := path.Join(root, "cpu", dir)
-				g.limitCPU(readString(path.Join(at, "cpu.cfs_quota_us")), readString(path.Join(at, "cpu.cfs_period_us")))
+				quota, _ := machine.Number(path.Join(at, "cpu.cfs_quota_us"), "")
+				period, _ := machine.Number(path.Join(at, "cpu.cfs_period_us"), "")
+				g.limitCPU(quota, period)
 			}
 			if dir == "/" {
 				break
@@ -94,8 +97,7 @@ func readCgroup(self, root string) cgroup {
 	return g
 }
 
-func (g *cgroup) limitCPU(quotaText, periodText string) {
-	quota, period := parse(quotaText), parse(periodText)
+func (g *cgroup) limitCPU(quota, period int64) {
 	if quota <= 0 || period <= 0 {
 		return
 	}
@@ -105,30 +107,13 @@ func (g *cgroup) limitCPU(quotaText, periodText string) {
 }
 
 func (g *cgroup) limitMemory(dir, most, usage, droppable string) {
-	limit := parse(readString(path.Join(dir, most)))
+	limit, _ := machine.Number(path.Join(dir, most), "")
 	// Version 1 says "no limit" by a number near the largest.
 	if limit <= 0 || limit > 1<<60 || g.memory != 0 && limit >= g.memory {
 		return
 	}
 	g.memory = limit
-	g.memoryUsed = parse(readString(path.Join(dir, usage)))
-	for line := range strings.Lines(readString(path.Join(dir, "memory.stat"))) {
-		if f := strings.Fields(line); len(f) == 2 && f[0] == droppable {
-			g.memoryUsed = max(0, g.memoryUsed-parse(f[1]))
-		}
-	}
-}
-
-func readString(path string) string {
-	b, _ := os.ReadFile(path)
-	return strings.TrimSpace(string(b))
-}
-
-// parse returns 0 for what is not a number above it, such as "max" or nothing.
-func parse(s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return max(0, n)
+	used, _ := machine.Number(path.Join(dir, usage), "")
+	cache, _ := machine.Number(path.Join(dir, "memory.stat"), droppable)
+	g.memoryUsed = max(0, used-cache)
 }

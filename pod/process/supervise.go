@@ -144,7 +144,7 @@ func (s *supervisor) start() report {
 	s.drained = make(chan struct{})
 	go func() { // ends when no descendant holds the pipe, or with the process
 		defer close(s.drained)
-		_, _ = io.CopyBuffer(onlyWriter{s.out}, onlyReader{r}, make([]byte, 32<<10))
+		_, _ = io.Copy(s.out, r)
 	}()
 	s.state = spec.State
 	s.state.StartedAt = time.Now()
@@ -166,12 +166,6 @@ func notExecutable(err error) bool {
 	return slices.ContainsFunc([]error{unix.ENOENT, unix.EACCES, unix.EPERM, unix.ENOEXEC, unix.ENOTDIR, unix.EISDIR, unix.ELOOP},
 		func(e error) bool { return errors.Is(err, e) })
 }
-
-// These hide the methods by which io.CopyBuffer would go without its buffer.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)
 
 // run passes signals on and reaps until the main process has ended, or all are
 // to be killed.

@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -111,4 +112,30 @@ func Disk(path string) (used, total int64, err error) {
 		return 0, 0, fmt.Errorf("disk of %s: %w", path, err)
 	}
 	return int64(s.Blocks-s.Bfree) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
+}
+
+// Number reads a file, such as of a control group, that is a number or, with a key, its line "key number".
+// It refuses negative ones.
+func Number(file, key string) (int64, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	if key != "" {
+		found := false
+		for line := range bytes.Lines(data) {
+			if name, value, ok := bytes.Cut(line, []byte(" ")); ok && string(name) == key {
+				data, found = value, true
+				break
+			}
+		}
+		if !found {
+			return 0, fmt.Errorf("%s has no %s", file, key)
+		}
+	}
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(data)), 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	return int64(n), nil
 }

@@ -149,30 +149,19 @@ func child(s System) int {
 		fmt.Fprintln(s.Out, "child:", err)
 		return 3
 	}
-	var mu sync.Mutex
-	var conns []net.Conn
-	stopped := make(chan struct{})
-	defer close(stopped)
 	go func() {
-		select {
-		case <-s.Dead:
-		case <-stopped:
-		}
+		<-s.Dead
 		l.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range conns {
-			c.Close()
-		}
 	}()
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			return 0
 		}
-		mu.Lock()
-		conns = append(conns, c)
-		mu.Unlock()
 		fmt.Fprintln(c, "child")
+		go func() {
+			<-s.Dead
+			c.Close()
+		}()
 	}
 }
