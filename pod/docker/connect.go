@@ -43,9 +43,10 @@ func connect(h pod.Host) (*client.Client, *connections, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	conns := newConnections()
 	// No proxy: engines are reached directly, whatever the environment says.
 	transport := &http.Transport{MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleTimeout}
+	conns := &connections{idle: transport.CloseIdleConnections}
+	conns.life, conns.end = context.WithCancel(context.Background())
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	switch u.Scheme {
 	case "unix":
@@ -89,20 +90,21 @@ func connect(h pod.Host) (*client.Client, *connections, error) {
 	return api, conns, nil
 }
 
-// connections are the open connections to one engine.
+// connections counts what is open to one engine, so that close can wait for it.
+// Those by ssh are processes.
 type connections struct {
 	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 	slots chan struct{} // nil: no limit of dials at a time
-
-	mu     sync.Mutex
-	open   map[*tracked]struct{}
-	closed bool
-	done   sync.WaitGroup
+	idle  func()        // closes connections as soon as no call uses them
+	life  context.Context
+	end   context.CancelFunc
+	open  sync.WaitGroup // dials under way, too
 }
 
-func newConnections() *connections { return &connections{open: map[*tracked]struct{}{}} }
-
 func (c *connections) dialTracked(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
 	if c.slots != nil {
 		select {
 		case c.slots <- struct{}{}:
@@ -111,56 +113,32 @@ func (c *connections) dialTracked(ctx context.Context, network, addr string) (ne
 			return nil, ctx.Err()
 		}
 	}
+	c.open.Add(1)
 	conn, err := c.dial(ctx, network, addr)
 	if err != nil {
+		c.open.Done()
 		return nil, err
 	}
-	t := &tracked{Conn: conn, owner: c}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		_ = conn.Close()
-		return nil, errClosed
-	}
-	c.open[t] = struct{}{}
-	c.done.Add(1)
-	return t, nil
+	return &tracked{Conn: conn, closed: sync.OnceFunc(c.open.Done)}, nil
 }
 
-// close closes every connection and waits until all are closed; those by ssh
-// wait for their process.
+// close waits until every connection is closed. All calls have ended before it.
 func (c *connections) close() error {
-	c.mu.Lock()
-	c.closed = true
-	var all []*tracked
-	for t := range c.open {
-		all = append(all, t)
-	}
-	c.mu.Unlock()
-	for _, t := range all {
-		go t.Close() // awaited below
-	}
-	c.done.Wait()
+	c.end()
+	c.idle()
+	c.open.Wait()
 	return nil
 }
 
-// tracked is a connection that its owner knows of.
+// tracked is a connection that is counted.
 type tracked struct {
 	net.Conn
-	owner *connections
-	once  sync.Once
-	err   error
+	closed func()
 }
 
 func (t *tracked) Close() error {
-	t.once.Do(func() {
-		t.err = t.Conn.Close()
-		t.owner.mu.Lock()
-		delete(t.owner.open, t)
-		t.owner.mu.Unlock()
-		t.owner.done.Done()
-	})
-	return t.err
+	defer t.closed()
+	return t.Conn.Close()
 }
 
 // CloseWrite passes on half-closing, which uploads need.
