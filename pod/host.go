@@ -105,11 +105,7 @@ func (h Host) Validate() error {
 	if h.CPUOvercommit != 0 && !(h.CPUOvercommit >= 1 && h.CPUOvercommit <= 1000) {
 		f.Add("cpu_overcommit", "use 1 to 1000", "%v is out of range", h.CPUOvercommit)
 	}
-	switch h.AddressMode {
-	case "", AddressAuto, AddressContainer, AddressPublished:
-	default:
-		f.Add("address_mode", `use "auto", "container" or "published"`, "%q is unknown", h.AddressMode)
-	}
+	checkOneOf(&f, "address_mode", h.AddressMode, `use "auto", "container" or "published"`, AddressAuto, AddressContainer, AddressPublished)
 	checkIP(&f, "bind", h.Bind)
 	if !h.Local() && h.AddressMode != AddressContainer {
 		switch {

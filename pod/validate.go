@@ -60,11 +60,7 @@ const (
 func (s Spec) Validate() error {
 	var f Faults
 	checkName(&f, "name", s.Name)
-	switch s.Kind {
-	case "", KindService, KindJob:
-	default:
-		f.Add("kind", `use "service" or "job"`, "%q is unknown", s.Kind)
-	}
+	checkOneOf(&f, "kind", s.Kind, `use "service" or "job"`, KindService, KindJob)
 	var w Faults
 	s.Workload.check(&w)
 	f.Nest("workload", w)
@@ -107,11 +103,7 @@ func (w Workload) check(f *Faults) {
 	if w.Image != "" && !imageRE.MatchString(w.Image) {
 		f.Add("image", `use a reference such as "nginx:1.27"`, "%.80q is not an image reference", w.Image)
 	}
-	switch w.Pull {
-	case "", PullMissing, PullAlways, PullNever:
-	default:
-		f.Add("pull", `use "missing", "always" or "never"`, "%q is unknown", w.Pull)
-	}
+	checkOneOf(f, "pull", w.Pull, `use "missing", "always" or "never"`, PullMissing, PullAlways, PullNever)
 	checkArgs(f, "command", w.Command)
 	checkArgs(f, "entrypoint", w.Entrypoint)
 	if len(w.Command) > 0 && w.Command[0] == "" {
@@ -145,11 +137,7 @@ func (w Workload) check(f *Faults) {
 			f.Add("cap_add["+strconv.Itoa(i)+"]", `use names such as "NET_BIND_SERVICE", without CAP_`, "%.40q is not a capability", c)
 		}
 	}
-	switch w.Security {
-	case "", SecurityDefault, SecurityStrict:
-	default:
-		f.Add("security", `use "default" or "strict"`, "%q is unknown", w.Security)
-	}
+	checkOneOf(f, "security", w.Security, `use "default" or "strict"`, SecurityDefault, SecurityStrict)
 }
 
 func (w Workload) checkEnv(f *Faults) {
@@ -188,11 +176,7 @@ func (w Workload) checkPorts(f *Faults) {
 		byNumber[port] = name
 	}
 	p := w.Probe
-	switch p.Kind {
-	case "", ProbeNone, ProbeTCP, ProbeHTTP, ProbeHealthcheck:
-	default:
-		f.Add("probe.kind", `use "http", "tcp", "healthcheck" or "none"`, "%q is unknown", p.Kind)
-	}
+	checkOneOf(f, "probe.kind", p.Kind, `use "http", "tcp", "healthcheck" or "none"`, ProbeNone, ProbeTCP, ProbeHTTP, ProbeHealthcheck)
 	if p.Path != "" {
 		if u, err := url.ParseRequestURI(p.Path); err != nil || !strings.HasPrefix(p.Path, "/") || strings.HasPrefix(p.Path, "//") || u.Host != "" || strings.ContainsAny(p.Path, " \t\r\n") {
 			f.Add("probe.http", `use a path such as "/healthz"`, "%.80q is not a path", p.Path)
@@ -293,6 +277,13 @@ func (w Workload) checkSecrets(f *Faults) {
 func checkName(f *Faults, at, name string) {
 	if !nameRE.MatchString(name) {
 		f.Add(at, nameAllowed, "%.80q is not a name", name)
+	}
+}
+
+// checkOneOf refuses a value that is set and none of the allowed ones.
+func checkOneOf[T ~string](f *Faults, at string, value T, use string, allowed ...T) {
+	if value != "" && !slices.Contains(allowed, value) {
+		f.Add(at, use, "%q is unknown", value)
 	}
 }
 

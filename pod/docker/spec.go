@@ -158,9 +158,6 @@ func (s *containerSpec) addSecrets(req pod.StartRequest) error {
 			return fmt.Errorf("secret %s: its content was not given", secret.Name)
 		}
 		target := secret.Target
-		if target == "" {
-			target = "/run/secrets/" + secret.Name
-		}
 		dir, name := path.Split(target)
 		dir = path.Clean(dir)
 		if dir == "/" {
