@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -32,28 +33,27 @@ func (b *Balancer) check(ctx context.Context) (condition, error) {
 	var info info
 	var procs processes
 	var last error
-	until := time.Now().Add(b.cfg.timing.await)
-	evicted := false
+	begun := time.Now()
 	err := poll(ctx, func() (bool, error) {
-		// The master too must answer: when it was killed just now, its worker
-		// still does for a moment.
-		var out string
 		asked, cancel := context.WithTimeout(ctx, b.cfg.timing.ask)
 		defer cancel()
-		if out, last = ask(asked, b.cfg.socket(masterSocket), "show proc;quit"); last == nil {
-			procs = parseProc(out)
-			info, last = b.cfg.showInfo(asked)
-		}
+		var statsErr error
+		info, statsErr = b.cfg.showInfo(asked)
+		// The master too must answer: when it was killed just now, its worker
+		// still does for a moment.
+		out, err := ask(asked, b.cfg.socket(masterSocket), "show proc;quit")
+		procs = parseProc(out)
+		last = cmp.Or(err, statsErr)
 		if last != nil && asked.Err() != nil {
 			last = fmt.Errorf("%w within %s", errNoAnswer, b.cfg.timing.ask)
 		}
-		if last != nil && !evicted && st.Master.alive() {
-			evicted = true
-			if b.evict(ctx) && procs.master != 0 {
-				info, last = b.cfg.showInfo(ctx)
-			}
+		patience := b.cfg.timing.await
+		if statsErr != nil && !nobodyListens(statsErr) && !b.atHalt(st.Master) {
+			// Others have taken all places: HAProxy closes what is idle. A worker that
+			// is full does not hand its listening sockets on in a reload.
+			patience += b.cfg.timing.idle
 		}
-		return last == nil || !st.Master.alive() || time.Now().After(until), nil
+		return last == nil || !st.Master.alive() || time.Since(begun) > patience, nil
 	})
 	switch {
 	case err != nil:

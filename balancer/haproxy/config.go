@@ -59,12 +59,15 @@ type timing struct {
 	// ask is how long master and worker may take to answer before they are taken
 	// for mute; old, how long an old worker may.
 	ask, old time.Duration
+	// idle is how long somebody may be connected to the stats socket and say
+	// nothing before HAProxy hangs up.
+	idle time.Duration
 	// keep is how often the keeper looks where nothing calls it.
 	keep time.Duration
 }
 
 func defaultTiming() timing {
-	return timing{await: 2 * time.Second, ask: 4 * time.Second, old: 3 * time.Second, keep: time.Second}
+	return timing{await: 2 * time.Second, ask: 4 * time.Second, old: 3 * time.Second, idle: 10 * time.Second, keep: time.Second}
 }
 
 // maxSocketDir leaves room for the longest socket name and for the suffix that

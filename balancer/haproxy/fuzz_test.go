@@ -111,9 +111,6 @@ func FuzzReplies(f *testing.F) {
 			if id, _, _, ok := parseSession(line); ok {
 				assert.Regexp(t, "^0x[0-9a-fA-F]+$", id, "it is put into a command")
 			}
-			if id, _, ok := parseCommander(line); ok {
-				assert.Regexp(t, "^0x[0-9a-fA-F]+$", id)
-			}
 		}
 		if front, millis, every, ok := parseLogLine([]byte(out)); ok {
 			assert.NotEmpty(t, front)

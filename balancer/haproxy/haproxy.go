@@ -65,12 +65,9 @@ type Balancer struct {
 	keeper sync.WaitGroup
 	pokes  chan struct{}
 	// What follows belongs to whoever holds writing.
-	file      fileMark
-	launched  int64 // where HAProxy's output began when it was started last
-	kept      listeners
-	reserve   *session // to the newest worker
-	reserveID string   // of that, as HAProxy calls it
-	pinged    time.Time
+	file     fileMark
+	launched int64 // where HAProxy's output began when it was started last
+	kept     listeners
 }
 
 // front is a front and its servers as they were last brought to HAProxy. It is
@@ -130,7 +127,6 @@ func New(c Config) (*Balancer, error) {
 	if err := b.open(ctx, cfg); err != nil {
 		b.end()
 		b.dropListeners()
-		b.dropReserve()
 		_ = lock.Close()
 		return nil, err
 	}
@@ -312,7 +308,6 @@ func (b *Balancer) Close() error {
 		s.close()
 	}
 	b.dropListeners()
-	b.dropReserve()
 	return errors.Join(b.lat.close(), unlockDir(b.lock))
 }
 

@@ -179,7 +179,6 @@ func (b *Balancer) tend() {
 	}
 	defer func() { <-b.writing }()
 	b.lookAtFile()
-	b.pingReserve(b.ended)
 	b.mu.Lock()
 	st, unsaved := b.st, b.unsaved
 	b.mu.Unlock()

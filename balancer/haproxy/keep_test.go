@@ -20,7 +20,7 @@ import (
 )
 
 // hasty is for tests that break things.
-var hasty = timing{await: 500 * time.Millisecond, ask: time.Second, old: 500 * time.Millisecond, keep: 100 * time.Millisecond}
+var hasty = timing{await: 500 * time.Millisecond, ask: time.Second, old: 500 * time.Millisecond, idle: 2 * time.Second, keep: 100 * time.Millisecond}
 
 func openHasty(t testing.TB) *Balancer {
 	t.Helper()

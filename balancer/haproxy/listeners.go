@@ -196,7 +196,6 @@ func (b *Balancer) keepListeners(ctx context.Context) {
 	}
 	b.dropListeners()
 	b.kept = now
-	b.keepReserve(ctx)
 }
 
 func (b *Balancer) dropListeners() {

@@ -240,6 +240,9 @@ func (b *Balancer) reload(ctx context.Context, next revision, bySignal bool) (do
 	var before processes
 	mark := b.cfg.outputMark()
 	if bySignal {
+		// A worker that does not get the listening sockets makes new ones, and
+		// nobody would take what comes on those that are kept.
+		b.dropListeners()
 		if err := b.master().signal(syscall.SIGUSR2); err != nil {
 			return nil, err
 		}

@@ -38,7 +38,7 @@ func (c Config) render(id string, r revision, fronts map[string]*front) string {
 	line("  hard-stop-after %s", millis(c.HardStopAfter))
 	line("  stats socket %s mode 600 level admin expose-fd listeners", c.spelled(statsSocket, r.Respelled))
 	line("  stats maxconn %d", statsConns)
-	line("  stats timeout 30s")
+	line("  stats timeout %s", millis(c.timing.idle))
 	line("")
 	line("defaults %s", defaultsName)
 	line("  mode http")

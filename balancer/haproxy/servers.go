@@ -293,20 +293,13 @@ func (b *Balancer) cutOld(ctx context.Context, match func(backend, server string
 	return nil
 }
 
-// cutSession splits a line of "show sess" behind the session's id, which is a
-// number in hexadecimal, and so can be put into a command.
-func cutSession(line string) (id, rest string, ok bool) {
-	id, rest, ok = strings.Cut(strings.TrimSpace(line), ": ")
-	digits, hex := strings.CutPrefix(id, "0x")
-	_, err := strconv.ParseUint(digits, 16, 64)
-	return id, rest, ok && hex && err == nil
-}
-
 // parseSession reads a line of "show sess", such as
 // "0x7f47700386d0: proto=tcpv4 src=127.0.0.1:48216 fe=web be=web srv=n.2 …".
+// The id is a number in hexadecimal, and so can be put into a command.
 func parseSession(line string) (id, backend, srv string, ok bool) {
-	id, rest, ok := cutSession(line)
-	if !ok {
+	id, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
+	digits, hex := strings.CutPrefix(id, "0x")
+	if _, err := strconv.ParseUint(digits, 16, 64); !ok || !hex || err != nil {
 		return "", "", "", false
 	}
 	for _, f := range strings.Fields(rest) {

@@ -12,7 +12,6 @@ func (b *Balancer) shutdown(ctx context.Context) error {
 	st := b.st
 	b.wanted = false
 	b.mu.Unlock()
-	b.dropReserve()   // which would keep the worker
 	b.dropListeners() // or connections would wait for nobody
 	if st.Master.alive() {
 		b.log.InfoContext(ctx, "haproxy: shutting down", "pid", st.Master.PID)
