@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,73 +13,57 @@ import (
 	"github.com/haproxytech/client-native/v5/configuration/options"
 )
 
-// committer brings configurations to their file in transactions, each checked
-// with "haproxy -c" before it takes the place of the last.
-//
-// The library keeps some of what it parses in variables of its package, so that
-// only one committer of the program works at a time.
-type committer struct {
-	conf configuration.Configuration
-	path string
-	tx   string
-}
-
+// library is held while client-native works: it keeps some of what it parses in
+// variables of its package.
 var library sync.Mutex
 
-func newCommitter(ctx context.Context, c Config) (*committer, error) {
-	path, tx := c.path(configFile), c.path("tx")
-	k := &committer{path: path, tx: tx}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := k.begin(); err != nil {
-			return nil, fmt.Errorf("haproxy: configuration: %w", err)
-		}
-	}
-	// What a crash left behind is of no use: transactions are not resumed.
-	if err := errors.Join(os.RemoveAll(tx), os.MkdirAll(tx, 0o700)); err != nil {
-		return nil, fmt.Errorf("haproxy: transactions: %w", err)
+// openLibrary opens client-native on a draft, so that it never reads what others
+// may have written into the configuration.
+func (c Config) openLibrary(ctx context.Context) (configuration.Configuration, error) {
+	defer c.removeDraft()
+	draft := c.draft()
+	err := errors.Join(os.MkdirAll(filepath.Dir(draft), 0o700), os.WriteFile(draft, []byte("# _version=1\n"), 0o600))
+	if err != nil {
+		return nil, fmt.Errorf("haproxy: draft of a configuration: %w", err)
 	}
 	library.Lock()
 	defer library.Unlock()
 	conf, err := configuration.New(ctx,
-		options.ConfigurationFile(path),
+		options.ConfigurationFile(draft),
 		options.HAProxyBin(c.Binary),
-		options.TransactionsDir(tx),
+		options.TransactionsDir(filepath.Dir(draft)),
 		options.UsePersistentTransactions,
 		options.SkipFailedTransactions,
 		options.MasterWorker,
 	)
 	if err != nil {
-		return nil, fmt.Errorf("haproxy: configuration %s: %w", path, err)
+		return nil, fmt.Errorf("haproxy: configuration: %w", err)
 	}
-	k.conf = conf
-	return k, nil
+	return conf, nil
 }
 
-// begin writes an empty configuration, on which others can follow.
-func (c *committer) begin() error { return os.WriteFile(c.path, []byte("# _version=1\n"), 0o600) }
+func (c Config) draft() string { return filepath.Join(c.path("tx"), configFile) }
 
-// commit checks the text and makes it the configuration. On an error the
-// configuration is the one that it was.
-func (c *committer) commit(text string) error {
+func (c Config) removeDraft() { _ = os.RemoveAll(filepath.Dir(c.draft())) }
+
+// commit checks a configuration with "haproxy -c" and puts it in the place of
+// the last. On an error the file is as it was.
+func (b *Balancer) commit(text string) error {
+	defer b.cfg.removeDraft()
 	library.Lock()
 	defer library.Unlock()
-	version, err := c.conf.GetVersion("")
-	if err != nil {
-		return fmt.Errorf("version of the configuration: %w", err)
-	}
-	if err := c.conf.PostRawConfiguration(&text, version, false); err != nil {
-		c.cleanUp()
+	if err := b.conf.PostRawConfiguration(&text, 0, true); err != nil {
 		return fmt.Errorf("configuration refused: %w", err)
 	}
 	// The library does not look whether what it wrote came to the disk.
-	saved, err := c.text()
+	saved, err := os.ReadFile(b.cfg.draft())
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	if want, got := countLines(text), countLines(saved); got != want {
-		return fmt.Errorf("configuration: %d lines of %d were written to %s; is its disk full?", got, want, c.path)
+	if want, got := countLines(text), countLines(string(saved)); got != want {
+		return fmt.Errorf("configuration: %d lines of %d were written to %s; is its disk full?", got, want, b.cfg.draft())
 	}
-	return nil
+	return b.cfg.replaceFile(configFile, seal(string(saved)))
 }
 
 // countLines counts the lines of a configuration that mean something.
@@ -91,23 +74,4 @@ func countLines(text string) (n int) {
 		}
 	}
 	return n
-}
-
-// cleanUp removes what a transaction that failed leaves behind.
-func (c *committer) cleanUp() {
-	if ts, err := c.conf.GetTransactions(""); err == nil && ts != nil {
-		for _, t := range *ts {
-			_ = c.conf.DeleteTransaction(t.ID)
-		}
-	}
-	left, _ := filepath.Glob(filepath.Join(c.tx, "*"))
-	for _, p := range left {
-		_ = os.RemoveAll(p)
-	}
-}
-
-// text returns the configuration as it is.
-func (c *committer) text() (string, error) {
-	data, err := os.ReadFile(c.path)
-	return string(data), err
 }

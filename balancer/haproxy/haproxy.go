@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/haproxytech/client-native/v5/configuration"
+
 	"github.com/elastipod/elastipod/balancer"
 )
 
@@ -20,7 +22,7 @@ type Balancer struct {
 	log     *slog.Logger
 	version string
 	lock    *os.File
-	conf    *committer
+	conf    configuration.Configuration
 	lat     *latencies
 
 	// writing is held by the one call that changes HAProxy, reading by the one
@@ -65,7 +67,6 @@ type Balancer struct {
 	keeper sync.WaitGroup
 	pokes  chan struct{}
 	// What follows belongs to whoever holds writing.
-	file     fileMark
 	launched int64 // where HAProxy's output began when it was started last
 	kept     listeners
 }
@@ -143,10 +144,8 @@ func (b *Balancer) open(ctx context.Context, cfg Config) error {
 		cfg.SocketDir = st.Sockets // where the one that runs has its own
 	}
 	b.cfg, b.st = cfg, st
-	if err := b.acceptFile(); err != nil {
-		return err
-	}
-	if b.conf, err = newCommitter(ctx, cfg); err != nil {
+	b.lookAtFile()
+	if b.conf, err = cfg.openLibrary(ctx); err != nil {
 		return err
 	}
 	if err := b.attach(ctx); err != nil {

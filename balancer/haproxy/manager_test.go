@@ -154,7 +154,7 @@ func TestFoundAgainBeforeItAnswers(t *testing.T) {
 	running := st.Current
 	st.Next, st.Current = &running, revision{}
 	require.NoError(t, b.cfg.saveState(st))
-	half := b.cfg.path("state-1.tmp")
+	half := b.cfg.path("state.json.new")
 	require.NoError(t, os.WriteFile(half, []byte("{"), 0o600))
 
 	stats := b.cfg.socket(statsSocket)

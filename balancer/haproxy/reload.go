@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -50,13 +52,13 @@ func (b *Balancer) bring(ctx context.Context, cond condition, fronts map[string]
 	crashpoint.Here("reload/noted")
 	before, err := b.yieldFile()
 	if err == nil {
-		err = b.conf.commit(b.cfg.render(st.ID, next, fronts))
+		err = b.commit(b.cfg.render(st.ID, next, fronts))
 	}
 	if err != nil {
 		return errors.Join(err, b.abandon(st))
 	}
 	crashpoint.Here("reload/written")
-	st.Written = b.wroteFile()
+	b.setProblem(problemFile, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.StartTimeout)
 	defer cancel()
 	var downs []string
@@ -67,9 +69,7 @@ func (b *Balancer) bring(ctx context.Context, cond condition, fronts map[string]
 		downs, err = b.reload(ctx, next, cond == mute)
 	}
 	if err != nil {
-		err = errors.Join(err, b.conf.commit(before))
-		st.Written = b.wroteFile()
-		return errors.Join(err, b.abandon(st))
+		return errors.Join(err, b.cfg.restoreFile(before), b.abandon(st))
 	}
 	if cond == mute {
 		b.happened("HAProxy ran, but could not be asked; it was reloaded and listens again")
@@ -100,11 +100,11 @@ func (b *Balancer) revived(ctx context.Context, before process, next revision, f
 // asItIs starts HAProxy with the configuration that is there, because another
 // one cannot be written, and brings its servers to it.
 func (b *Balancer) asItIs(ctx context.Context, why error) bool {
-	text, err := b.conf.text()
+	text, err := os.ReadFile(b.cfg.path(configFile))
 	b.mu.Lock()
 	st, wanted := b.st, b.wanted
 	b.mu.Unlock()
-	if err != nil || b.isForeign([]byte(text)) || !strings.Contains(text, `"`+description(st.ID, st.Current.Number)+`"`) {
+	if err != nil || !isOwn(text) || !strings.Contains(string(text), strconv.Quote(description(st.ID, st.Current.Number))) {
 		return false
 	}
 	fronts := b.snapshot()
@@ -150,8 +150,7 @@ func (b *Balancer) setState(st state) error {
 // used.
 func (b *Balancer) abandon(st state) error {
 	b.mu.Lock()
-	st.Current, st.Written = b.st.Current, b.st.Written
-	st.Master = b.st.Master
+	st.Current, st.Master = b.st.Current, b.st.Master
 	b.mu.Unlock()
 	return b.setState(st)
 }

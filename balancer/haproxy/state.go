@@ -29,8 +29,6 @@ type state struct {
 	Sockets string `json:"sockets"`
 	// Master is HAProxy's master process, as last seen.
 	Master process `json:"master"`
-	// Written is the sum of the configuration file as it was written here last.
-	Written string `json:"written,omitempty"`
 }
 
 // revision is one configuration. The number grows with each.
@@ -48,12 +46,6 @@ func (c Config) socket(name string) string { return filepath.Join(c.SocketDir, n
 
 func (c Config) loadState() (state, error) {
 	var st state
-	entries, _ := os.ReadDir(c.Dir)
-	for _, e := range entries {
-		if ok, _ := filepath.Match("state-*.tmp", e.Name()); ok {
-			_ = os.Remove(c.path(e.Name())) // of one that was killed as it saved
-		}
-	}
 	data, err := os.ReadFile(c.path("state.json"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -79,20 +71,28 @@ func (c Config) saveState(st state) error {
 	if err != nil {
 		return fmt.Errorf("haproxy: encode state: %w", err)
 	}
-	f, err := os.CreateTemp(c.Dir, "state-*.tmp")
-	if err != nil {
-		return fmt.Errorf("haproxy: write state: %w", err)
-	}
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), c.path("state.json"))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if err := c.replaceFile("state.json", append(data, '\n')); err != nil {
 		return fmt.Errorf("haproxy: write state: %w", err)
 	}
 	return nil
+}
+
+// replaceFile writes a file of the directory in one step.
+func (c Config) replaceFile(name string, data []byte) error {
+	next := c.path(name + ".new")
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(next, c.path(name))
+	}
+	if err != nil {
+		_ = os.Remove(next)
+	}
+	return err
 }
 
 // lockDir keeps other Balancers off the directory until the file is closed.
