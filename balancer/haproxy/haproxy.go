@@ -63,9 +63,7 @@ type Balancer struct {
 	problems  map[string]string // what → sentence
 	incidents []balancer.Incident
 
-	// keeper looks after HAProxy; pokes make it look now.
-	keeper sync.WaitGroup
-	pokes  chan struct{}
+	keeper sync.WaitGroup // the goroutine that looks after HAProxy
 	// What follows belongs to whoever holds writing.
 	launched int64 // where HAProxy's output began when it was started last
 	kept     listeners
@@ -122,7 +120,7 @@ func New(c Config) (*Balancer, error) {
 		writing: make(chan struct{}, 1), reading: make(chan struct{}, 1),
 		totals: newTotals(), fronts: map[string]*front{}, began: map[int]int{}, held: map[int]*session{},
 		last: map[int]lastSaid{}, retired: map[int]time.Time{}, silent: map[int]time.Time{},
-		workers: map[int]process{}, problems: map[string]string{}, pokes: make(chan struct{}, 1),
+		workers: map[int]process{}, problems: map[string]string{},
 	}
 	b.ended, b.end = context.WithCancel(context.Background())
 	if err := b.open(ctx, cfg); err != nil {

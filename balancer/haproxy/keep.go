@@ -12,6 +12,8 @@ import (
 )
 
 const (
+	// lookEvery is how soon the end of HAProxy is noticed.
+	lookEvery = 20 * time.Millisecond
 	// The pause after a start that failed, or was followed by an early end, grows
 	// from the first to the last.
 	firstPause = 100 * time.Millisecond
@@ -24,97 +26,43 @@ const (
 // started again with the servers that it had, and one that cannot be asked any
 // more is made to listen again.
 func (b *Balancer) keep() {
-	tick := time.NewTicker(b.cfg.timing.keep)
-	defer tick.Stop()
+	look, tend := time.NewTicker(lookEvery), time.NewTicker(b.cfg.timing.keep)
+	defer look.Stop()
+	defer tend.Stop()
 	var k keeper
-	defer k.stopWatching()
 	for {
-		k.watch(b.master())
 		select {
 		case <-b.ended.Done():
 			return
-		case <-k.ended:
-		case <-b.pokes:
-		case <-k.retry():
-		case <-tick.C:
+		case <-look.C:
+			k.look(b)
+		case <-tend.C:
 			b.tend()
 		}
-		k.look(b)
 	}
 }
 
 // keeper is what the goroutine that keeps HAProxy running remembers.
 type keeper struct {
-	watched process
-	ended   <-chan struct{} // closed when watched has ended
-	stop    func()
-	began   time.Time // when a start was tried last
-	pause   time.Duration
-	timer   *time.Timer
-}
-
-func (k *keeper) watch(p process) {
-	if p == k.watched {
-		return
-	}
-	k.stopWatching()
-	if p.PID != 0 {
-		k.watched = p
-		k.ended, k.stop = p.watch()
-	}
-}
-
-func (k *keeper) stopWatching() {
-	if k.stop != nil {
-		k.stop()
-	}
-	if k.timer != nil {
-		k.timer.Stop()
-	}
-	k.watched, k.ended, k.stop = process{}, nil, nil
-}
-
-// retry fires when a start may be tried again.
-func (k *keeper) retry() <-chan time.Time {
-	if k.timer == nil {
-		return nil
-	}
-	return k.timer.C
+	began time.Time // when a start was tried last
+	pause time.Duration
 }
 
 // look makes HAProxy run, and run what it should, if it does not.
 func (k *keeper) look(b *Balancer) {
-	master := b.master()
-	if !master.alive() {
-		k.ended = nil // it was told
-	}
-	if !b.isWanted() || master.alive() && !b.isSuspect() {
-		return
-	}
-	if left := k.pause - time.Since(k.began); k.pause > 0 && left > 0 {
-		k.again(left)
+	if !b.isWanted() || b.master().alive() && !b.isSuspect() || time.Since(k.began) < k.pause {
 		return
 	}
 	err := b.revive()
 	switch {
 	case errors.Is(err, balancer.ErrClosed):
 		return
-	case err != nil, time.Since(k.began) < earlyEnd && !k.began.IsZero():
+	case err != nil, time.Since(k.began) < earlyEnd:
 		k.pause = min(max(2*k.pause, firstPause), lastPause)
 	default:
 		k.pause = 0
 	}
 	k.began = time.Now()
-	if err != nil {
-		k.again(k.pause)
-	}
-}
-
-func (k *keeper) again(after time.Duration) {
-	if k.timer != nil {
-		k.timer.Stop()
-	}
-	k.timer = time.NewTimer(after)
 }
 
 func (b *Balancer) master() process {
@@ -132,22 +80,14 @@ func (b *Balancer) isWanted() bool {
 // suspect says that HAProxy did not answer, and makes the keeper look.
 func (b *Balancer) suspect() {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.suspected = true
-	b.mu.Unlock()
-	b.poke()
 }
 
 func (b *Balancer) isSuspect() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.suspected
-}
-
-func (b *Balancer) poke() {
-	select {
-	case b.pokes <- struct{}{}:
-	default:
-	}
 }
 
 // revive makes HAProxy run what it should.

@@ -17,9 +17,12 @@ import (
 // [balancer.Balancer]. If HAProxy died, it is started again first, with the
 // servers that all fronts had.
 func (b *Balancer) Apply(ctx context.Context, name string, want []balancer.Server) error {
-	byName, err := validServers(want)
-	if err != nil {
+	if err := balancer.ValidateServers(want); err != nil {
 		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), err)
+	}
+	byName := make(map[string]balancer.Server, len(want))
+	for _, s := range want {
+		byName[s.Name] = s.WithDefaults()
 	}
 	ctx, done, err := b.begin(ctx, b.writing)
 	if err != nil {
@@ -38,24 +41,6 @@ func (b *Balancer) Apply(ctx context.Context, name string, want []balancer.Serve
 		err = b.apply(ctx, name, byName)
 	}
 	return fail(ctx, "apply servers of front", name, err)
-}
-
-// validServers returns the servers by name, defaults filled in, or every fault.
-func validServers(want []balancer.Server) (map[string]balancer.Server, error) {
-	var faults balancer.Faults
-	byName := make(map[string]balancer.Server, len(want))
-	for i, s := range want {
-		path := "servers[" + strconv.Itoa(i) + "]"
-		var own balancer.Faults
-		if err := s.Validate(); errors.As(err, &own) {
-			faults.Nest(path, own)
-		}
-		if _, twice := byName[s.Name]; twice {
-			faults.Add(path+".name", "use each name once", "%.120q is there twice", s.Name)
-		}
-		byName[s.Name] = s.WithDefaults()
-	}
-	return byName, faults.Err()
 }
 
 func (b *Balancer) apply(ctx context.Context, name string, want map[string]balancer.Server) error {
