@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/haproxytech/client-native/v5/configuration"
 
@@ -40,20 +39,10 @@ type Balancer struct {
 	ended  context.Context
 	st     state
 	fronts map[string]*front
-	nextID uint64 // for incarnations
-	// began says which configuration a worker began with, by pid; those from
-	// before our time are not in it.
-	began map[int]int
-	// held are connections to old workers, which keep them there until their
-	// last figures were read.
-	held map[int]*session
+	nextID uint64        // for incarnations
+	notes  map[int]*note // of workers, by pid
 	// workers are the processes that are known to be workers, by pid.
 	workers map[int]process
-	// last is what workers said last, by pid; retired, since when they are old;
-	// silent, until when those are not asked that did not answer.
-	last    map[int]lastSaid
-	retired map[int]time.Time
-	silent  map[int]time.Time
 	// wanted says that HAProxy ran for this value and was not shut down.
 	wanted bool
 	// unsaved says that the state in the directory is older than st.
@@ -118,8 +107,7 @@ func New(c Config) (*Balancer, error) {
 	b := &Balancer{
 		version: version, lock: lock, log: cfg.Logger,
 		writing: make(chan struct{}, 1), reading: make(chan struct{}, 1),
-		totals: newTotals(), fronts: map[string]*front{}, began: map[int]int{}, held: map[int]*session{},
-		last: map[int]lastSaid{}, retired: map[int]time.Time{}, silent: map[int]time.Time{},
+		totals: newTotals(), fronts: map[string]*front{}, notes: map[int]*note{},
 		workers: map[int]process{}, problems: map[string]string{},
 	}
 	b.ended, b.end = context.WithCancel(context.Background())
@@ -301,8 +289,8 @@ func (b *Balancer) Close() error {
 	b.keeper.Wait()
 	b.writing <- struct{}{} // kept: what runs has ended, and nothing begins
 	b.reading <- struct{}{}
-	for _, s := range b.held {
-		s.close()
+	for pid := range b.notes {
+		b.letGo(pid)
 	}
 	b.dropListeners()
 	return errors.Join(b.lat.close(), unlockDir(b.lock))

@@ -89,40 +89,34 @@ func (b *Balancer) notice(master int, workers []worker) (fronts map[string]*fron
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, w := range workers {
-		began, ok := b.began[w.pid]
-		if !ok {
-			began = -1
-		}
-		workers[i].began = began
+		workers[i].began = b.note(w.pid).began
 	}
-	gone := func(pid int) bool {
-		return !slices.ContainsFunc(workers, func(w worker) bool { return w.pid == pid })
-	}
-	for pid, last := range b.last {
-		if !gone(pid) {
+	for pid, n := range b.notes {
+		if slices.ContainsFunc(workers, func(w worker) bool { return w.pid == pid }) {
 			continue
 		}
-		retired, old := b.retired[pid]
 		// It was old for a moment when that was noticed.
 		late := min(time.Second, b.cfg.HardStopAfter/4)
-		if over := old && now.Sub(retired) >= b.cfg.HardStopAfter-late; over || last.master != master {
-			cut = append(cut, last.worker)
+		over := !n.retired.IsZero() && now.Sub(n.retired) >= b.cfg.HardStopAfter-late
+		if n.last != nil && (over || n.master != master) {
+			cut = append(cut, *n.last)
 		}
-		delete(b.last, pid)
-		delete(b.retired, pid)
+		if n.held != nil {
+			n.held.close()
+		}
+		delete(b.notes, pid)
 	}
 	for _, w := range workers {
+		n := b.note(w.pid)
+		if w.old && n.retired.IsZero() {
+			n.retired = now
+		}
 		// Once its time is over, a worker says that it has nothing: it is what it
 		// had before that is cut.
-		if retired, old := b.retired[w.pid]; !old || !w.old || now.Sub(retired) < b.cfg.HardStopAfter {
-			b.last[w.pid] = lastSaid{w, master}
-		}
-		if _, known := b.retired[w.pid]; w.old && !known {
-			b.retired[w.pid] = now
+		if !w.old || now.Sub(n.retired) < b.cfg.HardStopAfter {
+			n.last, n.master = &w, master
 		}
 	}
-	maps.DeleteFunc(b.began, func(pid, _ int) bool { return gone(pid) })
-	maps.DeleteFunc(b.silent, func(pid int, _ time.Time) bool { return gone(pid) })
 	maps.DeleteFunc(b.workers, func(_ int, p process) bool { return !p.alive() })
 	for _, w := range cut {
 		if n := w.requests(b.fronts); n > 0 {

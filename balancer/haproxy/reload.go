@@ -291,7 +291,7 @@ func (b *Balancer) noteWorker(i info) {
 	p := processOf(i.pid)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.began[i.pid] = i.number
+	b.note(i.pid).began = i.number
 	b.workers[i.pid] = p
 }
 
@@ -321,12 +321,10 @@ func (b *Balancer) holdWorker(ctx context.Context) (downs []string, err error) {
 		}
 	}
 	info := parseInfo(out)
+	b.letGo(info.pid)
 	b.mu.Lock()
-	if b.held[info.pid] != nil {
-		b.held[info.pid].close()
-	}
-	b.held[info.pid] = s
-	b.retired[info.pid] = time.Now()
+	n := b.note(info.pid)
+	n.held, n.retired = s, time.Now()
 	b.mu.Unlock()
 	return downs, nil
 }

@@ -48,31 +48,31 @@ func (t *totals) add(fronts map[string]*front, workers []worker) {
 		if t.living[w.pid] == nil {
 			t.living[w.pid] = map[uint64]counts{}
 		}
-		for _, fr := range fronts {
-			if !w.knows(fr.incarnation) {
-				continue
-			}
-			t.note(w.pid, fr.inc, w.frontCounts(fr.Name))
-			for name, s := range fr.servers {
-				r, ok := w.rows[rowKey{kindServer, fr.Name, name}]
-				if ok && w.knows(s.incarnation) && canonical(r.addr) == canonical(s.Addr) {
-					t.note(w.pid, s.inc, counts{requests: r.stot, errors: r.hrsp5xx + r.eresp + r.srvAbrt})
-				}
-			}
-		}
+		w.each(fronts, func(inc uint64, c counts, _ int) {
+			t.living[w.pid][inc] = c.atLeast(t.living[w.pid][inc])
+		})
 	}
 }
 
 // cut counts what a worker had that is gone: nobody answers it.
 func (t *totals) cut(fronts map[string]*front, w worker) {
+	w.each(fronts, func(inc uint64, _ counts, inFlight int) {
+		t.gone[inc] = t.gone[inc].plus(counts{errors: uint64(inFlight)})
+	})
+}
+
+// each calls f for every front and server that the worker knows, with what it
+// counted and how many requests it has.
+func (w worker) each(fronts map[string]*front, f func(inc uint64, c counts, inFlight int)) {
 	for _, fr := range fronts {
 		if !w.knows(fr.incarnation) {
 			continue
 		}
-		t.gone[fr.inc] = t.gone[fr.inc].plus(counts{errors: uint64(w.backend(fr.Name).scur)})
+		f(fr.inc, w.frontCounts(fr.Name), w.backend(fr.Name).scur)
 		for name, s := range fr.servers {
-			if r, ok := w.rows[rowKey{kindServer, fr.Name, name}]; ok && w.knows(s.incarnation) && canonical(r.addr) == canonical(s.Addr) {
-				t.gone[s.inc] = t.gone[s.inc].plus(counts{errors: uint64(r.scur)})
+			r, ok := w.rows[rowKey{kindServer, fr.Name, name}]
+			if ok && w.knows(s.incarnation) && canonical(r.addr) == canonical(s.Addr) {
+				f(s.inc, counts{requests: r.stot, errors: r.hrsp5xx + r.eresp + r.srvAbrt}, r.scur)
 			}
 		}
 	}
@@ -81,10 +81,6 @@ func (t *totals) cut(fronts map[string]*front, w worker) {
 func (w worker) frontCounts(name string) counts {
 	fe, be, relay := w.frontend(name), w.backend(name), w.backend(name+relaySuffix)
 	return counts{requests: fe.reqTot, errors: fe.hrsp5xx + be.srvAbrt, relayed: relay.reqTot, relayedErrors: relay.hrsp5xx}
-}
-
-func (t *totals) note(pid int, inc uint64, c counts) {
-	t.living[pid][inc] = c.atLeast(t.living[pid][inc])
 }
 
 // of returns the sum over all workers, less what was handed on and so counted

@@ -24,10 +24,22 @@ func (w worker) backend(name string) row  { return w.rows[rowKey{kindBackend, na
 // incarnation, and not of an earlier one.
 func (w worker) knows(i incarnation) bool { return w.began < 0 || w.began >= i.born }
 
-// lastSaid is what a worker said last, and whose worker it was.
-type lastSaid struct {
-	worker
-	master int
+// note is what is remembered of a worker.
+type note struct {
+	began   int       // the configuration that it began with; -1: from before our time
+	held    *session  // keeps an old worker until its last figures were read
+	last    *worker   // what it said last
+	master  int       // whose worker it was then
+	retired time.Time // since when it is old
+	silent  time.Time // until when it is not asked, since it did not answer
+}
+
+// note returns what is remembered of a worker. The caller holds mu.
+func (b *Balancer) note(pid int) *note {
+	if b.notes[pid] == nil {
+		b.notes[pid] = &note{began: -1}
+	}
+	return b.notes[pid]
 }
 
 // requests returns how many requests the worker has.
@@ -66,16 +78,16 @@ func (b *Balancer) askNewest(ctx context.Context) (newest worker, procs processe
 // ends too early.
 func (b *Balancer) askWorker(ctx context.Context, pid int) (worker, error) {
 	b.mu.Lock()
-	held, silent, last := b.held[pid], b.silent[pid], b.last[pid]
+	n := *b.note(pid)
 	b.mu.Unlock()
-	if held != nil {
-		if out, err := held.run(ctx, "show stat"); err == nil {
+	if n.held != nil {
+		if out, err := n.held.run(ctx, "show stat"); err == nil {
 			return parseWorker(pid, out)
 		}
-		b.drop(pid)
+		b.letGo(pid)
 	}
-	if time.Now().Before(silent) {
-		return last.worker, nil
+	if time.Now().Before(n.silent) {
+		return *n.last, nil
 	}
 	asked, cancel := context.WithTimeout(ctx, b.cfg.timing.old)
 	defer cancel()
@@ -88,26 +100,19 @@ func (b *Balancer) askWorker(ctx context.Context, pid int) (worker, error) {
 		w, err = parseWorker(pid, out)
 	}
 	if err == nil || ctx.Err() != nil {
-		b.mu.Lock()
-		delete(b.silent, pid)
-		b.mu.Unlock()
 		return w, err
 	}
 	procs, perr := b.cfg.showProc(ctx)
 	switch {
-	case perr != nil:
-		return w, err
-	case !slices.Contains(append(procs.workers, procs.old...), pid):
+	case perr == nil && !slices.Contains(append(procs.workers, procs.old...), pid):
 		return worker{pid: pid}, nil
+	case perr != nil, n.last == nil:
+		return w, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	last, known := b.last[pid]
-	if !known {
-		return w, err
-	}
-	b.silent[pid] = time.Now().Add(silence)
-	return last.worker, nil
+	b.note(pid).silent = time.Now().Add(silence)
+	return *n.last, nil
 }
 
 // silence is for how long an old worker that did not answer is not asked again.
@@ -120,16 +125,16 @@ func (b *Balancer) release(w worker) {
 			return
 		}
 	}
-	b.drop(w.pid)
+	b.letGo(w.pid)
 }
 
-func (b *Balancer) drop(pid int) {
+// letGo hangs up on a worker that was held.
+func (b *Balancer) letGo(pid int) {
 	b.mu.Lock()
-	s := b.held[pid]
-	delete(b.held, pid)
-	b.mu.Unlock()
-	if s != nil {
-		s.close()
+	defer b.mu.Unlock()
+	if n := b.note(pid); n.held != nil {
+		n.held.close()
+		n.held = nil
 	}
 }
 
