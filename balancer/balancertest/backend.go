@@ -98,6 +98,15 @@ func newBackend(t *testing.T, name string) *backend {
 	return b
 }
 
+// one makes a front "web" with one backend "a". change may be nil.
+func (b *bed) one(change func(*balancer.Front)) (balancer.Front, *backend) {
+	b.t.Helper()
+	f := b.front("web", change)
+	a := newBackend(b.t, "a")
+	b.apply("web", a.server())
+	return f, a
+}
+
 // kill closes the listener and every connection, as the death of a process does.
 func (b *backend) kill() { _ = b.srv.Close() }
 

@@ -77,13 +77,6 @@ func (f *Fake) SetWaiting(front string, n int) {
 	f.mustFront(front).waiting = n
 }
 
-// SetLatency sets the front's quantiles.
-func (f *Fake) SetLatency(front string, l balancer.Latency) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mustFront(front).latency = l
-}
-
 // SetProblems sets what is wrong with the balancer itself.
 func (f *Fake) SetProblems(sentences ...string) {
 	f.mu.Lock()
@@ -104,7 +97,9 @@ func (f *Fake) Happen(message string) {
 // SetLatencies sets the front's quantiles from a count and one duration that
 // all requests took.
 func (f *Fake) SetLatencies(front string, count uint64, each time.Duration) {
-	f.SetLatency(front, balancer.Latency{Count: count, P50: each, P95: each, P99: each})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mustFront(front).latency = balancer.Latency{Count: count, P50: each, P95: each, P99: each}
 }
 
 // Begin takes a request on the front and gives it to the ready server that is up with

@@ -221,20 +221,7 @@ func (fr *fakeFront) stats() balancer.FrontStats {
 // Close implements balancer.Balancer. What the Fake holds is found again by
 // [Fake.Reopen]. It closes also when it is set to fail.
 func (f *Fake) Close() error {
-	f.mu.Lock()
-	d := f.delay[Close]
-	f.mu.Unlock()
-	_ = wait(context.Background(), d)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	err := f.fail[Close]
-	if queued := f.next[Close]; len(queued) > 0 {
-		err = queued[0]
-		f.next[Close] = queued[1:]
-	}
-	f.calls = append(f.calls, Call{At: time.Now(), Method: Close, Err: err})
-	f.closed = true
-	return err
+	return f.call(context.Background(), Call{Method: Close}, func() error { return nil })
 }
 
 // call waits as long as the method's delay says, then does do unless the
@@ -250,7 +237,7 @@ func (f *Fake) call(ctx context.Context, c Call, do func() error) error {
 	defer f.mu.Unlock()
 	switch queued := f.next[c.Method]; {
 	case err != nil:
-	case f.closed:
+	case f.closed && c.Method != Close:
 		err = balancer.ErrClosed
 	case len(queued) > 0:
 		err = queued[0]
@@ -272,6 +259,7 @@ func (f *Fake) call(ctx context.Context, c Call, do func() error) error {
 	}
 	c.Err = err
 	f.calls = append(f.calls, c)
+	f.closed = f.closed || c.Method == Close
 	return err
 }
 

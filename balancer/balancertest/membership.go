@@ -18,7 +18,7 @@ import (
 func Run(t *testing.T, h Harness) {
 	for _, c := range []struct {
 		name string
-		run  func(t *testing.T, h Harness)
+		run  func(t *testing.T, b *bed)
 	}{
 		{"SetFront/is idempotent", setFrontTwice},
 		{"SetFront/changes a front and keeps its servers", setFrontChanges},
@@ -41,7 +41,7 @@ func Run(t *testing.T, h Harness) {
 		{"Concurrency/all methods at the same time", concurrent},
 		{"Reopen/finds fronts and servers again", reopen},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+		t.Run(c.name, func(t *testing.T) { c.run(t, open(t, h)) })
 	}
 }
 
@@ -68,8 +68,7 @@ func names(f balancer.FrontStats) []string {
 	return out
 }
 
-func setFrontTwice(t *testing.T, h Harness) {
-	b := open(t, h)
+func setFrontTwice(t *testing.T, b *bed) {
 	assert.Empty(t, b.observe().Fronts, "a new balancer has no fronts")
 	f := b.front("web", nil)
 	b.apply("web", srv("a", 1))
@@ -81,8 +80,7 @@ func setFrontTwice(t *testing.T, h Harness) {
 	assert.Len(t, b.observe().Fronts, 1)
 }
 
-func setFrontChanges(t *testing.T, h Harness) {
-	b := open(t, h)
+func setFrontChanges(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	want := []balancer.Server{srv("a", 1), srv("b", 2)}
 	want[0].Weight = 7
@@ -100,8 +98,7 @@ func setFrontChanges(t *testing.T, h Harness) {
 	}
 }
 
-func setFrontMoves(t *testing.T, h Harness) {
-	b := open(t, h)
+func setFrontMoves(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	b.apply("web", srv("a", 1))
 	old := f.Listen
@@ -115,8 +112,7 @@ func setFrontMoves(t *testing.T, h Harness) {
 	assert.Equal(t, old, b.stats("other").Listen)
 }
 
-func addressOfAnotherFront(t *testing.T, h Harness) {
-	b := open(t, h)
+func addressOfAnotherFront(t *testing.T, b *bed) {
 	one := b.front("one", nil)
 	err := b.b.SetFront(b.ctx(), balancer.Front{Name: "two", Listen: one.Listen})
 	require.ErrorIs(t, err, balancer.ErrAddressInUse)
@@ -133,15 +129,14 @@ func addressOfAnotherFront(t *testing.T, h Harness) {
 	assert.Equal(t, []balancer.Server{srv("a", 1)}, shape(b.stats("two")))
 }
 
-func addressOfAnotherProgram(t *testing.T, h Harness) {
-	b := open(t, h)
+func addressOfAnotherProgram(t *testing.T, b *bed) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
 	taken := l.Addr().String()
 	if fake, ok := b.b.(*Fake); ok {
 		fake.Occupy(taken, true)
-	} else if !h.Listens {
+	} else if !b.h.Listens {
 		// The address is only a name to it: nobody can hold it.
 		b.setFront(balancer.Front{Name: "web", Listen: taken})
 		assert.Equal(t, taken, b.stats("web").Listen)
@@ -155,15 +150,14 @@ func addressOfAnotherProgram(t *testing.T, h Harness) {
 	err = b.b.SetFront(b.ctx(), balancer.Front{Name: "web", Listen: taken})
 	require.ErrorIs(t, err, balancer.ErrAddressInUse)
 	assert.Equal(t, f.Listen, b.stats("web").Listen)
-	if h.Listens {
+	if b.h.Listens {
 		c, err := net.DialTimeout("tcp", f.Listen, time.Second)
 		require.NoError(t, err, "the front still takes connections where it was")
 		_ = c.Close()
 	}
 }
 
-func faultyFronts(t *testing.T, h Harness) {
-	b := open(t, h)
+func faultyFronts(t *testing.T, b *bed) {
 	good := balancer.Front{Name: "web", Listen: FreeAddr(t)}
 	for name, c := range map[string]struct {
 		change func(*balancer.Front)
@@ -217,8 +211,7 @@ func requireFault(t *testing.T, err error, path, what string) {
 	require.Failf(t, "fault missing", "%s: no fault at %q in %v", what, path, faults)
 }
 
-func removeFront(t *testing.T, h Harness) {
-	b := open(t, h)
+func removeFront(t *testing.T, b *bed) {
 	require.NoError(t, b.b.RemoveFront(b.ctx(), "never"), "a front that never was")
 	f := b.front("web", nil)
 	b.apply("web", srv("a", 1))

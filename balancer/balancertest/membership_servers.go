@@ -15,8 +15,7 @@ import (
 	"github.com/elastipod/elastipod/balancer"
 )
 
-func applyExact(t *testing.T, h Harness) {
-	b := open(t, h)
+func applyExact(t *testing.T, b *bed) {
 	b.front("web", nil)
 	assert.Empty(t, b.stats("web").Servers)
 	for i, want := range [][]balancer.Server{
@@ -36,15 +35,13 @@ func applyExact(t *testing.T, h Harness) {
 	}
 }
 
-func applyDefaults(t *testing.T, h Harness) {
-	b := open(t, h)
+func applyDefaults(t *testing.T, b *bed) {
 	b.front("web", nil)
 	b.apply("web", balancer.Server{Name: "a", Addr: addr(1)})
 	assert.Equal(t, []balancer.Server{srv("a", 1)}, shape(b.stats("web")))
 }
 
-func applyStateWeight(t *testing.T, h Harness) {
-	b := open(t, h)
+func applyStateWeight(t *testing.T, b *bed) {
 	b.front("web", nil)
 	a, c := srv("a", 1), srv("c", 3)
 	for i, change := range []func(){
@@ -67,8 +64,7 @@ func applyStateWeight(t *testing.T, h Harness) {
 	assert.Equal(t, []balancer.Server{a, d}, shape(b.stats("web")))
 }
 
-func applyAddress(t *testing.T, h Harness) {
-	b := open(t, h)
+func applyAddress(t *testing.T, b *bed) {
 	b.front("web", nil)
 	b.apply("web", srv("a", 1), srv("b", 2))
 	b.apply("web", srv("a", 7), srv("b", 2))
@@ -83,8 +79,7 @@ func applyAddress(t *testing.T, h Harness) {
 	assert.Equal(t, []balancer.Server{v6}, shape(b.stats("web")))
 }
 
-func applyNoFront(t *testing.T, h Harness) {
-	b := open(t, h)
+func applyNoFront(t *testing.T, b *bed) {
 	err := b.b.Apply(b.ctx(), "web", []balancer.Server{srv("a", 1)})
 	require.ErrorIs(t, err, balancer.ErrNoFront)
 	assert.Contains(t, err.Error(), "web", "the error names the front")
@@ -92,8 +87,7 @@ func applyNoFront(t *testing.T, h Harness) {
 	require.ErrorIs(t, b.b.Apply(b.ctx(), "no\nname; stop", nil), balancer.ErrNoFront)
 }
 
-func faultyServers(t *testing.T, h Harness) {
-	b := open(t, h)
+func faultyServers(t *testing.T, b *bed) {
 	b.front("web", nil)
 	before := []balancer.Server{srv("a", 1)}
 	b.apply("web", before...)
@@ -123,8 +117,7 @@ func faultyServers(t *testing.T, h Harness) {
 	assert.Equal(t, before, shape(b.stats("web")))
 }
 
-func applyMany(t *testing.T, h Harness) {
-	b := open(t, h)
+func applyMany(t *testing.T, b *bed) {
 	b.front("web", nil)
 	var want []balancer.Server
 	for i := range 100 {
@@ -138,8 +131,7 @@ func applyMany(t *testing.T, h Harness) {
 	assert.Empty(t, b.stats("web").Servers)
 }
 
-func frontsApart(t *testing.T, h Harness) {
-	b := open(t, h)
+func frontsApart(t *testing.T, b *bed) {
 	b.front("one", nil)
 	b.front("two", nil)
 	b.apply("one", srv("a", 1))
@@ -152,8 +144,7 @@ func frontsApart(t *testing.T, h Harness) {
 	assert.Equal(t, []balancer.Server{srv("a", 2), srv("b", 3)}, shape(b.stats("two")))
 }
 
-func observeSorted(t *testing.T, h Harness) {
-	b := open(t, h)
+func observeSorted(t *testing.T, b *bed) {
 	for _, n := range []string{"m", "z-1", "a", "a0", "a-0"} {
 		b.front(n, nil)
 	}
@@ -178,8 +169,7 @@ func observeSorted(t *testing.T, h Harness) {
 	}
 }
 
-func closeTwice(t *testing.T, h Harness) {
-	b := open(t, h)
+func closeTwice(t *testing.T, b *bed) {
 	b.front("web", nil)
 	require.NoError(t, b.b.Close())
 	require.NoError(t, b.b.Close())
@@ -190,8 +180,7 @@ func closeTwice(t *testing.T, h Harness) {
 	require.ErrorIs(t, err, balancer.ErrClosed)
 }
 
-func contextEnded(t *testing.T, h Harness) {
-	b := open(t, h)
+func contextEnded(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	b.apply("web", srv("a", 1))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -212,8 +201,7 @@ func contextEnded(t *testing.T, h Harness) {
 	assert.Equal(t, []balancer.Server{srv("a", 1)}, shape(b.stats("web")), "nothing was done")
 }
 
-func concurrent(t *testing.T, h Harness) {
-	b := open(t, h)
+func concurrent(t *testing.T, b *bed) {
 	const fronts, rounds = 3, 5
 	addrs := make([]string, fronts)
 	for i := range addrs {
@@ -249,24 +237,23 @@ func concurrent(t *testing.T, h Harness) {
 	}
 }
 
-func reopen(t *testing.T, h Harness) {
-	b := open(t, h)
+func reopen(t *testing.T, b *bed) {
 	one := b.front("one", nil)
 	two := b.front("two", nil)
 	want := []balancer.Server{srv("a", 1), srv("b", 2)}
 	want[0].Weight, want[1].State = 9, balancer.Drain
 	b.apply("one", want...)
 	require.NoError(t, b.b.Close())
-	if h.Reopen == nil {
+	if b.h.Reopen == nil {
 		// What lived in the value is gone with it, its addresses too.
-		again := open(t, h)
+		again := open(t, b.h)
 		assert.Empty(t, again.observe().Fronts)
 		again.setFront(one)
 		return
 	}
-	next := h.Reopen(t, b.b)
+	next := b.h.Reopen(t, b.b)
 	t.Cleanup(func() { require.NoError(t, next.Close()) })
-	again := &bed{t: t, h: h, b: next}
+	again := &bed{t: t, h: b.h, b: next}
 	assert.Equal(t, one.Listen, again.stats("one").Listen)
 	assert.Equal(t, want, shape(again.stats("one")))
 	assert.Equal(t, two.Listen, again.stats("two").Listen)

@@ -19,7 +19,7 @@ import (
 func RunTraffic(t *testing.T, h Harness) {
 	for _, c := range []struct {
 		name string
-		run  func(t *testing.T, h Harness)
+		run  func(t *testing.T, b *bed)
 	}{
 		{"Members/no server answers 503", noServer},
 		{"Members/a server that is added serves at once", addedServes},
@@ -67,6 +67,6 @@ func RunTraffic(t *testing.T, h Harness) {
 		{"Stats/errors are counted", statsErrors},
 		{"Stats/latency", statsLatency},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+		t.Run(c.name, func(t *testing.T) { c.run(t, open(t, h)) })
 	}
 }

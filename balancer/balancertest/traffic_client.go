@@ -68,6 +68,23 @@ func (c *client) get(path string) string {
 	return body
 }
 
+// status sends a request without a body, and returns the status of its answer.
+func (c *client) status(method, path string) int {
+	c.t.Helper()
+	code, _, err := c.try(context.Background(), method, path, nil)
+	require.NoError(c.t, err, "%s %s", method, path)
+	return code
+}
+
+// hold begins a request that stays, and waits until the backend has it.
+func (c *client) hold(a *backend) *pending {
+	c.t.Helper()
+	n := a.held.Load()
+	p := c.start(http.MethodGet, "/hold")
+	eventually(c.t, "the request is at "+a.name, func() bool { return a.held.Load() > n })
+	return p
+}
+
 // pending is a request under way.
 type pending struct {
 	done   chan struct{}
@@ -102,6 +119,15 @@ func (p *pending) wait(t *testing.T) (int, string, error) {
 		require.Fail(t, "the request does not end")
 		return 0, "", nil
 	}
+}
+
+// served requires that the request is answered 200, and returns the body.
+func (p *pending) served(t *testing.T) string {
+	t.Helper()
+	code, body, err := p.wait(t)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, code)
+	return body
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

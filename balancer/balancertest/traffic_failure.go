@@ -18,8 +18,7 @@ import (
 	"github.com/elastipod/elastipod/balancer"
 )
 
-func killed(t *testing.T, h Harness) {
-	b := open(t, h)
+func killed(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	victims := []*backend{newBackend(t, "a"), newBackend(t, "b")}
 	stays := newBackend(t, "c")
@@ -38,8 +37,7 @@ func killed(t *testing.T, h Harness) {
 	})
 }
 
-func refusedRetried(t *testing.T, h Harness) {
-	b := open(t, h)
+func refusedRetried(t *testing.T, b *bed) {
 	f := b.front("web", func(f *balancer.Front) { f.Algorithm = balancer.RoundRobin })
 	a := newBackend(t, "a")
 	b.apply("web", a.server(), balancer.Server{Name: "dead", Addr: FreeAddr(t)})
@@ -55,15 +53,11 @@ func refusedRetried(t *testing.T, h Harness) {
 // manyRefuse has servers die together that seem to be the ones with the least to
 // do, as those of an engine that was killed: a request does not go from one of
 // them to another until it may not be tried again.
-func manyRefuse(t *testing.T, h Harness) {
-	b := open(t, h)
-	f := b.front("web", nil)
-	a := newBackend(t, "a")
-	b.apply("web", a.server())
+func manyRefuse(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	c := newClient(t, f, "")
-	held := c.start(http.MethodGet, "/hold")
+	held := c.hold(a)
 	defer held.cancel()
-	eventually(t, "a is busy", func() bool { return a.held.Load() == 1 })
 	for i := range 10 {
 		want := []balancer.Server{a.server()}
 		for j := range balancer.DefaultRetries {
@@ -88,8 +82,7 @@ func hangUp(t *testing.T, seen *atomic.Int64) *rawBackend {
 	})
 }
 
-func postNotRetried(t *testing.T, h Harness) {
-	b := open(t, h)
+func postNotRetried(t *testing.T, b *bed) {
 	f := b.front("web", func(f *balancer.Front) { f.Algorithm = balancer.RoundRobin })
 	var seen atomic.Int64
 	a, bad := newBackend(t, "a"), hangUp(t, &seen)
@@ -112,8 +105,7 @@ func postNotRetried(t *testing.T, h Harness) {
 	}
 }
 
-func postRetried(t *testing.T, h Harness) {
-	b := open(t, h)
+func postRetried(t *testing.T, b *bed) {
 	f := b.front("web", func(f *balancer.Front) {
 		f.Algorithm = balancer.RoundRobin
 		f.RetryNonIdempotent = true
@@ -132,7 +124,7 @@ func postRetried(t *testing.T, h Harness) {
 	assert.NotZero(t, seen.Load())
 }
 
-func garbage(t *testing.T, h Harness) {
+func garbage(t *testing.T, b *bed) {
 	for name, answer := range map[string]string{
 		"no HTTP":             "SSH-2.0-OpenSSH_9.2\r\n\r\n",
 		"bad status":          "HTTP/1.1 2x0 OK\r\nContent-Length: 0\r\n\r\n",
@@ -140,7 +132,7 @@ func garbage(t *testing.T, h Harness) {
 		"lengths that differ": "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := open(t, h)
+			b := open(t, b.h)
 			f := b.front("web", func(f *balancer.Front) { f.Retries = -1 })
 			bad := newRawBackend(t, "bad", func(c net.Conn, r *bufio.Reader) {
 				if _, err := http.ReadRequest(r); err == nil {
@@ -148,32 +140,24 @@ func garbage(t *testing.T, h Harness) {
 				}
 			})
 			b.apply("web", bad.server())
-			code, _, err := newClient(t, f, "").try(context.Background(), http.MethodGet, "/", nil)
-			require.NoError(t, err)
-			assert.Equal(t, http.StatusBadGateway, code)
+			assert.Equal(t, http.StatusBadGateway, newClient(t, f, "").status(http.MethodGet, "/"))
 		})
 	}
 }
 
-func silent(t *testing.T, h Harness) {
-	b := open(t, h)
-	f := b.front("web", func(f *balancer.Front) {
+func silent(t *testing.T, b *bed) {
+	f, a := b.one(func(f *balancer.Front) {
 		f.Timeouts.Server = 200 * time.Millisecond
 		f.Retries = -1
 	})
-	a := newBackend(t, "a")
-	b.apply("web", a.server())
 	start := time.Now()
-	code, _, err := newClient(t, f, "").try(context.Background(), http.MethodGet, "/hold", nil)
-	require.NoError(t, err)
-	assert.Equal(t, http.StatusGatewayTimeout, code)
+	assert.Equal(t, http.StatusGatewayTimeout, newClient(t, f, "").status(http.MethodGet, "/hold"))
 	assert.Greater(t, time.Since(start), 150*time.Millisecond)
 	assert.Less(t, time.Since(start), 3*time.Second)
 	eventually(t, "the server's request was ended", func() bool { return a.dropped.Load() == 1 })
 }
 
-func brokenOff(t *testing.T, h Harness) {
-	b := open(t, h)
+func brokenOff(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	for _, answer := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",

@@ -18,19 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/websocket"
-
-	"github.com/elastipod/elastipod/balancer"
 )
-
-// one is a front with one backend.
-func one(t *testing.T, h Harness) (*bed, balancer.Front, *backend) {
-	t.Helper()
-	b := open(t, h)
-	f := b.front("web", nil)
-	a := newBackend(t, "a")
-	b.apply("web", a.server())
-	return b, f, a
-}
 
 func parseEcho(t *testing.T, body string) echo {
 	t.Helper()
@@ -39,8 +27,8 @@ func parseEcho(t *testing.T, body string) echo {
 	return e
 }
 
-func keepAlive(t *testing.T, h Harness) {
-	b, f, _ := one(t, h)
+func keepAlive(t *testing.T, b *bed) {
+	f, _ := b.one(nil)
 	c := dialRaw(t, f)
 	for i := range 20 {
 		c.send(t, "GET /echo?i=%d HTTP/1.1\r\nHost: example.org\r\n\r\n", i)
@@ -57,8 +45,8 @@ func keepAlive(t *testing.T, h Harness) {
 	assert.Equal(t, "b", body)
 }
 
-func pipelined(t *testing.T, h Harness) {
-	_, f, _ := one(t, h)
+func pipelined(t *testing.T, b *bed) {
+	f, _ := b.one(nil)
 	c := dialRaw(t, f)
 	var sent strings.Builder
 	for i := range 10 {
@@ -74,8 +62,8 @@ func pipelined(t *testing.T, h Harness) {
 	}
 }
 
-func methodsAndStatuses(t *testing.T, h Harness) {
-	_, f, _ := one(t, h)
+func methodsAndStatuses(t *testing.T, b *bed) {
+	f, _ := b.one(nil)
 	c := newClient(t, f, "")
 	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 		code, body, err := c.try(context.Background(), m, "/echo?a=%20b&c=%2F;d#frag", nil)
@@ -87,14 +75,12 @@ func methodsAndStatuses(t *testing.T, h Harness) {
 		assert.Equal(t, f.Listen, e.Host)
 	}
 	for _, code := range []int{200, 201, 204, 301, 304, 400, 404, 418, 500, 503} {
-		got, _, err := c.try(context.Background(), http.MethodGet, fmt.Sprintf("/status?code=%d", code), nil)
-		require.NoError(t, err)
-		assert.Equal(t, code, got)
+		assert.Equal(t, code, c.status(http.MethodGet, fmt.Sprintf("/status?code=%d", code)))
 	}
 }
 
-func noBody(t *testing.T, h Harness) {
-	_, f, a := one(t, h)
+func noBody(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	a.handle("/length", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "1234") })
 	c := dialRaw(t, f)
 	for _, req := range []struct {
@@ -123,8 +109,8 @@ func noBody(t *testing.T, h Harness) {
 	assert.Equal(t, "a", body, "the connection is in step")
 }
 
-func http10(t *testing.T, h Harness) {
-	_, f, _ := one(t, h)
+func http10(t *testing.T, b *bed) {
+	f, _ := b.one(nil)
 	for _, path := range []string{"/bytes?n=50000", "/bytes?n=50000&chunked=1"} {
 		c := dialRaw(t, f)
 		c.send(t, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", path)
@@ -149,8 +135,7 @@ func http10(t *testing.T, h Harness) {
 	assert.Equal(t, http.StatusOK, resp.StatusCode, "1.0 needs no Host")
 }
 
-func http10Server(t *testing.T, h Harness) {
-	b := open(t, h)
+func http10Server(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	old := newRawBackend(t, "old", func(c net.Conn, r *bufio.Reader) {
 		if _, err := http.ReadRequest(r); err == nil {
@@ -170,8 +155,8 @@ func http10Server(t *testing.T, h Harness) {
 	}
 }
 
-func connectionClose(t *testing.T, h Harness) {
-	_, f, a := one(t, h)
+func connectionClose(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	c := dialRaw(t, f)
 	c.send(t, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	resp, body := c.mustRecv(t, http.MethodGet)
@@ -191,8 +176,8 @@ func connectionClose(t *testing.T, h Harness) {
 	}
 }
 
-func responseStreams(t *testing.T, h Harness) {
-	_, f, a := one(t, h)
+func responseStreams(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	next := make(chan struct{})
 	a.handle("/stream", func(w http.ResponseWriter, r *http.Request) {
 		for i := range 4 {
@@ -219,8 +204,8 @@ func responseStreams(t *testing.T, h Harness) {
 	assert.ErrorIs(t, err, io.EOF)
 }
 
-func requestStreams(t *testing.T, h Harness) {
-	_, f, a := one(t, h)
+func requestStreams(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	got := make(chan string, 10)
 	a.handle("/upload", func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 4)
@@ -248,8 +233,8 @@ func requestStreams(t *testing.T, h Harness) {
 	assert.Equal(t, "done", body)
 }
 
-func trailers(t *testing.T, h Harness) {
-	_, f, a := one(t, h)
+func trailers(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	a.handle("/trailers", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Trailer", "X-Sum")
@@ -270,8 +255,8 @@ func trailers(t *testing.T, h Harness) {
 	assert.Equal(t, "of-42", resp.Trailer.Get("X-Sum"), "trailers pass both ways")
 }
 
-func expectContinue(t *testing.T, h Harness) {
-	_, f, a := one(t, h)
+func expectContinue(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	c := dialRaw(t, f)
 	c.send(t, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n")
 	resp, _ := c.mustRecv(t, http.MethodPost)
@@ -292,8 +277,8 @@ func expectContinue(t *testing.T, h Harness) {
 	assert.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
 }
 
-func webSocket(t *testing.T, h Harness) {
-	b, f, a := one(t, h)
+func webSocket(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	ws, err := websocket.Dial("ws://"+f.Listen+"/ws", "", "http://"+f.Listen)
 	require.NoError(t, err)
 	defer func() { _ = ws.Close() }()
@@ -330,8 +315,8 @@ func webSocket(t *testing.T, h Harness) {
 	assert.False(t, errors.As(err, &ne) && ne.Timeout(), "it is cut and does not hang")
 }
 
-func forwardedHeaders(t *testing.T, h Harness) {
-	_, f, _ := one(t, h)
+func forwardedHeaders(t *testing.T, b *bed) {
+	f, _ := b.one(nil)
 	c := newClient(t, f, "127.0.0.77")
 	req, err := http.NewRequest(http.MethodGet, "http://"+f.Listen+"/echo", nil)
 	require.NoError(t, err)
@@ -357,8 +342,8 @@ func forwardedHeaders(t *testing.T, h Harness) {
 	}
 }
 
-func hopByHop(t *testing.T, h Harness) {
-	_, f, a := one(t, h)
+func hopByHop(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	c := dialRaw(t, f)
 	c.send(t, "GET /echo HTTP/1.1\r\nHost: x\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\n"+
 		"Proxy-Authorization: Basic Zm9v\r\nX-Custom: one\r\nX-Custom: two\r\nCookie: a=b\r\nAuthorization: Bearer t\r\nAccept-Encoding: br\r\n\r\n")
@@ -385,8 +370,8 @@ func hopByHop(t *testing.T, h Harness) {
 	assert.Len(t, resp.Header["Date"], 1)
 }
 
-func largeBodies(t *testing.T, h Harness) {
-	_, f, _ := one(t, h)
+func largeBodies(t *testing.T, b *bed) {
+	f, _ := b.one(nil)
 	c := newClient(t, f, "")
 	const n = 16 << 20
 	want := sha256.New()
@@ -425,11 +410,10 @@ func largeBodies(t *testing.T, h Harness) {
 	assert.Equal(t, hex.EncodeToString(sum[:]), parseEcho(t, body).SHA)
 }
 
-func clientGone(t *testing.T, h Harness) {
-	b, f, a := one(t, h)
+func clientGone(t *testing.T, b *bed) {
+	f, a := b.one(nil)
 	c := newClient(t, f, "")
-	p := c.start(http.MethodGet, "/hold")
-	eventually(t, "the request is there", func() bool { return a.held.Load() == 1 })
+	p := c.hold(a)
 	p.cancel()
 	eventually(t, "the server learns of it", func() bool { return a.dropped.Load() == 1 })
 	eventually(t, "nothing is in flight", func() bool { return b.stats("web").InFlight == 0 && b.server("web", "a").InFlight == 0 })

@@ -58,7 +58,7 @@ const inner = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 // smuggling sends what two parsers could frame in two ways. Each is refused, or
 // reaches the server with one reading, and no answer is given for a request
 // that was not sent as one.
-func smuggling(t *testing.T, h Harness) {
+func smuggling(t *testing.T, b *bed) {
 	post := func(headers, body string) string {
 		return "POST /first HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n" + body
 	}
@@ -107,7 +107,7 @@ func smuggling(t *testing.T, h Harness) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := open(t, h)
+			b := open(t, b.h)
 			f := b.front("web", nil)
 			s := &tap{got: map[net.Conn]*bytes.Buffer{}}
 			b.apply("web", newRawBackend(t, "tap", s.serve).server())

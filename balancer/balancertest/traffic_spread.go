@@ -30,8 +30,7 @@ func some(t *testing.T, b *bed, front string, n int) []*backend {
 	return out
 }
 
-func spreadLeastConn(t *testing.T, h Harness) {
-	b := open(t, h)
+func spreadLeastConn(t *testing.T, b *bed) {
 	f := b.front("web", with(balancer.LeastConn))
 	bs := some(t, b, "web", 3)
 	c := newClient(t, f, "")
@@ -62,8 +61,7 @@ func counts(c *client, n int) map[string]int {
 	return got
 }
 
-func spreadRoundRobin(t *testing.T, h Harness) {
-	b := open(t, h)
+func spreadRoundRobin(t *testing.T, b *bed) {
 	f := b.front("web", with(balancer.RoundRobin))
 	bs := some(t, b, "web", 4)
 	got := counts(newClient(t, f, ""), 40)
@@ -72,10 +70,10 @@ func spreadRoundRobin(t *testing.T, h Harness) {
 	}
 }
 
-func spreadWeights(t *testing.T, h Harness) {
+func spreadWeights(t *testing.T, b *bed) {
 	for _, alg := range []balancer.Algorithm{balancer.RoundRobin, balancer.LeastConn} {
 		t.Run(string(alg), func(t *testing.T) {
-			b := open(t, h)
+			b := open(t, b.h)
 			f := b.front("web", with(alg))
 			light, heavy := newBackend(t, "a"), newBackend(t, "b")
 			sl, sh := light.server(), heavy.server()
@@ -101,8 +99,7 @@ func spreadWeights(t *testing.T, h Harness) {
 	}
 }
 
-func spreadRandom(t *testing.T, h Harness) {
-	b := open(t, h)
+func spreadRandom(t *testing.T, b *bed) {
 	f := b.front("web", with(balancer.Random))
 	bs := some(t, b, "web", 2)
 	got := counts(newClient(t, f, ""), 200)
@@ -111,8 +108,7 @@ func spreadRandom(t *testing.T, h Harness) {
 	}
 }
 
-func spreadFirst(t *testing.T, h Harness) {
-	b := open(t, h)
+func spreadFirst(t *testing.T, b *bed) {
 	f := b.front("web", func(f *balancer.Front) {
 		f.Algorithm = balancer.First
 		f.MaxConn = 2
@@ -133,8 +129,7 @@ func spreadFirst(t *testing.T, h Harness) {
 	assert.EqualValues(t, 1, bs[2].held.Load())
 }
 
-func spreadSource(t *testing.T, h Harness) {
-	b := open(t, h)
+func spreadSource(t *testing.T, b *bed) {
 	f := b.front("web", with(balancer.Source))
 	bs := some(t, b, "web", 3)
 	home := map[string]string{}
@@ -171,14 +166,10 @@ func spreadSource(t *testing.T, h Harness) {
 	assert.LessOrEqual(t, moved, others/3, "of %d addresses whose server stayed", others)
 }
 
-func queueWaits(t *testing.T, h Harness) {
-	b := open(t, h)
-	f := b.front("web", func(f *balancer.Front) { f.MaxConn = 1 })
-	a := newBackend(t, "a")
-	b.apply("web", a.server())
+func queueWaits(t *testing.T, b *bed) {
+	f, a := b.one(func(f *balancer.Front) { f.MaxConn = 1 })
 	c := newClient(t, f, "")
-	first := c.start(http.MethodGet, "/hold")
-	eventually(t, "the first is there", func() bool { return a.held.Load() == 1 })
+	first := c.hold(a)
 	var rest []*pending
 	for range 3 {
 		rest = append(rest, c.start(http.MethodGet, "/"))
@@ -196,9 +187,7 @@ func queueWaits(t *testing.T, h Harness) {
 	c.get("/")
 	a.release()
 	for _, p := range append(rest, first) {
-		code, _, err := p.wait(t)
-		require.NoError(t, err)
-		assert.Equal(t, http.StatusOK, code)
+		p.served(t)
 	}
 	eventually(t, "nothing waits", func() bool {
 		st := b.stats("web")
@@ -206,26 +195,18 @@ func queueWaits(t *testing.T, h Harness) {
 	})
 }
 
-func queueTimeout(t *testing.T, h Harness) {
-	b := open(t, h)
-	f := b.front("web", func(f *balancer.Front) {
+func queueTimeout(t *testing.T, b *bed) {
+	f, a := b.one(func(f *balancer.Front) {
 		f.MaxConn = 1
 		f.Timeouts.Queue = 300 * time.Millisecond
 	})
-	a := newBackend(t, "a")
-	b.apply("web", a.server())
 	c := newClient(t, f, "")
-	first := c.start(http.MethodGet, "/hold")
-	eventually(t, "the first is there", func() bool { return a.held.Load() == 1 })
+	first := c.hold(a)
 	start := time.Now()
-	code, _, err := c.start(http.MethodGet, "/").wait(t)
-	require.NoError(t, err)
-	assert.Equal(t, http.StatusServiceUnavailable, code)
+	assert.Equal(t, http.StatusServiceUnavailable, c.status(http.MethodGet, "/"))
 	assert.Greater(t, time.Since(start), 250*time.Millisecond)
 	assert.Less(t, time.Since(start), 3*time.Second)
 	a.release()
-	code, _, err = first.wait(t)
-	require.NoError(t, err)
-	assert.Equal(t, http.StatusOK, code)
+	first.served(t)
 	assert.EqualValues(t, 1, a.hits.Load(), "the one that timed out never reached it")
 }

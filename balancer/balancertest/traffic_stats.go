@@ -2,6 +2,7 @@ package balancertest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -13,8 +14,7 @@ import (
 	"github.com/elastipod/elastipod/balancer"
 )
 
-func statsEqual(t *testing.T, h Harness) {
-	b := open(t, h)
+func statsEqual(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	bs := some(t, b, "web", 3)
 	var wg sync.WaitGroup
@@ -49,33 +49,25 @@ func statsEqual(t *testing.T, h Harness) {
 	eventually(t, "it grows", func() bool { return b.stats("web").Requests == clients*each+1 })
 }
 
-func statsErrors(t *testing.T, h Harness) {
-	b := open(t, h)
+func statsErrors(t *testing.T, b *bed) {
 	f := b.front("web", nil)
 	c := newClient(t, f, "")
-	send := func(path string, want int) {
-		code, _, err := c.try(context.Background(), http.MethodGet, path, nil)
-		require.NoError(t, err)
-		require.Equal(t, want, code)
-	}
-	send("/", http.StatusServiceUnavailable)
+	require.Equal(t, http.StatusServiceUnavailable, c.status(http.MethodGet, "/"))
 	eventually(t, "a request without a server counts, as an error", func() bool {
 		st := b.stats("web")
 		return st.Requests == 1 && st.Errors == 1
 	})
 	a := newBackend(t, "a")
 	b.apply("web", a.server())
-	send("/status?code=500", 500)
-	send("/status?code=503", 503)
-	send("/status?code=404", 404)
-	send("/status?code=200", 200)
+	for _, code := range []int{500, 503, 404, 200} {
+		require.Equal(t, code, c.status(http.MethodGet, fmt.Sprintf("/status?code=%d", code)))
+	}
 	eventually(t, "5xx count, 4xx do not", func() bool {
 		st := b.stats("web")
 		return st.Requests == 5 && st.Errors == 3 && st.Servers[0].Requests == 4 && st.Servers[0].Errors == 2
 	})
 	// A client that goes away is no error.
-	gone := c.start(http.MethodGet, "/hold")
-	eventually(t, "it is there", func() bool { return a.held.Load() == 1 })
+	gone := c.hold(a)
 	gone.cancel()
 	eventually(t, "it is over", func() bool {
 		st := b.stats("web")
@@ -84,14 +76,11 @@ func statsErrors(t *testing.T, h Harness) {
 	assert.EqualValues(t, 3, b.stats("web").Errors)
 }
 
-func statsLatency(t *testing.T, h Harness) {
-	b := open(t, h)
-	f := b.front("web", nil)
-	a := newBackend(t, "a")
-	b.apply("web", a.server())
+func statsLatency(t *testing.T, b *bed) {
+	f, _ := b.one(nil)
 	var wg sync.WaitGroup
 	n := 1
-	if h.CoarseLatency {
+	if b.h.CoarseLatency {
 		n = 10
 	}
 	for range 10 {
@@ -115,7 +104,7 @@ func statsLatency(t *testing.T, h Harness) {
 		return l.Count >= 10
 	})
 	assert.LessOrEqual(t, l.Count, uint64(200*n))
-	if !h.CoarseLatency {
+	if !b.h.CoarseLatency {
 		assert.EqualValues(t, 200, l.Count)
 	}
 	assert.GreaterOrEqual(t, l.P50, 4*time.Millisecond)
