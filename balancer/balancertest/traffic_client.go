@@ -68,6 +68,17 @@ func (c *client) get(path string) string {
 	return body
 }
 
+// do sends a request, and returns its answer and the body.
+func (c *client) do(req *http.Request) (*http.Response, string) {
+	c.t.Helper()
+	resp, err := c.Do(req)
+	require.NoError(c.t, err)
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(c.t, err)
+	return resp, string(body)
+}
+
 // status sends a request without a body, and returns the status of its answer.
 func (c *client) status(method, path string) int {
 	c.t.Helper()

@@ -246,12 +246,8 @@ func trailers(t *testing.T, b *bed) {
 	req.ContentLength = -1
 	req.Trailer = http.Header{"X-Request-Sum": []string{"42"}}
 	req.Header.Set("TE", "trailers")
-	resp, err := newClient(t, f, "").Do(req)
-	require.NoError(t, err)
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	assert.Equal(t, "body", string(body))
+	resp, body := newClient(t, f, "").do(req)
+	assert.Equal(t, "body", body)
 	assert.Equal(t, "of-42", resp.Trailer.Get("X-Sum"), "trailers pass both ways")
 }
 
@@ -328,12 +324,8 @@ func forwardedHeaders(t *testing.T, b *bed) {
 			req.Header.Set("X-Forwarded-Host", "evil.example")
 			req.Header.Set("Forwarded", "for=10.1.1.1;proto=https")
 		}
-		resp, err := c.Do(req)
-		require.NoError(t, err)
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		_ = resp.Body.Close()
-		e := parseEcho(t, string(body))
+		_, body := c.do(req)
+		e := parseEcho(t, body)
 		assert.Equal(t, "shop.example:8080", e.Host, "Host passes")
 		assert.Equal(t, []string{"127.0.0.77"}, e.Header["X-Forwarded-For"], "spoofed: %v", spoof)
 		assert.Equal(t, []string{"http"}, e.Header["X-Forwarded-Proto"], "spoofed: %v", spoof)
@@ -381,13 +373,9 @@ func largeBodies(t *testing.T, b *bed) {
 		req, err := http.NewRequest(http.MethodPost, c.base+"/echo", io.LimitReader(&pattern{}, n))
 		require.NoError(t, err)
 		req.ContentLength = length
-		resp, err := c.Do(req)
-		require.NoError(t, err)
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		_ = resp.Body.Close()
+		resp, body := c.do(req)
 		require.Equal(t, http.StatusOK, resp.StatusCode)
-		e := parseEcho(t, string(body))
+		e := parseEcho(t, body)
 		assert.Equal(t, length, e.Length)
 		assert.EqualValues(t, n, e.Bytes)
 	}

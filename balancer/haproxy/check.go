@@ -23,9 +23,7 @@ const (
 // check finds out how HAProxy is. What is left of one that does nothing any more
 // is ended; one that only cannot be asked goes on.
 func (b *Balancer) check(ctx context.Context) (condition, error) {
-	b.mu.Lock()
-	st := b.st
-	b.mu.Unlock()
+	st := b.state()
 	if !st.Master.alive() {
 		b.endOrphans(ctx)
 		return dead, ctx.Err()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"syscall"
 	"time"
@@ -84,7 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Dir = dir
 	if c.SocketDir == "" {
-		if c.SocketDir = dir; len(dir) > maxSocketDir || !plainPath(dir) {
+		if c.SocketDir = dir; len(dir) > maxSocketDir || !plainPath.MatchString(dir) {
 			sum := sha256.Sum256([]byte(dir))
 			c.SocketDir = filepath.Join(os.TempDir(), "elastipod-"+strconv.Itoa(os.Getuid())+"-"+hex.EncodeToString(sum[:6]))
 		}
@@ -95,7 +96,7 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.SocketDir) > maxSocketDir {
 		return c, fmt.Errorf("haproxy: socket directory %s: %d bytes are too long for unix sockets, use at most %d", c.SocketDir, len(c.SocketDir), maxSocketDir)
 	}
-	if !plainPath(c.SocketDir) {
+	if !plainPath.MatchString(c.SocketDir) {
 		return c, fmt.Errorf("haproxy: socket directory %q: use letters, digits and / . _ - only", c.SocketDir)
 	}
 	c.Binary = cmp.Or(c.Binary, "haproxy")
@@ -143,17 +144,8 @@ func fittingMaxConn(fronts, servers int) int {
 	return max((files-min(500, files/4)-8*fronts-2*servers)/2, 10)
 }
 
-// plainPath says whether a path can stand in HAProxy's configuration as it is.
-func plainPath(p string) bool {
-	for _, r := range p {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '/', r == '.', r == '_', r == '-':
-		default:
-			return false
-		}
-	}
-	return true
-}
+// plainPath is what can stand in HAProxy's configuration as it is.
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9/._-]*$`)
 
 // makeDirs makes the directories. That of the sockets must be ours alone:
 // who may write to a socket may command HAProxy.

@@ -32,12 +32,9 @@ func (b *Balancer) lookAtFile() {
 	path := b.cfg.path(configFile)
 	text, err := os.ReadFile(path)
 	gone := errors.Is(err, fs.ErrNotExist)
-	b.mu.Lock()
-	begun := b.st.Current.Number > 0
-	b.mu.Unlock()
 	what := "was changed by somebody else"
 	switch {
-	case err == nil && isOwn(text), gone && !begun:
+	case err == nil && isOwn(text), gone && b.state().Current.Number == 0:
 		b.setProblem(problemFile, "")
 		return
 	case gone:

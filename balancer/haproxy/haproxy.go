@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/haproxytech/client-native/v5/configuration"
 
@@ -44,18 +45,16 @@ type Balancer struct {
 	// workers are the processes that are known to be workers, by pid.
 	workers map[int]process
 	// wanted says that HAProxy ran for this value and was not shut down.
-	wanted bool
-	// unsaved says that the state in the directory is older than st.
-	unsaved bool
-	// suspected says that HAProxy did not answer when it was asked last.
-	suspected bool
+	wanted    bool
 	problems  map[string]string // what → sentence
 	incidents []balancer.Incident
 
-	keeper sync.WaitGroup // the goroutine that looks after HAProxy
+	keeper    sync.WaitGroup // the goroutine that looks after HAProxy
+	suspected atomic.Bool    // HAProxy did not answer when it was asked last: the keeper looks
 	// What follows belongs to whoever holds writing.
 	launched int64 // where HAProxy's output began when it was started last
 	kept     listeners
+	unsaved  bool // the state in the directory is older than st
 }
 
 // front is a front and its servers as they were last brought to HAProxy. It is
@@ -146,13 +145,10 @@ func (b *Balancer) Version() string { return b.version }
 
 // PID is the process id of HAProxy's master process, or 0 while none runs.
 func (b *Balancer) PID() int {
-	b.mu.Lock()
-	p := b.st.Master
-	b.mu.Unlock()
-	if !p.alive() {
-		return 0
+	if p := b.master(); p.alive() {
+		return p.PID
 	}
-	return p.PID
+	return 0
 }
 
 // begin takes the slot for a call. done gives it back. The returned context

@@ -50,7 +50,7 @@ type keeper struct {
 
 // look makes HAProxy run, and run what it should, if it does not.
 func (k *keeper) look(b *Balancer) {
-	if !b.isWanted() || b.master().alive() && !b.isSuspect() || time.Since(k.began) < k.pause {
+	if !b.isWanted() || b.master().alive() && !b.suspected.Load() || time.Since(k.began) < k.pause {
 		return
 	}
 	err := b.revive()
@@ -65,29 +65,18 @@ func (k *keeper) look(b *Balancer) {
 	k.began = time.Now()
 }
 
-func (b *Balancer) master() process {
+func (b *Balancer) state() state {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.st.Master
+	return b.st
 }
+
+func (b *Balancer) master() process { return b.state().Master }
 
 func (b *Balancer) isWanted() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.wanted && len(b.fronts) > 0
-}
-
-// suspect says that HAProxy did not answer, and makes the keeper look.
-func (b *Balancer) suspect() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.suspected = true
-}
-
-func (b *Balancer) isSuspect() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.suspected
 }
 
 // revive makes HAProxy run what it should.
@@ -102,9 +91,7 @@ func (b *Balancer) revive() error {
 	}
 	err = b.ensureRunning(ctx)
 	if err == nil {
-		b.mu.Lock()
-		b.suspected = false
-		b.mu.Unlock()
+		b.suspected.Store(false)
 	}
 	return err
 }
@@ -119,11 +106,8 @@ func (b *Balancer) tend() {
 	}
 	defer func() { <-b.writing }()
 	b.lookAtFile()
-	b.mu.Lock()
-	st, unsaved := b.st, b.unsaved
-	b.mu.Unlock()
-	if unsaved {
-		_ = b.setState(st) // or later
+	if b.unsaved {
+		_ = b.setState(b.state()) // or later
 	}
 }
 

@@ -36,7 +36,7 @@ func (b *Balancer) Observe(ctx context.Context) (balancer.Stats, error) {
 			err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
 		}
 		if ctx.Err() == nil {
-			b.suspect()
+			b.suspected.Store(true)
 		}
 		if p := b.problem(problemProcess); p != "" {
 			err = fmt.Errorf("%s: %w", p, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/exec"
 	"regexp"
@@ -95,21 +96,29 @@ func (p process) children() []process {
 	if !p.alive() {
 		return nil
 	}
-	dirs, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
 	var out []process
-	for _, d := range dirs {
-		pid, err := strconv.Atoi(d.Name())
-		if err != nil {
-			continue
-		}
-		if s, err := procStat(pid); err == nil && s.parent == p.PID && !s.ended() {
-			out = append(out, process{PID: pid, Start: s.start})
+	for c, s := range allProcesses() {
+		if s.parent == p.PID {
+			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// allProcesses returns the processes of the machine that have not ended.
+func allProcesses() iter.Seq2[process, procStatus] {
+	return func(yield func(process, procStatus) bool) {
+		entries, _ := os.ReadDir("/proc")
+		for _, e := range entries {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil {
+				continue
+			}
+			if s, err := procStat(pid); err == nil && !s.ended() && !yield(process{PID: pid, Start: s.start}, s) {
+				return
+			}
+		}
+	}
 }
 
 // stopped says whether the process was stopped by a signal and so does nothing
@@ -206,26 +215,13 @@ func (c Config) arguments() []string {
 // state yet.
 func (c Config) findMaster() process {
 	ours := "\x00" + strings.Join(c.arguments(), "\x00") + "\x00"
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return process{}
-	}
 	found := map[int]process{}
 	parents := map[int]int{}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
+	for p, s := range allProcesses() {
+		line, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/cmdline")
+		if err == nil && bytes.Contains(line, []byte(ours)) {
+			found[p.PID], parents[p.PID] = p, s.parent
 		}
-		line, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
-		if err != nil || !bytes.Contains(line, []byte(ours)) {
-			continue
-		}
-		status, err := procStat(pid)
-		if err != nil || status.ended() {
-			continue
-		}
-		found[pid], parents[pid] = process{PID: pid, Start: status.start}, status.parent
 	}
 	for pid, p := range found {
 		if _, worker := found[parents[pid]]; !worker {

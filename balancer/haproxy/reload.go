@@ -34,9 +34,7 @@ func (b *Balancer) bring(ctx context.Context, cond condition, fronts map[string]
 		numbered.servers = number(fr.Algorithm, fr.servers)
 		fronts[name] = &numbered
 	}
-	b.mu.Lock()
-	st, wanted := b.st, b.wanted
-	b.mu.Unlock()
+	st := b.state()
 	next := revision{Number: st.Current.Number + 1, Fronts: frontList(fronts), Respelled: st.Current.Respelled != (cond == mute)}
 	if st.Next != nil {
 		next.Number = max(next.Number, st.Next.Number+1)
@@ -63,7 +61,7 @@ func (b *Balancer) bring(ctx context.Context, cond condition, fronts map[string]
 	defer cancel()
 	var downs []string
 	if cond == dead {
-		st.Master, err = b.revived(ctx, st.Master, next, fronts, wanted)
+		st.Master, err = b.revived(ctx, st.Master, next, fronts)
 		st.Sockets = b.cfg.SocketDir
 	} else {
 		downs, err = b.reload(ctx, next, cond == mute)
@@ -83,10 +81,10 @@ func (b *Balancer) bring(ctx context.Context, cond condition, fronts map[string]
 }
 
 // revived starts HAProxy and tells of it where that is not the first time.
-func (b *Balancer) revived(ctx context.Context, before process, next revision, fronts map[string]*front, wanted bool) (process, error) {
+func (b *Balancer) revived(ctx context.Context, before process, next revision, fronts map[string]*front) (process, error) {
 	begun, why := time.Now(), b.whyEnded()
 	p, err := b.start(ctx, next)
-	if err == nil && before.PID != 0 && wanted {
+	if err == nil && before.PID != 0 && b.isWanted() {
 		servers := 0
 		for _, fr := range fronts {
 			servers += len(fr.servers)
@@ -101,9 +99,7 @@ func (b *Balancer) revived(ctx context.Context, before process, next revision, f
 // one cannot be written, and brings its servers to it.
 func (b *Balancer) asItIs(ctx context.Context, why error) bool {
 	text, err := os.ReadFile(b.cfg.path(configFile))
-	b.mu.Lock()
-	st, wanted := b.st, b.wanted
-	b.mu.Unlock()
+	st := b.state()
 	if err != nil || !isOwn(text) || !strings.Contains(string(text), strconv.Quote(description(st.ID, st.Current.Number))) {
 		return false
 	}
@@ -111,7 +107,7 @@ func (b *Balancer) asItIs(ctx context.Context, why error) bool {
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.StartTimeout)
 	defer cancel()
 	b.log.WarnContext(ctx, "haproxy: starting it with the configuration that it had", "error", why)
-	if st.Master, err = b.revived(sctx, st.Master, st.Current, fronts, wanted); err != nil {
+	if st.Master, err = b.revived(sctx, st.Master, st.Current, fronts); err != nil {
 		return false
 	}
 	next := st.Current
@@ -135,9 +131,7 @@ func (b *Balancer) setState(st state) error {
 	b.st = st
 	b.mu.Unlock()
 	err := b.cfg.saveState(st)
-	b.mu.Lock()
 	b.unsaved = err != nil
-	b.mu.Unlock()
 	if err == nil {
 		b.setProblem(problemState, "")
 	} else if b.setProblem(problemState, err.Error()) {
@@ -149,9 +143,8 @@ func (b *Balancer) setState(st state) error {
 // abandon notes that a configuration did not come to run. Its number stays
 // used.
 func (b *Balancer) abandon(st state) error {
-	b.mu.Lock()
-	st.Current, st.Master = b.st.Current, b.st.Master
-	b.mu.Unlock()
+	now := b.state()
+	st.Current, st.Master = now.Current, now.Master
 	return b.setState(st)
 }
 
@@ -208,9 +201,7 @@ func (b *Balancer) start(ctx context.Context, next revision) (process, error) {
 // awaitAddresses checks that nobody listens where the fronts will. What is left
 // of an HAProxy whose master was killed may, for a moment.
 func (b *Balancer) awaitAddresses(ctx context.Context, fronts []balancer.Front) error {
-	b.mu.Lock()
-	hadOne := b.st.Master.PID != 0
-	b.mu.Unlock()
+	hadOne := b.master().PID != 0
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.timing.await)
 	defer cancel()
 	for _, f := range fronts {

@@ -29,10 +29,7 @@ func (b *Balancer) Apply(ctx context.Context, name string, want []balancer.Serve
 		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), err)
 	}
 	defer done()
-	b.mu.Lock()
-	_, ok := b.fronts[name]
-	b.mu.Unlock()
-	if !ok {
+	if b.snapshot()[name] == nil {
 		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), balancer.ErrNoFront)
 	}
 	err = b.apply(ctx, name, byName)
