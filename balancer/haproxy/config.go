@@ -42,15 +42,15 @@ type Config struct {
 	// HardStopAfter bounds how long requests that were in flight at a reload may
 	// go on in HAProxy's old worker; default 30 minutes.
 	HardStopAfter time.Duration
-	// StartTimeout bounds how long a start or reload of HAProxy may take, once
-	// begun; default 10 s. A call's context does not shorten it, so that a
-	// reload is never left half done.
-	StartTimeout time.Duration
 	// Logger gets what happens to HAProxy's process. Default: nothing is logged.
 	Logger *slog.Logger
 
 	timing timing
 }
+
+// startTimeout bounds how long a start or reload of HAProxy may take, once begun.
+// A call's context does not shorten it, so that a reload is never left half done.
+const startTimeout = 10 * time.Second
 
 // timing is how long things may take; tests are less patient.
 type timing struct {
@@ -111,8 +111,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Binary, err = filepath.Abs(path); err != nil {
 		return c, fmt.Errorf("haproxy: program %s: %w", path, err)
 	}
-	if c.MaxConn < 0 || c.Threads < 0 || c.SampleEvery < 0 || c.HardStopAfter < 0 || c.StartTimeout < 0 {
-		return c, errors.New("haproxy: MaxConn, Threads, SampleEvery, HardStopAfter and StartTimeout are not negative")
+	if c.MaxConn < 0 || c.Threads < 0 || c.SampleEvery < 0 || c.HardStopAfter < 0 {
+		return c, errors.New("haproxy: MaxConn, Threads, SampleEvery and HardStopAfter are not negative")
 	}
 	fits := fittingMaxConn(1, 0)
 	if c.MaxConn > fits {
@@ -121,7 +121,6 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxConn = cmp.Or(c.MaxConn, min(fits, 20_000))
 	c.SampleEvery = min(cmp.Or(c.SampleEvery, 5), 1000)
 	c.HardStopAfter = cmp.Or(c.HardStopAfter, 30*time.Minute)
-	c.StartTimeout = cmp.Or(c.StartTimeout, 10*time.Second)
 	if c.timing == (timing{}) {
 		c.timing = defaultTiming()
 	}

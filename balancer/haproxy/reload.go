@@ -57,7 +57,7 @@ func (b *Balancer) bring(ctx context.Context, cond condition, fronts map[string]
 	}
 	crashpoint.Here("reload/written")
 	b.setProblem(problemFile, "")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.StartTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
 	var downs []string
 	if cond == dead {
@@ -104,7 +104,7 @@ func (b *Balancer) asItIs(ctx context.Context, why error) bool {
 		return false
 	}
 	fronts := b.snapshot()
-	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.StartTimeout)
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
 	b.log.WarnContext(ctx, "haproxy: starting it with the configuration that it had", "error", why)
 	if st.Master, err = b.revived(sctx, st.Master, st.Current, fronts); err != nil {

@@ -213,7 +213,7 @@ func (b *Balancer) sweep(ctx context.Context) {
 			f.sweepClients(now)
 			if rotate {
 				f.latency.rotate()
-				f.sweepIdle(now.Add(-b.cfg.IdleTimeout))
+				f.sweepIdle(now.Add(-idleTimeout))
 			}
 		}
 	}

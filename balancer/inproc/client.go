@@ -90,9 +90,7 @@ func (c *client) serve() {
 	c.in.buf = make([]byte, clientBuffer)
 	for c.next() {
 		if len(c.in.buf) > serverBuffer && len(c.in.buffered()) <= clientBuffer {
-			small := make([]byte, clientBuffer)
-			c.in.w = copy(small, c.in.buffered())
-			c.in.r, c.in.buf = 0, small
+			c.in.resize(clientBuffer)
 		}
 	}
 }

@@ -14,11 +14,6 @@ type Config struct {
 	// MaxHeaderBytes is the greatest head of a request or an answer, in bytes.
 	// Default 64 KiB; at least 1 KiB.
 	MaxHeaderBytes int
-	// MaxIdlePerServer is how many idle connections to a server are kept.
-	// Default 512.
-	MaxIdlePerServer int
-	// IdleTimeout is how long an idle connection to a server is kept. Default 15 s.
-	IdleTimeout time.Duration
 	// CloseGrace is how long Close waits for requests that run before it cuts
 	// them. Default 5 s; negative: not at all.
 	CloseGrace time.Duration
@@ -31,12 +26,6 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MaxHeaderBytes == 0 {
 		c.MaxHeaderBytes = 64 << 10
-	}
-	if c.MaxIdlePerServer == 0 {
-		c.MaxIdlePerServer = 512
-	}
-	if c.IdleTimeout == 0 {
-		c.IdleTimeout = 15 * time.Second
 	}
 	if c.CloseGrace == 0 {
 		c.CloseGrace = 5 * time.Second
@@ -53,15 +42,11 @@ func (c Config) Validate() error {
 		}
 	}
 	check("read_header_timeout", c.ReadHeaderTimeout, time.Millisecond, time.Hour)
-	check("idle_timeout", c.IdleTimeout, time.Millisecond, time.Hour)
 	if c.CloseGrace > 0 {
 		check("close_grace", c.CloseGrace, time.Millisecond, time.Hour)
 	}
 	if c.MaxHeaderBytes != 0 && (c.MaxHeaderBytes < 1<<10 || c.MaxHeaderBytes > 16<<20) {
 		l.Add("max_header_bytes", "use 1024 to 16777216", "%d is out of range", c.MaxHeaderBytes)
-	}
-	if c.MaxIdlePerServer < 0 || c.MaxIdlePerServer > 100_000 {
-		l.Add("max_idle_per_server", "use 1 to 100000", "%d is out of range", c.MaxIdlePerServer)
 	}
 	return l.Err()
 }

@@ -2,6 +2,7 @@ package inproc
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -178,7 +179,7 @@ func (x *exchange) attempts() error {
 		if attempt++; attempt > x.set.Retries {
 			return err
 		}
-		if contains(x.tried, s) {
+		if slices.Contains(x.tried, s) {
 			// There is no other: give it a moment.
 			if err == errSilent {
 				return err

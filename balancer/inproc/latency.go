@@ -27,22 +27,16 @@ type latencies struct {
 	}
 	turn atomic.Uint32
 
-	mu      sync.Mutex
-	windows [latencyWindows]*hdrhistogram.Histogram
-	now     int
-}
-
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, int64(latencyMax/latencyUnit), 2)
+	mu     sync.Mutex
+	window *hdrhistogram.WindowedHistogram
 }
 
 func (l *latencies) init() {
+	const most = int64(latencyMax / latencyUnit)
 	for i := range l.shards {
-		l.shards[i].hist = newHistogram()
+		l.shards[i].hist = hdrhistogram.New(1, most, 2)
 	}
-	for i := range l.windows {
-		l.windows[i] = newHistogram()
-	}
+	l.window = hdrhistogram.NewWindowed(latencyWindows, 1, most, 2)
 }
 
 // shard returns the number of a shard to record in.
@@ -61,7 +55,7 @@ func (l *latencies) collect() {
 		s := &l.shards[i]
 		s.mu.Lock()
 		if s.hist.TotalCount() > 0 {
-			l.windows[l.now].Merge(s.hist)
+			l.window.Current.Merge(s.hist)
 			s.hist.Reset()
 		}
 		s.mu.Unlock()
@@ -73,22 +67,14 @@ func (l *latencies) rotate() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.collect()
-	l.now = (l.now + 1) % latencyWindows
-	if l.windows[l.now].TotalCount() > 0 {
-		l.windows[l.now].Reset()
-	}
+	l.window.Rotate()
 }
 
 func (l *latencies) quantiles() balancer.Latency {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.collect()
-	all := newHistogram()
-	for _, w := range l.windows {
-		if w.TotalCount() > 0 {
-			all.Merge(w)
-		}
-	}
+	all := l.window.Merge()
 	n := all.TotalCount()
 	if n == 0 {
 		return balancer.Latency{}

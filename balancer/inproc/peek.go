@@ -4,42 +4,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hungUp says whether the other side has closed the connection, as far as is
-// known here, without reading from it and without waiting.
-func (w *wire) hungUp() bool {
+// peek says what a read would return, without reading and without waiting:
+// EAGAIN while there is nothing.
+func (w *wire) peek() (n int, err error) {
 	rc, err := w.SyscallConn()
 	if err != nil {
-		return true
+		return 0, err
 	}
-	gone := false
+	var b [1]byte
+	var rerr error
 	err = rc.Control(func(fd uintptr) {
-		var b [1]byte
-		for {
-			n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-			if err == unix.EINTR {
-				continue
-			}
-			gone = err == nil && n == 0 || err != nil && err != unix.EAGAIN
-			return
+		for rerr = unix.EINTR; rerr == unix.EINTR; {
+			n, _, rerr = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		}
 	})
-	return gone || err != nil
+	if err == nil {
+		err = rerr
+	}
+	return n, err
+}
+
+// hungUp says whether the client has closed the connection, as far as is known
+// here.
+func (c *client) hungUp() bool {
+	n, err := c.wire.peek()
+	return err == nil && n == 0 || err != nil && err != unix.EAGAIN
 }
 
 // spoilt says whether the idle connection cannot take a request: the server
 // closed it, or sent what nobody asked for, which would be taken for the answer.
 func (u *upstream) spoilt() bool {
-	rc, err := u.SyscallConn()
-	if err != nil {
-		return true
-	}
-	open := false
-	err = rc.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		open = err == unix.EAGAIN
-	})
-	return !open || err != nil
+	_, err := u.peek()
+	return err != unix.EAGAIN
 }
-
-func (c *client) hungUp() bool { return c.wire.hungUp() }

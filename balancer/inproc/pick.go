@@ -1,8 +1,10 @@
 package inproc
 
 import (
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/elastipod/elastipod/balancer"
 )
@@ -13,14 +15,14 @@ import (
 // none: some says which. front.mu is held.
 func (f *front) pick(client uint64, tried []*server) (s *server, some bool) {
 	set := f.settings.Load()
-	if s = f.choose(set, client, func(s *server) bool { return !s.down && !contains(tried, s) }); s != nil {
+	if s = f.choose(set, client, func(s *server) bool { return !s.down && !slices.Contains(tried, s) }); s != nil {
 		return s, true
 	}
 	// Servers that are up and were not tried are worth waiting for.
 	for _, s := range f.servers {
 		if s.State == balancer.Ready {
 			some = true
-			if !s.down && !contains(tried, s) {
+			if !s.down && !slices.Contains(tried, s) {
 				return nil, true
 			}
 		}
@@ -28,19 +30,10 @@ func (f *front) pick(client uint64, tried []*server) (s *server, some bool) {
 	if !some {
 		return nil, false
 	}
-	if s = f.choose(set, client, func(s *server) bool { return !contains(tried, s) }); s != nil {
+	if s = f.choose(set, client, func(s *server) bool { return !slices.Contains(tried, s) }); s != nil {
 		return s, true
 	}
 	return f.choose(set, client, func(*server) bool { return true }), true
-}
-
-func contains(list []*server, s *server) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // choose chooses among the servers that are ready, below the maximum, and right.
@@ -162,11 +155,9 @@ func rendezvous(servers []*server, client uint64, fits func(*server) bool) *serv
 // hashString is FNV-1a, stirred: a client stays with its server when the program
 // starts anew.
 func hashString(s string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return mix(h)
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s))
+	return mix(h.Sum64())
 }
 
 // mix is the finaliser of SplitMix64.

@@ -2,6 +2,7 @@ package inproc
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -50,7 +51,7 @@ func TestPickProperties(t *testing.T) {
 				tried = append(tried, s)
 			}
 		}
-		hopeful := func(s *server) bool { return s.State == balancer.Ready && !s.down && !contains(tried, s) }
+		hopeful := func(s *server) bool { return s.State == balancer.Ready && !s.down && !slices.Contains(tried, s) }
 		room := func(s *server) bool { return most == 0 || s.inFlight < most }
 		ready, good, open := 0, 0, 0
 		for _, s := range f.servers {

@@ -107,9 +107,7 @@ func (p *pump) write(b []byte) bool {
 func (p *pump) length(left int64) {
 	in := &p.x.client.in
 	if left > int64(len(in.buf)) && len(in.buf) < bulkBuffer {
-		grown := make([]byte, bulkBuffer)
-		in.w = copy(grown, in.buffered())
-		in.r, in.buf = 0, grown
+		in.resize(bulkBuffer)
 	}
 	for left > 0 {
 		if len(in.buffered()) == 0 && !p.read() {
@@ -131,9 +129,7 @@ func (p *pump) length(left int64) {
 func (p *pump) chunks() {
 	in := &p.x.client.in
 	if len(in.buf) < serverBuffer {
-		grown := make([]byte, serverBuffer)
-		in.w = copy(grown, in.buffered())
-		in.r, in.buf = 0, grown
+		in.resize(serverBuffer)
 	}
 	var d dechunker
 	var out []byte

@@ -33,6 +33,13 @@ type server struct {
 	open map[*upstream]struct{}
 }
 
+// Of the connections to a server, maxIdle are kept for the next requests, each
+// for idleTimeout.
+const (
+	maxIdle     = 512
+	idleTimeout = 15 * time.Second
+)
+
 // upstream is a connection to a server.
 type upstream struct {
 	wire
@@ -82,7 +89,7 @@ func (s *server) connect(timeout time.Duration) (*upstream, error) {
 func (s *server) putIdle(u *upstream, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dead || len(s.idle) >= s.front.cfg.MaxIdlePerServer {
+	if s.dead || len(s.idle) >= maxIdle {
 		delete(s.open, u)
 		_ = u.Close()
 		return

@@ -49,6 +49,13 @@ func (r *reader) buffered() []byte { return r.buf[r.r:r.w] }
 
 func (r *reader) consume(n int) { r.r += n }
 
+// resize gives the buffer another size, which has room for what is in it.
+func (r *reader) resize(n int) {
+	buf := make([]byte, n)
+	r.w = copy(buf, r.buffered())
+	r.r, r.buf = 0, buf
+}
+
 // fill reads once. Where the buffer is full it grows up to limit, and fill
 // returns errHeadSize beyond.
 func (r *reader) fill(limit int) error {
@@ -63,9 +70,7 @@ func (r *reader) fill(limit int) error {
 		case len(r.buf) >= limit:
 			return errHeadSize
 		default:
-			grown := make([]byte, min(max(2*len(r.buf), 512), limit))
-			r.w = copy(grown, r.buf[:r.w])
-			r.buf = grown
+			r.resize(min(max(2*len(r.buf), 512), limit))
 		}
 	}
 	n, err := r.src.Read(r.buf[r.w:])
