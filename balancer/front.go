@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -34,25 +35,13 @@ const maxPath = 1000
 
 // WithDefaults returns the front with unset fields filled in.
 func (f Front) WithDefaults() Front {
-	if f.Algorithm == "" {
-		f.Algorithm = LeastConn
-	}
-	if f.Retries == 0 {
-		f.Retries = DefaultRetries
-	}
-	for _, d := range []struct {
-		field *time.Duration
-		value time.Duration
-	}{
-		{&f.Timeouts.Connect, DefaultConnectTimeout},
-		{&f.Timeouts.Client, DefaultClientTimeout},
-		{&f.Timeouts.Server, DefaultServerTimeout},
-		{&f.Timeouts.Queue, DefaultQueueTimeout},
-	} {
-		if *d.field == 0 {
-			*d.field = d.value
-		}
-	}
+	f.Algorithm = cmp.Or(f.Algorithm, LeastConn)
+	f.Retries = cmp.Or(f.Retries, DefaultRetries)
+	t := &f.Timeouts
+	t.Connect = cmp.Or(t.Connect, DefaultConnectTimeout)
+	t.Client = cmp.Or(t.Client, DefaultClientTimeout)
+	t.Server = cmp.Or(t.Server, DefaultServerTimeout)
+	t.Queue = cmp.Or(t.Queue, DefaultQueueTimeout)
 	return f
 }
 
@@ -105,12 +94,8 @@ func (f Front) Validate() error {
 
 // WithDefaults returns the server with unset fields filled in.
 func (s Server) WithDefaults() Server {
-	if s.Weight == 0 {
-		s.Weight = DefaultWeight
-	}
-	if s.State == "" {
-		s.State = Ready
-	}
+	s.Weight = cmp.Or(s.Weight, DefaultWeight)
+	s.State = cmp.Or(s.State, Ready)
 	return s
 }
 

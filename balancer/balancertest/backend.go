@@ -257,6 +257,15 @@ func newRawBackend(t *testing.T, name string, serve func(net.Conn, *bufio.Reader
 	return b
 }
 
+// answering is a server that answers one request a connection with that text.
+func answering(t *testing.T, text string) *rawBackend {
+	return newRawBackend(t, "raw", func(c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err == nil {
+			_, _ = io.WriteString(c, text)
+		}
+	})
+}
+
 func (b *rawBackend) server() balancer.Server {
 	return balancer.Server{Name: b.name, Addr: b.addr}
 }

@@ -188,6 +188,13 @@ func (c *raw) mustRecv(t *testing.T, method string) (*http.Response, string) {
 	return resp, body
 }
 
+// ask sends a request and reads the response to it.
+func (c *raw) ask(t *testing.T, method, format string, args ...any) (*http.Response, string) {
+	t.Helper()
+	c.send(t, format, args...)
+	return c.mustRecv(t, method)
+}
+
 // load sends GETs from several clients until stopped and counts what fails.
 type load struct {
 	sent, failed atomic.Int64

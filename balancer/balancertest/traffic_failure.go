@@ -134,12 +134,7 @@ func garbage(t *testing.T, b *bed) {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, b.h)
 			f := b.front("web", func(f *balancer.Front) { f.Retries = -1 })
-			bad := newRawBackend(t, "bad", func(c net.Conn, r *bufio.Reader) {
-				if _, err := http.ReadRequest(r); err == nil {
-					_, _ = io.WriteString(c, answer)
-				}
-			})
-			b.apply("web", bad.server())
+			b.apply("web", answering(t, answer).server())
 			assert.Equal(t, http.StatusBadGateway, newClient(t, f, "").status(http.MethodGet, "/"))
 		})
 	}
@@ -165,12 +160,7 @@ func brokenOff(t *testing.T, b *bed) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
 	} {
-		bad := newRawBackend(t, "bad", func(c net.Conn, r *bufio.Reader) {
-			if _, err := http.ReadRequest(r); err == nil {
-				_, _ = io.WriteString(c, answer)
-			}
-		})
-		b.apply("web", bad.server())
+		b.apply("web", answering(t, answer).server())
 		before := b.stats("web").Errors
 		code, body, err := newClient(t, f, "").try(context.Background(), http.MethodGet, "/", nil)
 		assert.True(t, err != nil || code == http.StatusBadGateway,

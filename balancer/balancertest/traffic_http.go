@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/websocket"
+
+	"github.com/elastipod/elastipod/balancer"
 )
 
 func parseEcho(t *testing.T, body string) echo {
@@ -31,8 +33,7 @@ func keepAlive(t *testing.T, b *bed) {
 	f, _ := b.one(nil)
 	c := dialRaw(t, f)
 	for i := range 20 {
-		c.send(t, "GET /echo?i=%d HTTP/1.1\r\nHost: example.org\r\n\r\n", i)
-		resp, body := c.mustRecv(t, http.MethodGet)
+		resp, body := c.ask(t, http.MethodGet, "GET /echo?i=%d HTTP/1.1\r\nHost: example.org\r\n\r\n", i)
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 		require.False(t, resp.Close)
 		assert.Equal(t, fmt.Sprint(i), parseEcho(t, body).Query.Get("i"))
@@ -40,8 +41,7 @@ func keepAlive(t *testing.T, b *bed) {
 	// The connection outlives the server that it used.
 	other := newBackend(t, "b")
 	b.apply("web", other.server())
-	c.send(t, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
-	_, body := c.mustRecv(t, http.MethodGet)
+	_, body := c.ask(t, http.MethodGet, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
 	assert.Equal(t, "b", body)
 }
 
@@ -96,16 +96,14 @@ func noBody(t *testing.T, b *bed) {
 		{"POST", "/status?code=204", 204, ""},
 		{"HEAD", "/status?code=404", 404, ""},
 	} {
-		c.send(t, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", req.method, req.path)
-		resp, body := c.mustRecv(t, req.method)
+		resp, body := c.ask(t, req.method, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", req.method, req.path)
 		assert.Equal(t, req.code, resp.StatusCode)
 		assert.Empty(t, body)
 		if req.length != "" {
 			assert.Equal(t, req.length, resp.Header.Get("Content-Length"), "%s %s", req.method, req.path)
 		}
 	}
-	c.send(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	_, body := c.mustRecv(t, http.MethodGet)
+	_, body := c.ask(t, http.MethodGet, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	assert.Equal(t, "a", body, "the connection is in step")
 }
 
@@ -124,29 +122,21 @@ func http10(t *testing.T, b *bed) {
 	}
 	c := dialRaw(t, f)
 	for range 3 {
-		c.send(t, "GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
-		resp, body := c.mustRecv(t, http.MethodGet)
+		resp, body := c.ask(t, http.MethodGet, "GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
 		assert.Equal(t, http.StatusOK, resp.StatusCode)
 		assert.Equal(t, "a", body)
 	}
 	without := dialRaw(t, f)
-	without.send(t, "GET / HTTP/1.0\r\n\r\n")
-	resp, _ := without.mustRecv(t, http.MethodGet)
+	resp, _ := without.ask(t, http.MethodGet, "GET / HTTP/1.0\r\n\r\n")
 	assert.Equal(t, http.StatusOK, resp.StatusCode, "1.0 needs no Host")
 }
 
 func http10Server(t *testing.T, b *bed) {
 	f := b.front("web", nil)
-	old := newRawBackend(t, "old", func(c net.Conn, r *bufio.Reader) {
-		if _, err := http.ReadRequest(r); err == nil {
-			_, _ = io.WriteString(c, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"+strings.Repeat("x", 20000))
-		}
-	})
-	b.apply("web", old.server())
+	b.apply("web", answering(t, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"+strings.Repeat("x", 20000)).server())
 	c := dialRaw(t, f)
 	for range 3 {
-		c.send(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		resp, body := c.mustRecv(t, http.MethodGet)
+		resp, body := c.ask(t, http.MethodGet, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		assert.Equal(t, http.StatusOK, resp.StatusCode)
 		assert.Len(t, body, 20000, "a body that the close ends is whole")
 		if resp.Close {
@@ -158,8 +148,7 @@ func http10Server(t *testing.T, b *bed) {
 func connectionClose(t *testing.T, b *bed) {
 	f, a := b.one(nil)
 	c := dialRaw(t, f)
-	c.send(t, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	resp, body := c.mustRecv(t, http.MethodGet)
+	resp, body := c.ask(t, http.MethodGet, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	assert.Equal(t, "a", body)
 	assert.True(t, resp.Close, "the answer says so")
 	_, err := c.r.ReadByte()
@@ -228,8 +217,7 @@ func requestStreams(t *testing.T, b *bed) {
 			require.Fail(t, "a part of the request does not reach the server before the next is sent")
 		}
 	}
-	c.send(t, "0\r\n\r\n")
-	_, body := c.mustRecv(t, http.MethodPost)
+	_, body := c.ask(t, http.MethodPost, "0\r\n\r\n")
 	assert.Equal(t, "done", body)
 }
 
@@ -254,31 +242,33 @@ func trailers(t *testing.T, b *bed) {
 func expectContinue(t *testing.T, b *bed) {
 	f, a := b.one(nil)
 	c := dialRaw(t, f)
-	c.send(t, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n")
-	resp, _ := c.mustRecv(t, http.MethodPost)
+	resp, _ := c.ask(t, http.MethodPost, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n")
 	require.Equal(t, http.StatusContinue, resp.StatusCode, "the server asks for the body")
-	c.send(t, "payload")
-	resp, body := c.mustRecv(t, http.MethodPost)
+	resp, body := c.ask(t, http.MethodPost, "payload")
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.EqualValues(t, 7, parseEcho(t, body).Bytes)
-	c.send(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	_, body = c.mustRecv(t, http.MethodGet)
+	_, body = c.ask(t, http.MethodGet, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	assert.Equal(t, "a", body, "the connection is in step")
 
 	// A server that does not want the body says so at once.
 	a.handle("/no", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })
 	c = dialRaw(t, f)
-	c.send(t, "POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
-	resp, _ = c.mustRecv(t, http.MethodPost)
+	resp, _ = c.ask(t, http.MethodPost, "POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
 	assert.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+}
+
+func dialWebSocket(t *testing.T, f balancer.Front) *websocket.Conn {
+	t.Helper()
+	ws, err := websocket.Dial("ws://"+f.Listen+"/ws", "", "http://"+f.Listen)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ws.Close() })
+	require.NoError(t, ws.SetDeadline(time.Now().Add(10*time.Second)))
+	return ws
 }
 
 func webSocket(t *testing.T, b *bed) {
 	f, a := b.one(nil)
-	ws, err := websocket.Dial("ws://"+f.Listen+"/ws", "", "http://"+f.Listen)
-	require.NoError(t, err)
-	defer func() { _ = ws.Close() }()
-	require.NoError(t, ws.SetDeadline(time.Now().Add(10*time.Second)))
+	ws := dialWebSocket(t, f)
 	say := func(s string) {
 		t.Helper()
 		require.NoError(t, websocket.Message.Send(ws, s))
@@ -298,14 +288,11 @@ func webSocket(t *testing.T, b *bed) {
 
 	// Removal cuts it.
 	b.apply("web", a.server())
-	ws, err = websocket.Dial("ws://"+f.Listen+"/ws", "", "http://"+f.Listen)
-	require.NoError(t, err)
-	defer func() { _ = ws.Close() }()
-	require.NoError(t, ws.SetDeadline(time.Now().Add(10*time.Second)))
+	ws = dialWebSocket(t, f)
 	say("again")
 	b.apply("web")
 	var got string
-	err = websocket.Message.Receive(ws, &got)
+	err := websocket.Message.Receive(ws, &got)
 	require.Error(t, err)
 	var ne net.Error
 	assert.False(t, errors.As(err, &ne) && ne.Timeout(), "it is cut and does not hang")
@@ -337,9 +324,8 @@ func forwardedHeaders(t *testing.T, b *bed) {
 func hopByHop(t *testing.T, b *bed) {
 	f, a := b.one(nil)
 	c := dialRaw(t, f)
-	c.send(t, "GET /echo HTTP/1.1\r\nHost: x\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\n"+
+	_, body := c.ask(t, http.MethodGet, "GET /echo HTTP/1.1\r\nHost: x\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\n"+
 		"Proxy-Authorization: Basic Zm9v\r\nX-Custom: one\r\nX-Custom: two\r\nCookie: a=b\r\nAuthorization: Bearer t\r\nAccept-Encoding: br\r\n\r\n")
-	_, body := c.mustRecv(t, http.MethodGet)
 	e := parseEcho(t, body)
 	for _, name := range []string{"Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Upgrade"} {
 		assert.Empty(t, e.Header[name], name)

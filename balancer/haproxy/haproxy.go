@@ -20,7 +20,7 @@ import (
 type Balancer struct {
 	cfg     Config
 	log     *slog.Logger
-	version string
+	version string // of HAProxy's program, such as "2.6.12-1+deb12u4"
 	lock    *os.File
 	conf    configuration.Configuration
 	lat     *latencies
@@ -140,9 +140,6 @@ func (b *Balancer) open(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// Version is the version of the HAProxy program, such as "2.6.12-1+deb12u4".
-func (b *Balancer) Version() string { return b.version }
-
 // PID is the process id of HAProxy's master process, or 0 while none runs.
 func (b *Balancer) PID() int {
 	if p := b.master(); p.alive() {
@@ -176,42 +173,33 @@ func (b *Balancer) begin(ctx context.Context, slot chan struct{}) (context.Conte
 	return ctx, func() { stop(); cancel(nil); <-slot }, nil
 }
 
-// fail wraps an error with what was done. An HAProxy that does not answer is
-// balancer.ErrUnavailable; a call that Close ended, balancer.ErrClosed.
-func fail(ctx context.Context, what, object string, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), balancer.ErrClosed) {
-		err = balancer.ErrClosed
+// call takes the slot for f, and wraps its error with what was done. An HAProxy
+// that does not answer is balancer.ErrUnavailable; a call that Close ended,
+// balancer.ErrClosed.
+func (b *Balancer) call(ctx context.Context, slot chan struct{}, what string, f func(context.Context) error) error {
+	ctx, done, err := b.begin(ctx, slot)
+	if err == nil {
+		if err = f(ctx); err != nil && errors.Is(context.Cause(ctx), balancer.ErrClosed) {
+			err = balancer.ErrClosed
+		}
+		done()
 	}
-	return refuse(what, object, err)
-}
-
-// refuse is fail for a call that did not begin.
-func refuse(what, object string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, errNoAnswer):
 		err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
 	}
-	if object == "" {
-		return fmt.Errorf("haproxy: %s: %w", what, err)
-	}
-	return fmt.Errorf("haproxy: %s %s: %w", what, object, err)
+	return fmt.Errorf("haproxy: %s: %w", what, err)
 }
 
 // SetFront makes the front be there as f says; see [balancer.Balancer]. A change
 // costs a reload of HAProxy, tens of milliseconds.
 func (b *Balancer) SetFront(ctx context.Context, f balancer.Front) error {
 	if err := f.Validate(); err != nil {
-		return refuse("set front", fmt.Sprintf("%.60q", f.Name), err)
+		return fmt.Errorf("haproxy: set front %.60q: %w", f.Name, err)
 	}
-	f = f.WithDefaults()
-	ctx, done, err := b.begin(ctx, b.writing)
-	if err != nil {
-		return refuse("set front", f.Name, err)
-	}
-	defer done()
-	return fail(ctx, "set front", f.Name, b.setFront(ctx, f))
+	return b.call(ctx, b.writing, "set front "+f.Name, func(ctx context.Context) error { return b.setFront(ctx, f.WithDefaults()) })
 }
 
 func (b *Balancer) setFront(ctx context.Context, f balancer.Front) error {
@@ -251,23 +239,20 @@ func (b *Balancer) setFront(ctx context.Context, f balancer.Front) error {
 
 // RemoveFront closes the front and forgets its servers; see [balancer.Balancer].
 func (b *Balancer) RemoveFront(ctx context.Context, name string) error {
-	ctx, done, err := b.begin(ctx, b.writing)
-	if err != nil {
-		return refuse("remove front", fmt.Sprintf("%.60q", name), err)
-	}
-	defer done()
-	fronts := b.snapshot()
-	old := fronts[name]
-	if old == nil {
-		return nil
-	}
-	delete(fronts, name)
-	if err := b.deploy(ctx, fronts); err != nil {
-		return fail(ctx, "remove front", name, err)
-	}
-	err = b.cutOld(ctx, func(backend, _ string) bool { return backend == name })
-	b.awaitFree(ctx, old.Listen)
-	return fail(ctx, "remove front", name, err)
+	return b.call(ctx, b.writing, fmt.Sprintf("remove front %.60q", name), func(ctx context.Context) error {
+		fronts := b.snapshot()
+		old := fronts[name]
+		if old == nil {
+			return nil
+		}
+		delete(fronts, name)
+		if err := b.deploy(ctx, fronts); err != nil {
+			return err
+		}
+		err := b.cutOld(ctx, func(backend, _ string) bool { return backend == name })
+		b.awaitFree(ctx, old.Listen)
+		return err
+	})
 }
 
 // Close releases what the value holds in this program; HAProxy goes on. See
@@ -297,12 +282,7 @@ func (b *Balancer) Close() error {
 // are kept, so that the next SetFront or Apply would start it again; Close the
 // value afterwards. Without an HAProxy that runs it does nothing.
 func (b *Balancer) Shutdown(ctx context.Context) error {
-	callCtx, done, err := b.begin(ctx, b.writing)
-	if err != nil {
-		return refuse("shut down", "", err)
-	}
-	defer done()
-	return fail(callCtx, "shut down", "", b.shutdown(callCtx))
+	return b.call(ctx, b.writing, "shut down", b.shutdown)
 }
 
 // snapshot returns a copy of the map of fronts.

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,14 +76,19 @@ func (c Config) takeListeners(ctx context.Context) (listeners, error) {
 			out.close()
 			return nil, socketError(ctx, err)
 		}
-		fds, err := parseRights(rights[:oobn])
-		if err == nil && len(fds) == 0 {
+		messages, err := unix.ParseSocketControlMessage(rights[:oobn])
+		before := got
+		for _, m := range messages {
+			fds, rerr := unix.ParseUnixRights(&m)
+			err = errors.Join(err, rerr)
+			for _, fd := range fds {
+				out.add(fd)
+			}
+			got += uint32(len(fds))
+		}
+		if err == nil && got == before {
 			err = errors.New("none came with the message")
 		}
-		for _, fd := range fds {
-			out.add(fd)
-		}
-		got += uint32(len(fds))
 		binary.NativeEndian.PutUint32(word[:], got)
 		if _, werr := u.Write(word[:]); err == nil && got < count {
 			err = werr // for the last one nobody waits
@@ -92,15 +99,6 @@ func (c Config) takeListeners(ctx context.Context) (listeners, error) {
 		}
 	}
 	return out, nil
-}
-
-func parseRights(oob []byte) (fds []int, err error) {
-	messages, err := unix.ParseSocketControlMessage(oob)
-	for _, m := range messages {
-		some, rerr := unix.ParseUnixRights(&m)
-		fds, err = append(fds, some...), errors.Join(err, rerr)
-	}
-	return fds, err
 }
 
 // add keeps a socket that listens on an address of the network, and closes
@@ -163,28 +161,17 @@ func (l listeners) send(conn *net.UnixConn) error {
 	if _, err := conn.Write(word[:]); err != nil {
 		return err
 	}
-	var fds []int
-	flush := func() error {
-		if len(fds) == 0 {
-			return nil
-		}
+	for fds := range slices.Chunk(slices.Collect(maps.Values(l)), socketsAtOnce) {
 		// Of each, the lengths of the names of its namespace and interface, which
 		// it has not, and a word that means nothing any more.
 		if _, _, err := conn.WriteMsgUnix(make([]byte, 6*len(fds)), unix.UnixRights(fds...), nil); err != nil {
 			return err
 		}
-		fds = nil
-		_, err := io.ReadFull(conn, word[:]) // it has them
-		return err
-	}
-	for _, fd := range l {
-		if fds = append(fds, fd); len(fds) == socketsAtOnce {
-			if err := flush(); err != nil {
-				return err
-			}
+		if _, err := io.ReadFull(conn, word[:]); err != nil { // it has them
+			return err
 		}
 	}
-	return flush()
+	return nil
 }
 
 // keepListeners keeps the listening sockets that the newest worker has, and

@@ -1,7 +1,7 @@
 package haproxy
 
 import (
-	"context"
+	"errors"
 	"hash/fnv"
 	"maps"
 	"slices"
@@ -32,6 +32,9 @@ func takenIDs(servers map[string]server) map[int]bool {
 	}
 	return taken
 }
+
+// errNoNumber says that no number is left between those of two neighbours.
+var errNoNumber = errors.New("haproxy: no number is left for a server")
 
 // nextID returns a number for one more server. For "first", numbers are in the
 // order of the names; ok is false if there is none left between its neighbours.
@@ -77,26 +80,4 @@ func number(a balancer.Algorithm, servers map[string]server) map[string]server {
 		out[name] = s
 	}
 	return out
-}
-
-// roomForAll says whether numbers in order can be found for all new servers.
-func roomForAll(known map[string]server, actual map[string]running, want map[string]balancer.Server) bool {
-	known = maps.Clone(known)
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if _, there := actual[name]; there {
-			continue
-		}
-		id, ok := nextID(balancer.First, known, name)
-		if !ok {
-			return false
-		}
-		known[name] = server{Server: want[name], id: id}
-	}
-	return true
-}
-
-// renumber writes a new configuration, with room between the numbers.
-func (b *Balancer) renumber(ctx context.Context, name string) error {
-	b.log.InfoContext(ctx, "haproxy: reload to put servers in order", "front", name)
-	return b.deploy(ctx, b.snapshot())
 }

@@ -17,38 +17,37 @@ import (
 // far as they were observed before it died. It returns
 // balancer.ErrUnavailable when HAProxy does not run.
 func (b *Balancer) Observe(ctx context.Context) (balancer.Stats, error) {
-	ctx, done, err := b.begin(ctx, b.reading)
-	if err != nil {
-		return balancer.Stats{}, refuse("observe", "", err)
-	}
-	defer done()
-	// Fronts first, and then what HAProxy says: a front or server that comes in
-	// between is left out, and none gets the figures of another.
-	fronts := b.snapshot()
 	var out balancer.Stats
-	if len(fronts) == 0 {
+	err := b.call(ctx, b.reading, "observe", func(ctx context.Context) error {
+		// Fronts first, and then what HAProxy says: a front or server that comes in
+		// between is left out, and none gets the figures of another.
+		fronts := b.snapshot()
+		if len(fronts) == 0 {
+			return nil
+		}
+		workers, err := b.collect(ctx)
+		if err != nil {
+			if errors.Is(err, errStats) {
+				err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
+			}
+			if ctx.Err() == nil {
+				b.suspected.Store(true)
+			}
+			if p := b.problem(problemProcess); p != "" {
+				err = fmt.Errorf("%s: %w", p, err)
+			}
+			return err
+		}
+		b.totals.keepOnly(fronts)
+		for _, name := range slices.Sorted(maps.Keys(fronts)) {
+			out.Fronts = append(out.Fronts, b.frontStats(fronts[name], workers))
+		}
+		return nil
+	})
+	if err == nil {
 		b.tell(&out)
-		return out, nil
 	}
-	workers, err := b.collect(ctx)
-	if err != nil {
-		if errors.Is(err, errStats) {
-			err = fmt.Errorf("%w: %w", balancer.ErrUnavailable, err)
-		}
-		if ctx.Err() == nil {
-			b.suspected.Store(true)
-		}
-		if p := b.problem(problemProcess); p != "" {
-			err = fmt.Errorf("%s: %w", p, err)
-		}
-		return balancer.Stats{}, fail(ctx, "observe", "", err)
-	}
-	b.totals.keepOnly(fronts)
-	for _, name := range slices.Sorted(maps.Keys(fronts)) {
-		out.Fronts = append(out.Fronts, b.frontStats(fronts[name], workers))
-	}
-	b.tell(&out)
-	return out, nil
+	return out, err
 }
 
 // collect asks all workers, adds up what they counted and lets go of old

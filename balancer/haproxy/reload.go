@@ -211,7 +211,7 @@ func (b *Balancer) awaitAddresses(ctx context.Context, fronts []balancer.Front) 
 		var last error
 		err := poll(ctx, func() (bool, error) {
 			last = probe(f.Listen, false)
-			return last == nil || !hadOne || !errors.Is(last, balancer.ErrAddressInUse), last
+			return last == nil || !hadOne || !errors.Is(last, balancer.ErrAddressInUse), nil
 		})
 		if last != nil {
 			return fmt.Errorf("front %s: %w", f.Name, last)

@@ -17,27 +17,24 @@ import (
 // [balancer.Balancer]. If HAProxy died, it is started again first, with the
 // servers that all fronts had.
 func (b *Balancer) Apply(ctx context.Context, name string, want []balancer.Server) error {
-	if err := balancer.ValidateServers(want); err != nil {
-		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), err)
-	}
 	byName := make(map[string]balancer.Server, len(want))
 	for _, s := range want {
 		byName[s.Name] = s.WithDefaults()
 	}
-	ctx, done, err := b.begin(ctx, b.writing)
-	if err != nil {
-		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), err)
-	}
-	defer done()
-	if b.snapshot()[name] == nil {
-		return refuse("apply servers of front", fmt.Sprintf("%.60q", name), balancer.ErrNoFront)
-	}
-	err = b.apply(ctx, name, byName)
-	if errors.Is(err, errNoAnswer) {
-		// HAProxy died just now: once more, with a new one.
-		err = b.apply(ctx, name, byName)
-	}
-	return fail(ctx, "apply servers of front", name, err)
+	return b.call(ctx, b.writing, fmt.Sprintf("apply servers of front %.60q", name), func(ctx context.Context) error {
+		if err := balancer.ValidateServers(want); err != nil {
+			return err
+		}
+		if b.snapshot()[name] == nil {
+			return balancer.ErrNoFront
+		}
+		err := b.apply(ctx, name, byName)
+		if errors.Is(err, errNoAnswer) {
+			// HAProxy died just now: once more, with a new one.
+			err = b.apply(ctx, name, byName)
+		}
+		return err
+	})
 }
 
 func (b *Balancer) apply(ctx context.Context, name string, want map[string]balancer.Server) error {
@@ -58,15 +55,16 @@ func (b *Balancer) member(ctx context.Context, name string, want map[string]bala
 	if err != nil {
 		return err
 	}
-	fr := b.snapshot()[name]
-	if fr.Algorithm == balancer.First && !roomForAll(fr.servers, actual[name], want) {
-		if err := b.renumber(ctx, name); err != nil {
-			return err
-		}
-		return b.apply(ctx, name, want)
-	}
 	m := member{b: b, s: s, front: name, have: actual[name]}
-	return m.change(ctx, want)
+	if err := m.change(ctx, want); !errors.Is(err, errNoNumber) {
+		return err
+	}
+	// A new configuration has room between the numbers.
+	b.log.InfoContext(ctx, "haproxy: reload to put servers in order", "front", name)
+	if err := b.deploy(ctx, b.snapshot()); err != nil {
+		return err
+	}
+	return b.apply(ctx, name, want)
 }
 
 // member changes the servers of one front.
@@ -127,7 +125,7 @@ func (m *member) add(ctx context.Context, w balancer.Server) error {
 	s := server{Server: w, incarnation: inc}
 	var ok bool
 	if s.id, ok = nextID(fr.Algorithm, fr.servers, w.Name); !ok {
-		return fmt.Errorf("add server %s: no number is left before its successor", w.Name)
+		return fmt.Errorf("add server %s: %w", w.Name, errNoNumber)
 	}
 	at := m.front + "/" + w.Name
 	err := m.s.command(ctx,

@@ -1,6 +1,7 @@
 package inproc
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
@@ -21,15 +22,9 @@ type Config struct {
 
 // WithDefaults returns the config with unset fields filled in.
 func (c Config) WithDefaults() Config {
-	if c.ReadHeaderTimeout == 0 {
-		c.ReadHeaderTimeout = 10 * time.Second
-	}
-	if c.MaxHeaderBytes == 0 {
-		c.MaxHeaderBytes = 64 << 10
-	}
-	if c.CloseGrace == 0 {
-		c.CloseGrace = 5 * time.Second
-	}
+	c.ReadHeaderTimeout = cmp.Or(c.ReadHeaderTimeout, 10*time.Second)
+	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, 64<<10)
+	c.CloseGrace = cmp.Or(c.CloseGrace, 5*time.Second)
 	return c
 }
 
