@@ -22,12 +22,12 @@ func (p *Clamp) Decide(o Observation) Decision {
 }
 
 // MarshalBinary returns the memory of the wrapped policy.
-func (p *Clamp) MarshalBinary() ([]byte, error) { return newMemory(memoryClamp).nested(p.Policy) }
+func (p *Clamp) MarshalBinary() ([]byte, error) { return saveMemory("clamp", struct{}{}, p.Policy) }
 
 // UnmarshalBinary restores it. See [ErrMemory].
 func (p *Clamp) UnmarshalBinary(data []byte) error {
-	return readMemory(data, memoryClamp).nested(p.Policy)
+	return loadMemory(data, "clamp", &struct{}{}, p.Policy)
 }
 
 // MarshalJSON writes the wire form, which [Registry.Parse] reads.
-func (p *Clamp) MarshalJSON() ([]byte, error) { return marshalWrapper("clamp", nil, p.Policy) }
+func (p *Clamp) MarshalJSON() ([]byte, error) { return wireWindows{}.marshal("clamp", p.Policy) }

@@ -19,9 +19,9 @@ type Cooldown struct {
 }
 
 type cooldownMemory struct {
-	changes changes
-	added   moment // when nodes were last added
-	changed moment // when the number last changed
+	Changes changes
+	Added   moment // when nodes were last added
+	Changed moment // when the number last changed
 }
 
 // Validate returns every fault of the policy and what it wraps as [Faults], or nil.
@@ -41,73 +41,52 @@ func (p *Cooldown) Decide(o Observation) Decision {
 	}
 	now := nanos(o.At)
 	m := &p.memory
-	m.added.notAfter(now)
-	m.changed.notAfter(now)
-	if delta, at := m.changes.observe(now, o.Want); delta != 0 {
-		m.changed.put(at)
+	m.Added.notAfter(now)
+	m.Changed.notAfter(now)
+	if delta, at := m.Changes.observe(now, o.Want); delta != 0 {
+		m.Changed.put(at)
 		if delta > 0 {
-			m.added.put(at)
+			m.Added.put(at)
 		}
 	}
 	d := p.Policy.Decide(o)
 	switch {
 	case d.Want > o.Want:
-		m.added.hold(&d, now, p.Up, o.Want)
+		m.Added.hold(&d, now, p.Up, o.Want)
 	case d.Want < o.Want:
-		m.changed.hold(&d, now, p.Down, o.Want)
+		m.Changed.hold(&d, now, p.Down, o.Want)
 	}
-	m.changes.decide(now, d.Want)
+	m.Changes.decide(now, d.Want)
 	return d
 }
 
 // MarshalBinary returns the memory of the policy and of what it wraps.
-func (p *Cooldown) MarshalBinary() ([]byte, error) {
-	w := newMemory(memoryCooldown)
-	p.memory.changes.write(w)
-	p.memory.added.write(w)
-	p.memory.changed.write(w)
-	return w.nested(p.Policy)
-}
+func (p *Cooldown) MarshalBinary() ([]byte, error) { return saveMemory("cooldown", p.memory, p.Policy) }
 
 // UnmarshalBinary restores it. See [ErrMemory].
 func (p *Cooldown) UnmarshalBinary(data []byte) error {
-	var m cooldownMemory
-	r := readMemory(data, memoryCooldown)
-	m.changes.read(r)
-	m.added.read(r)
-	m.changed.read(r)
-	if err := r.nested(p.Policy); err != nil {
-		return err
-	}
-	p.memory = m
-	return nil
+	return loadMemory(data, "cooldown", &p.memory, p.Policy)
 }
 
 // MarshalJSON writes the wire form, which [Registry.Parse] reads.
 func (p *Cooldown) MarshalJSON() ([]byte, error) {
-	return marshalWrapper("cooldown", []wireField{
-		{"up", durationField(p.Up)},
-		{"down", durationField(p.Down)},
-	}, p.Policy)
+	return wireWindows{Up: Duration(p.Up), Down: Duration(p.Down)}.marshal("cooldown", p.Policy)
 }
 
 // moment is a time that may not have come yet.
 type moment struct {
-	set bool
-	at  int64
+	Set bool
+	At  int64
 }
 
-func (m *moment) put(at int64) { m.set, m.at = true, at }
+func (m *moment) put(at int64) { m.Set, m.At = true, at }
 
 // notAfter moves a moment that a clock set back has put in the future.
-func (m *moment) notAfter(now int64) { m.at = min(m.at, now) }
+func (m *moment) notAfter(now int64) { m.At = min(m.At, now) }
 
 // hold takes a change back when less than d has passed since the moment.
 func (m *moment) hold(dec *Decision, now int64, d time.Duration, want int) {
-	if m.set && d > 0 && elapsed(now, m.at) < d.Seconds() {
-		dec.Add(Step{Rule: RuleCooldown, From: dec.Want, To: want, Value: elapsed(now, m.at), Bound: d.Seconds()})
+	if m.Set && d > 0 && elapsed(now, m.At) < d.Seconds() {
+		dec.Add(Step{Rule: RuleCooldown, From: dec.Want, To: want, Value: elapsed(now, m.At), Bound: d.Seconds()})
 	}
 }
-
-func (m *moment) write(w *memoryWriter) { w.bool(m.set); w.int(m.at) }
-func (m *moment) read(r *memoryReader)  { m.set = r.bool(); m.at = r.int() }

@@ -31,13 +31,13 @@ func builtin() []Kind {
 			Name:    "clamp",
 			Summary: "Keeps what another policy wants inside of the pod's min and max.",
 			Schema:  wrapperSchema(``),
-			New: newWrapper(func(raw json.RawMessage) (*Clamp, Faults, json.RawMessage) {
+			New: func(raw json.RawMessage, r *Registry) (Policy, error) {
 				var w struct {
 					Policy json.RawMessage `json:"policy"`
 				}
-				f := decodeFaults(raw, &w)
-				return &Clamp{}, f, w.Policy
-			}, func(p *Clamp, inner Policy) Policy { p.Policy = inner; return p }),
+				inner, f := decodeWrapper(raw, r, &w, &w.Policy)
+				return &Clamp{Policy: inner}, f.Err()
+			},
 		},
 		{
 			Name:    "cooldown",
@@ -45,11 +45,12 @@ func builtin() []Kind {
 			Schema: wrapperSchema(`
 				"up":{"type":"string","default":"0s","description":"How long after nodes were added more may be, such as \"10s\"."},
 				"down":{"type":"string","default":"0s","description":"How long after the last change nodes may be removed, such as \"60s\"."}`),
-			New: newWrapper(func(raw json.RawMessage) (*Cooldown, Faults, json.RawMessage) {
-				w, f := decodeWindows(raw)
-				p := &Cooldown{Up: time.Duration(w.Up), Down: time.Duration(w.Down)}
-				return p, append(f, p.faults()...), w.Policy
-			}, func(p *Cooldown, inner Policy) Policy { p.Policy = inner; return p }),
+			New: func(raw json.RawMessage, r *Registry) (Policy, error) {
+				var w wireWindows
+				inner, f := decodeWrapper(raw, r, &w, &w.Policy)
+				p := &Cooldown{Up: time.Duration(w.Up), Down: time.Duration(w.Down), Policy: inner}
+				return p, append(p.faults(), f...).Err()
+			},
 		},
 		{
 			Name:    "stabilize",
@@ -57,11 +58,12 @@ func builtin() []Kind {
 			Schema: wrapperSchema(`
 				"up":{"type":"string","default":"0s","description":"Window for adding, such as \"10s\"."},
 				"down":{"type":"string","default":"0s","description":"Window for removing, such as \"5m\"."}`),
-			New: newWrapper(func(raw json.RawMessage) (*Stabilize, Faults, json.RawMessage) {
-				w, f := decodeWindows(raw)
-				p := &Stabilize{Up: time.Duration(w.Up), Down: time.Duration(w.Down)}
-				return p, append(f, p.faults()...), w.Policy
-			}, func(p *Stabilize, inner Policy) Policy { p.Policy = inner; return p }),
+			New: func(raw json.RawMessage, r *Registry) (Policy, error) {
+				var w wireWindows
+				inner, f := decodeWrapper(raw, r, &w, &w.Policy)
+				p := &Stabilize{Up: time.Duration(w.Up), Down: time.Duration(w.Down), Policy: inner}
+				return p, append(p.faults(), f...).Err()
+			},
 		},
 		{
 			Name:    "step-limit",
@@ -70,17 +72,12 @@ func builtin() []Kind {
 				"up":{"type":"integer","minimum":0,"maximum":1000,"default":0,"description":"Most nodes to add; 0: no limit."},
 				"down":{"type":"integer","minimum":0,"maximum":1000,"default":0,"description":"Most nodes to remove; 0: no limit."},
 				"period":{"type":"string","default":"0s","description":"The time to which up and down apply, such as \"15s\"; 0s: each decision by itself."}`),
-			New: newWrapper(func(raw json.RawMessage) (*StepLimit, Faults, json.RawMessage) {
-				var w struct {
-					Up     int             `json:"up,omitempty"`
-					Down   int             `json:"down,omitempty"`
-					Period Duration        `json:"period,omitempty"`
-					Policy json.RawMessage `json:"policy"`
-				}
-				f := decodeFaults(raw, &w)
-				p := &StepLimit{Up: w.Up, Down: w.Down, Period: time.Duration(w.Period)}
-				return p, append(f, p.faults()...), w.Policy
-			}, func(p *StepLimit, inner Policy) Policy { p.Policy = inner; return p }),
+			New: func(raw json.RawMessage, r *Registry) (Policy, error) {
+				var w wireSteps
+				inner, f := decodeWrapper(raw, r, &w, &w.Policy)
+				p := &StepLimit{Up: w.Up, Down: w.Down, Period: time.Duration(w.Period), Policy: inner}
+				return p, append(p.faults(), f...).Err()
+			},
 		},
 	}
 }
@@ -107,7 +104,7 @@ func newThreshold(raw json.RawMessage, _ *Registry) (Policy, error) {
 			f.Add("step", "use 1 to 1000 nodes", "0 is out of range")
 		}
 	}
-	nest(&f, "", p.Validate())
+	f.NestErr("", p.Validate())
 	return p, f.Err()
 }
 
@@ -130,45 +127,8 @@ func newTarget(raw json.RawMessage, _ *Registry) (Policy, error) {
 			f.Add("tolerance", "use a fraction of the value from 0 to less than 1, such as 0.1", "%v is out of range", p.Tolerance)
 		}
 	}
-	nest(&f, "", p.Validate())
+	f.NestErr("", p.Validate())
 	return p, f.Err()
-}
-
-type wireWindows struct {
-	Up     Duration        `json:"up,omitempty"`
-	Down   Duration        `json:"down,omitempty"`
-	Policy json.RawMessage `json:"policy"`
-}
-
-func decodeWindows(raw json.RawMessage) (w wireWindows, f Faults) {
-	f = decodeFaults(raw, &w)
-	return w, f
-}
-
-func decodeFaults(raw json.RawMessage, into any) (f Faults) {
-	nest(&f, "", Decode(raw, into))
-	return f
-}
-
-// newWrapper returns the constructor of a policy around another one, which
-// reports the faults of both together: read returns the wrapper, its own faults
-// and the other's object; wrap puts the other in.
-func newWrapper[P any](
-	read func(json.RawMessage) (P, Faults, json.RawMessage),
-	wrap func(P, Policy) Policy,
-) func(json.RawMessage, *Registry) (Policy, error) {
-	return func(raw json.RawMessage, r *Registry) (Policy, error) {
-		p, f, inside := read(raw)
-		if inside == nil { // missing, which read has said
-			return nil, f.Err()
-		}
-		inner, err := r.Parse(inside)
-		nest(&f, "policy", err)
-		if len(f) > 0 {
-			return nil, f
-		}
-		return wrap(p, inner), nil
-	}
 }
 
 // wrapperSchema returns the schema of an object with these properties and a

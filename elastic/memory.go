@@ -2,7 +2,7 @@ package elastic
 
 import (
 	"encoding"
-	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,88 +13,46 @@ import (
 // The policy is unchanged; go on without.
 var ErrMemory = errors.New("elastic: not the memory of this policy")
 
-// memoryVersion is the first byte of every memory.
-const memoryVersion = 1
+// memoryVersion is the version of what saveMemory writes.
+const memoryVersion = 2
 
-// The second byte says whose memory it is.
-const (
-	memoryClamp byte = iota + 1
-	memoryCooldown
-	memoryStabilize
-	memoryStepLimit
-)
-
-// memoryWriter puts a policy's memory together.
-type memoryWriter struct{ data []byte }
-
-func newMemory(whose byte) *memoryWriter {
-	return &memoryWriter{data: []byte{memoryVersion, whose}}
+// saved is the memory of a policy of a kind, with that of the policy that it wraps.
+type saved[M any] struct {
+	Version int
+	Kind    string
+	Memory  M
+	Policy  []byte `json:",omitempty"`
 }
 
-func (w *memoryWriter) int(x int64) { w.data = binary.AppendVarint(w.data, x) }
-
-func (w *memoryWriter) bool(x bool) {
-	if x {
-		w.int(1)
-	} else {
-		w.int(0)
+// saveMemory returns the memory of a policy around p.
+func saveMemory[M any](kind string, memory M, p Policy) ([]byte, error) {
+	s := saved[M]{Version: memoryVersion, Kind: kind, Memory: memory}
+	if inner, ok := p.(encoding.BinaryMarshaler); ok {
+		var err error
+		if s.Policy, err = inner.MarshalBinary(); err != nil {
+			return nil, fmt.Errorf("elastic: memory of %T: %w", p, err)
+		}
 	}
+	return json.Marshal(s)
 }
 
-// nested ends a memory with that of the wrapped policy.
-func (w *memoryWriter) nested(p Policy) ([]byte, error) {
-	m, ok := p.(encoding.BinaryMarshaler)
-	if !ok {
-		return w.data, nil
-	}
-	inner, err := m.MarshalBinary()
-	if err != nil {
-		return nil, fmt.Errorf("elastic: memory of %T: %w", p, err)
-	}
-	return append(w.data, inner...), nil
-}
-
-// memoryReader takes a memory apart; after the first fault everything reads as 0.
-type memoryReader struct {
-	data   []byte
-	failed bool
-}
-
-func readMemory(data []byte, whose byte) *memoryReader {
-	if len(data) < 2 || data[0] != memoryVersion || data[1] != whose {
-		return &memoryReader{failed: true}
-	}
-	return &memoryReader{data: data[2:]}
-}
-
-func (r *memoryReader) int() int64 {
-	x, n := binary.Varint(r.data)
-	if r.failed || n <= 0 {
-		r.failed = true
-		return 0
-	}
-	r.data = r.data[n:]
-	return x
-}
-
-func (r *memoryReader) bool() bool { return r.int() != 0 }
-
-// nested gives what is left to the wrapped policy, and returns [ErrMemory] when
-// it doesn't fit or something was wrong before.
-func (r *memoryReader) nested(p Policy) error {
-	if r.failed {
+// loadMemory takes back what saveMemory returned, that of p included, or returns
+// [ErrMemory] and changes nothing.
+func loadMemory[M any](data []byte, kind string, memory *M, p Policy) error {
+	var s saved[M]
+	if err := json.Unmarshal(data, &s); err != nil || s.Version != memoryVersion || s.Kind != kind {
 		return ErrMemory
 	}
-	m, ok := p.(encoding.BinaryUnmarshaler)
-	if !ok {
-		if len(r.data) > 0 {
-			return ErrMemory
+	inner, ok := p.(encoding.BinaryUnmarshaler)
+	if !ok && len(s.Policy) > 0 {
+		return ErrMemory
+	}
+	if ok {
+		if err := inner.UnmarshalBinary(s.Policy); err != nil {
+			return fmt.Errorf("elastic: memory of %T: %w", p, err)
 		}
-		return nil
 	}
-	if err := m.UnmarshalBinary(r.data); err != nil {
-		return fmt.Errorf("elastic: memory of %T: %w", p, err)
-	}
+	*memory = s.Memory
 	return nil
 }
 
@@ -111,39 +69,25 @@ func elapsed(now, then int64) float64 { return time.Duration(now - then).Seconds
 // the next, whoever changed it: a decision that the manager bounded, or that a
 // person overrode, counts as what became of it.
 type changes struct {
-	seen      bool
-	want      int   // of the last observation
-	decided   int   // what was decided then
-	decidedAt int64 // when
+	Seen      bool
+	Want      int   // of the last observation
+	Decided   int   // what was decided then
+	DecidedAt int64 // when
 }
 
 // observe returns by how much the wanted number changed since the last call,
 // and when.
 func (c *changes) observe(now int64, want int) (delta int, at int64) {
 	at = now
-	if c.seen {
-		delta = want - c.want
-		if want == c.decided && c.decidedAt <= now {
-			at = c.decidedAt
+	if c.Seen {
+		delta = want - c.Want
+		if want == c.Decided && c.DecidedAt <= now {
+			at = c.DecidedAt
 		}
 	}
-	c.seen, c.want = true, want
+	c.Seen, c.Want = true, want
 	return delta, at
 }
 
 // decide remembers a decision.
-func (c *changes) decide(now int64, want int) { c.decided, c.decidedAt = want, now }
-
-func (c *changes) write(w *memoryWriter) {
-	w.bool(c.seen)
-	w.int(int64(c.want))
-	w.int(int64(c.decided))
-	w.int(c.decidedAt)
-}
-
-func (c *changes) read(r *memoryReader) {
-	c.seen = r.bool()
-	c.want = int(r.int())
-	c.decided = int(r.int())
-	c.decidedAt = r.int()
-}
+func (c *changes) decide(now int64, want int) { c.Decided, c.DecidedAt = want, now }

@@ -1,9 +1,7 @@
 package elastic
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -24,64 +22,62 @@ func validateWrapped(f Faults, p Policy) error {
 		return f.Err()
 	}
 	if v, ok := p.(interface{ Validate() error }); ok {
-		nest(&f, "policy", v.Validate())
+		f.NestErr("policy", v.Validate())
 	}
 	return f.Err()
 }
 
-// nest puts what err says of a part under its path; an error that is not
-// [Faults] becomes one fault.
-func nest(f *Faults, path string, err error) {
-	var part Faults
-	switch {
-	case err == nil:
-	case errors.As(err, &part):
-		f.Nest(path, part)
-	default:
-		f.Add(path, "", "%v", err)
+// wireWindows are the settings of a wrapper whose fields are durations.
+type wireWindows struct {
+	Up     Duration        `json:"up,omitempty"`
+	Down   Duration        `json:"down,omitempty"`
+	Policy json.RawMessage `json:"policy"`
+}
+
+func (w wireWindows) marshal(kind string, p Policy) (_ []byte, err error) {
+	if w.Policy, err = wireForm(p); err != nil {
+		return nil, err
 	}
+	return json.Marshal(struct {
+		Kind string `json:"kind"`
+		wireWindows
+	}{kind, w})
 }
 
-// wireField is a field of a wrapper's wire form, left out where value is nil.
-type wireField struct {
-	name  string
-	value any
+// wireSteps are the settings of a [StepLimit].
+type wireSteps struct {
+	Up     int             `json:"up,omitempty"`
+	Down   int             `json:"down,omitempty"`
+	Period Duration        `json:"period,omitempty"`
+	Policy json.RawMessage `json:"policy"`
 }
 
-func durationField(d time.Duration) any {
-	if d == 0 {
-		return nil
+func (w wireSteps) marshal(kind string, p Policy) (_ []byte, err error) {
+	if w.Policy, err = wireForm(p); err != nil {
+		return nil, err
 	}
-	return Duration(d)
+	return json.Marshal(struct {
+		Kind string `json:"kind"`
+		wireSteps
+	}{kind, w})
 }
 
-func countField(n int) any {
-	if n == 0 {
-		return nil
-	}
-	return n
-}
-
-// marshalWrapper writes {"kind", fields, "policy"} in this order.
-func marshalWrapper(kind string, fields []wireField, p Policy) ([]byte, error) {
+// wireForm returns the JSON of a wrapped policy.
+func wireForm(p Policy) (json.RawMessage, error) {
 	if _, ok := p.(json.Marshaler); !ok {
 		return nil, fmt.Errorf("elastic: a policy of type %T has no wire form: it is no json.Marshaler", p)
 	}
-	fields = append([]wireField{{"kind", kind}}, fields...)
-	fields = append(fields, wireField{"policy", p})
-	var b bytes.Buffer
-	for _, f := range fields {
-		if f.value == nil {
-			continue
-		}
-		value, err := json.Marshal(f.value)
-		if err != nil {
-			return nil, err
-		}
-		if b.Len() > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, "%q:%s", f.name, value)
+	return json.Marshal(p)
+}
+
+// decodeWrapper reads the settings of a wrapper into w and makes the policy that it
+// wraps, which w then has in inside. The faults are those of both.
+func decodeWrapper(raw json.RawMessage, r *Registry, w any, inside *json.RawMessage) (p Policy, f Faults) {
+	f.NestErr("", Decode(raw, w))
+	if *inside == nil { // missing, which Decode has said
+		return nil, f
 	}
-	return fmt.Appendf(nil, "{%s}", b.Bytes()), nil
+	p, err := r.Parse(*inside)
+	f.NestErr("policy", err)
+	return p, f
 }
