@@ -38,6 +38,7 @@ const (
 //     greatest: no user of the pod had it worse.
 //   - What has no reading at all is missing, never 0.
 type Builder struct {
+	now    time.Time // of the last observation
 	nodes  map[string]nodeReading
 	fronts map[string]frontReading
 }
@@ -80,6 +81,7 @@ func (b *Builder) Observe(in Input) Observation {
 		Max:      in.Max,
 		Boot:     in.Boot,
 	}
+	b.now = in.At
 	b.observeNodes(in, &o)
 	b.observeFronts(in, &o)
 	return o
@@ -220,9 +222,8 @@ func greater(v metrics.Value, d time.Duration) metrics.Value {
 // Cores returns the CPU that a node uses, in cores, as it went into the last
 // observation.
 func (b *Builder) Cores(node string) metrics.Value {
-	r, ok := b.nodes[node]
-	if !ok || r.rated.IsZero() {
-		return metrics.Missing
+	if r := b.nodes[node]; within(b.now, r.rated, keepRate) {
+		return metrics.V(r.cores)
 	}
-	return metrics.V(r.cores)
+	return metrics.Missing
 }

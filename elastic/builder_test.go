@@ -87,6 +87,21 @@ func TestBuilderKeepsTheLastRateForAWhile(t *testing.T) {
 	assert.False(t, b.Observe(input(7000*ms, NodeInput{Name: "a"})).Memory.OK(), "that of a failed reading is not known")
 }
 
+// What a person is shown of a node is what the policy saw of it.
+func TestBuilderTellsTheCoresOfANode(t *testing.T) {
+	b := NewBuilder()
+	b.Observe(input(0, node("a", 0, 0, 50)))
+	assert.False(t, b.Cores("a").OK())
+	b.Observe(input(1000*ms, node("a", 1000*ms, 250*ms, 50)))
+	near(t, 0.25, b.Cores("a"))
+	b.Observe(input(4000*ms, node("a", 1000*ms, 250*ms, 50)))
+	near(t, 0.25, b.Cores("a"), "there is no newer reading")
+	o := b.Observe(input(4001*ms, node("a", 1000*ms, 250*ms, 50)))
+	assert.False(t, o.CPU.OK())
+	assert.False(t, b.Cores("a").OK(), "nor has there been one for long")
+	assert.False(t, b.Cores("b").OK())
+}
+
 func TestBuilderTicksInQuickSuccession(t *testing.T) {
 	b := NewBuilder()
 	in := func(at, cpu time.Duration, requests uint64) Input {
