@@ -17,6 +17,7 @@ import (
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
+	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
@@ -135,7 +136,7 @@ func TestProblemsCountDown(t *testing.T) {
 			var p *cms.Problem
 			for p == nil || p.Again.Sub(wall()) < 20*time.Second {
 				time.Sleep(time.Second)
-				p = problem(w.now(), cms.ProblemStart)
+				p = problem(w.now(), reconcile.ProblemStart)
 			}
 			now := wall()
 			left := p.Again.Sub(now)
@@ -148,7 +149,7 @@ func TestProblemsCountDown(t *testing.T) {
 			ahead.Store(int64(jump))
 			w.each(left-100*time.Millisecond, func(s cms.PodStatus) {
 				if time.Until(due) < left-1100*time.Millisecond { // after the next tick
-					p := problem(s, cms.ProblemStart)
+					p := problem(s, reconcile.ProblemStart)
 					require.NotNil(t, p)
 					require.InDelta(t, time.Until(due), p.Again.Sub(wall()), float64(time.Millisecond))
 				}
