@@ -8,9 +8,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/elastipod/elastipod/cms/internal/watch"
-
 	"github.com/elastipod/elastipod/cms/internal/faults"
+	"github.com/elastipod/elastipod/cms/internal/watch"
 	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -39,11 +38,11 @@ func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, store
 	defer cancel()
 	var firsts []chan struct{}
 	m.mu.Lock()
-	m.life.started.poll = func(h *host, first chan<- struct{}) {
+	m.poll = func(h *host, first chan<- struct{}) {
 		hctx := h.Begin(ctx)
 		polling.Go(func() {
 			defer h.Stop()
-			h.Run(hctx, m.life.epoch(), first)
+			h.Run(hctx, m.life.now().epoch, first)
 		})
 	}
 	names := slices.Sorted(maps.Keys(records))
@@ -52,7 +51,7 @@ func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, store
 		first := make(chan struct{})
 		firsts = append(firsts, first)
 		m.addHost(h)
-		m.life.started.poll(h, first)
+		m.poll(h, first)
 	}
 	m.mu.Unlock()
 	for i, first := range firsts {
@@ -146,7 +145,7 @@ func (m *Manager) hostStatus(h *host) HostStatus {
 	rec, v := h.Record(), h.View()
 	used := m.ledger.On(h.Name)
 	s := HostStatus{
-		Host: rec.Host, Draining: rec.Draining, Reserved: used.Res, Nodes: used.Nodes, Collected: ImageCount(m.images.Collected(h.Name)),
+		Host: rec.Host, Draining: rec.Draining, Reserved: used.Res, Nodes: used.Nodes, Collected: m.images.Collected(h.Name),
 		Fault: Reason{Code: reconcile.FaultUnreachable, Text: "it has not been observed yet"},
 	}
 	if v != nil {
@@ -202,12 +201,12 @@ func (m *Manager) admit(h *host, spec pod.Host) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.life.closing() {
+	if m.life.now().closing {
 		_ = m.store.save(Change{DeleteHosts: []string{spec.Name}}) // or it is there after the next start
 		return ErrNotRunning
 	}
 	m.addHost(h)
-	m.life.started.poll(h, nil)
+	m.poll(h, nil)
 	return nil
 }
 

@@ -16,39 +16,19 @@ import (
 // after each view, and stops the nodes and removes the fronts of none.
 type janitor struct {
 	m    *Manager
-	mu   sync.Mutex
-	busy map[string]bool // nodes and fronts that are being dealt with
-}
-
-func newJanitor(m *Manager) *janitor { return &janitor{m: m, busy: map[string]bool{}} }
-
-// begin notes that something is being dealt with, and says whether it was not.
-func (j *janitor) begin(what string) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.busy[what] {
-		return false
-	}
-	j.busy[what] = true
-	return true
-}
-
-func (j *janitor) end(what string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	delete(j.busy, what)
+	busy sync.Map // names of nodes and fronts that are being dealt with
 }
 
 // do does something unless it is under way.
 func (j *janitor) do(what string, f func(ctx context.Context)) {
-	if !j.begin(what) {
+	if _, under := j.busy.LoadOrStore(what, true); under {
 		return
 	}
 	if !j.m.life.spawn(func(ctx context.Context) {
-		defer j.end(what)
+		defer j.busy.Delete(what)
 		f(ctx)
 	}) {
-		j.end(what)
+		j.busy.Delete(what)
 	}
 }
 
@@ -79,7 +59,7 @@ func (j *janitor) stop(ctx context.Context, h *watch.Host, id pod.NodeID) {
 // lookAtFronts removes fronts that no pod has. It is called after each observation
 // of the balancer.
 func (j *janitor) lookAtFronts() {
-	if !j.m.life.adopted() {
+	if !j.m.life.now().loops {
 		return
 	}
 	for _, name := range j.strays() {
@@ -137,7 +117,7 @@ func (m *Manager) hostObserved(wh *watch.Host, old, v *watch.View) {
 	case v.Err == nil:
 		m.wakeSome(watch.Changed(old, v))
 	}
-	if v.Err == nil && m.life.adopted() {
+	if v.Err == nil && m.life.now().loops {
 		m.janitor.lookAtHost(wh, v)
 	}
 	if h := m.host(wh.Name); h != nil && h.Host == wh {
@@ -173,8 +153,11 @@ func (m *Manager) finishRemoval(h *host) {
 	if v := h.View(); v.Err == nil && v.Count > 0 {
 		return // what nobody knows there is being stopped
 	}
+	if m.store.failure() != nil {
+		return // it could not be saved
+	}
 	if m.cfg.KeepImages >= 0 {
-		m.images.Last(m.life.context(), h.Host)
+		m.images.Last(m.life.now().ctx, h.Host)
 	}
 	if err := m.store.save(Change{DeleteHosts: []string{h.Name}}); err != nil {
 		m.cfg.Logger.Warn("remove host", "host", h.Name, "error", err)

@@ -138,7 +138,7 @@ func (r reply) result(pod string) (PodStatus, *NodeRecord, error) {
 
 // over says why the loop has ended.
 func (l *loop) over() error {
-	if l.m.life.stopping() {
+	if l.m.life.now().over() {
 		return ErrNotRunning
 	}
 	return noPod(l.name)

@@ -48,12 +48,15 @@ type Manager struct {
 	halting   atomic.Bool   // nodes are being stopped, whatever is wanted
 	restoring chan struct{} // a token: who holds it restores a backup
 
-	mu       sync.RWMutex
-	cluster  pod.Cluster
-	pods     map[string]*loop
-	hosts    map[string]*host
-	sorted   []*host         // by name; replaced, never changed
-	adding   map[string]bool // hosts that are being added
+	mu      sync.RWMutex
+	cluster pod.Cluster
+	pods    map[string]*loop
+	hosts   map[string]*host
+	sorted  []*host         // by name; replaced, never changed
+	adding  map[string]bool // hosts that are being added
+	// poll starts the poller of a host; first, which may be nil, is closed after its
+	// first observation.
+	poll     func(h *host, first chan<- struct{})
 	defaults []PodSpec
 }
 
@@ -70,7 +73,7 @@ func New(c Config) (*Manager, error) {
 		ledger:    ledger.New(),
 		claims:    claims.New(),
 		events:    events.New(c.Wall, ErrNotRunning),
-		life:      newLife(),
+		life:      life{ready: make(chan struct{})},
 		pods:      map[string]*loop{},
 		hosts:     map[string]*host{},
 		adding:    map[string]bool{},
@@ -83,7 +86,7 @@ func New(c Config) (*Manager, error) {
 	m.balancer = watch.NewBalancer(watch.BalancerConfig{Balancer: c.Balancer, Clock: m.clock, Tick: c.Tick, Observed: m.balancerObserved, Tell: m.tellIncident})
 	m.images = images.New(images.Config{Hosts: m.watched, Needed: m.neededImages, Edit: m.editImages, Removed: m.imageRemoved, Log: c.Logger})
 	m.store = newStoreHealth(m)
-	m.janitor = newJanitor(m)
+	m.janitor = &janitor{m: m}
 	m.ports = act.Ports{
 		Balancer: c.Balancer, Host: m.watchedHost, Clock: m.clock, Tracing: m.trace, Log: c.Logger,
 		Pulling: func(pod, node, host, message string) {
@@ -125,7 +128,7 @@ func (m *Manager) check() error {
 	default:
 		return ErrNotRunning
 	}
-	if m.life.stopping() {
+	if m.life.now().over() {
 		return ErrNotRunning
 	}
 	return nil
@@ -157,7 +160,7 @@ func noPod(name string) error { return refuse(ErrNotFound, "there is no pod %q",
 // Cluster sums up the cluster.
 func (m *Manager) Cluster() ClusterStatus {
 	m.mu.RLock()
-	s := ClusterStatus{Name: m.cfg.Name, ID: m.cluster.ID, StartedAt: m.life.begun()}
+	s := ClusterStatus{Name: m.cfg.Name, ID: m.cluster.ID, StartedAt: m.life.now().wall}
 	m.mu.RUnlock()
 	for _, p := range m.Pods() {
 		s.Pods++

@@ -236,7 +236,7 @@ func (l *loop) serve(p *reconcile.Plan) (wake time.Time) {
 // after those of the pollers, so that they see fresh values.
 func (l *loop) untilTick() time.Duration {
 	lag := min(l.m.cfg.Tick/10, 30*time.Millisecond)
-	return l.m.clock.UntilTick(l.m.life.epoch().Add(lag), l.m.cfg.Tick)
+	return l.m.clock.UntilTick(l.m.life.now().epoch.Add(lag), l.m.cfg.Tick)
 }
 
 func holds(list []reconcile.Hold) []ledger.Hold {

@@ -26,7 +26,6 @@ func (m *Manager) Run(ctx context.Context) error {
 		cancel()
 		m.events.Close()
 		m.life.running.Wait()
-		close(m.life.ended)
 	}()
 	state, err := m.cfg.Store.Load(ctx)
 	if err != nil {
@@ -52,7 +51,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		return err
 	}
 	m.balancer.Observe(ctx)
-	polling.Go(func() { m.balancer.Run(pollCtx, m.life.epoch()) })
+	polling.Go(func() { m.balancer.Run(pollCtx, m.life.now().epoch) })
 	polling.Go(func() { m.keepEventIDs(pollCtx) })
 	polling.Go(func() { m.store.heal(pollCtx) })
 	if m.cfg.KeepImages >= 0 {
@@ -78,9 +77,11 @@ func (m *Manager) Run(ctx context.Context) error {
 		<-l.board.settled // what the status says is of now, not of when the store was written
 	}
 	close(m.life.ready)
-	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", m.clock.Since(m.life.epoch()))
+	m.cfg.Logger.Info("manager ready", "cluster", m.cfg.Name, "id", state.ClusterID, "pods", len(state.Pods), "took", m.clock.Since(m.life.now().epoch))
 	<-ctx.Done()
-	m.life.close()
+	m.mu.Lock()
+	m.life.close() // no host comes in while the pollers are waited for
+	m.mu.Unlock()
 	m.life.running.Wait()
 	return nil
 }
@@ -93,7 +94,7 @@ func (m *Manager) Run(ctx context.Context) error {
 // has ended; when its own ctx ends first, it returns the error of that, and may
 // be called again. Any goroutine may call it, any number of times.
 func (m *Manager) Start(ctx context.Context) (stop func(ctx context.Context) error, err error) {
-	if m.life.context() != nil {
+	if m.life.now().ctx != nil {
 		return nil, errStarted
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))

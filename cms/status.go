@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/balancer"
+	"github.com/elastipod/elastipod/cms/internal/images"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -88,10 +89,7 @@ type HostStatus struct {
 }
 
 // ImageCount counts images.
-type ImageCount struct {
-	Images int   // how many
-	Bytes  int64 // their sizes; the disk gains less where others share layers
-}
+type ImageCount = images.Count
 
 // ClusterStatus sums up a cluster.
 type ClusterStatus struct {

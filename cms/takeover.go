@@ -13,12 +13,6 @@ import (
 	"github.com/elastipod/elastipod/pod"
 )
 
-// found is a node that another manager left, on the host of that name.
-type found struct {
-	host string
-	pod.Salvaged
-}
-
 // identify decides whose nodes this manager looks after. A manager whose store
 // is empty, on hosts where one of the same name has nodes, is either a second
 // one or one whose store was lost: it refuses, or takes these nodes over where
@@ -46,7 +40,7 @@ func (m *Manager) identify(ctx context.Context, stored State) (State, error) {
 		return stored, fmt.Errorf("cms: %w: host %s has %d nodes of cluster %q with id %s, such as %s, and this store is empty (id %s): "+
 			"if their manager runs elsewhere, give this cluster another name; if its store was lost, put a backup of it in place, "+
 			"or start once with --take-over (Config.TakeOver), which goes on with these nodes and rebuilds their pods",
-			pod.ErrForeign, n.host, ids[n.ClusterID], m.cfg.Name, n.ClusterID, n.Node.ID, stored.ClusterID)
+			pod.ErrForeign, n.Host, ids[n.ClusterID], m.cfg.Name, n.ClusterID, n.Node.ID, stored.ClusterID)
 	case len(ids) > 1:
 		return stored, fmt.Errorf("cms: take over: %w: nodes of %d managers are on the hosts: %s; stop those of all but one, and start again",
 			pod.ErrForeign, len(ids), strings.Join(owners(nodes), ", "))
@@ -65,10 +59,10 @@ func (m *Manager) identify(ctx context.Context, stored State) (State, error) {
 }
 
 // owners names whose nodes are where.
-func owners(nodes []found) []string {
+func owners(nodes []state.Found) []string {
 	var out []string
 	for _, n := range nodes {
-		if text := fmt.Sprintf("id %s on host %s", n.ClusterID, n.host); !slices.Contains(out, text) {
+		if text := fmt.Sprintf("id %s on host %s", n.ClusterID, n.Host); !slices.Contains(out, text) {
 			out = append(out, text)
 		}
 	}
@@ -78,7 +72,7 @@ func owners(nodes []found) []string {
 // salvage asks every host, side by side, what other managers of our name left
 // there. The error names a host that did not answer; the nodes are those of the
 // others.
-func (m *Manager) salvage(ctx context.Context, stored State) ([]found, error) {
+func (m *Manager) salvage(ctx context.Context, stored State) ([]state.Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, adoptWait)
 	defer cancel()
 	hosts := slices.Clone(m.cfg.Hosts)
@@ -88,7 +82,7 @@ func (m *Manager) salvage(ctx context.Context, stored State) ([]found, error) {
 		}
 	}
 	var mu sync.Mutex
-	var nodes []found
+	var nodes []state.Found
 	var errs []error
 	var asking sync.WaitGroup
 	for _, h := range hosts {
@@ -100,14 +94,14 @@ func (m *Manager) salvage(ctx context.Context, stored State) ([]found, error) {
 				errs = append(errs, fmt.Errorf("host %s: %w", h.Name, err))
 			}
 			for _, s := range left {
-				nodes = append(nodes, found{h.Name, s})
+				nodes = append(nodes, state.Found{Host: h.Name, Salvaged: s})
 			}
 		})
 	}
 	asking.Wait()
-	slices.SortFunc(nodes, func(a, b found) int {
+	slices.SortFunc(nodes, func(a, b state.Found) int {
 		return cmp.Or(strings.Compare(a.Node.ID.Pod, b.Node.ID.Pod), a.Node.StartedAt.Compare(b.Node.StartedAt),
-			strings.Compare(a.Node.ID.Name, b.Node.ID.Name), strings.Compare(a.host, b.host))
+			strings.Compare(a.Node.ID.Name, b.Node.ID.Name), strings.Compare(a.Host, b.Host))
 	})
 	return nodes, errors.Join(errs...)
 }
@@ -126,7 +120,7 @@ func (m *Manager) salvageHost(ctx context.Context, h pod.Host, c pod.Cluster) (_
 }
 
 // rebuild makes the records of pods out of their nodes, oldest first.
-func (m *Manager) rebuild(nodes []found) ([]PodRecord, error) {
+func (m *Manager) rebuild(nodes []state.Found) ([]PodRecord, error) {
 	var pods []PodRecord
 	var errs []error
 	for len(nodes) > 0 {
@@ -147,12 +141,8 @@ func (m *Manager) rebuild(nodes []found) ([]PodRecord, error) {
 }
 
 // rebuildPod makes the record of a pod out of its nodes, oldest first.
-func (m *Manager) rebuildPod(nodes []found) (PodRecord, error) {
-	list := make([]state.Found, len(nodes))
-	for i, n := range nodes {
-		list[i] = state.Found{Host: n.host, Salvaged: n.Salvaged}
-	}
-	rec, hosts, err := state.Rebuild(list)
+func (m *Manager) rebuildPod(nodes []state.Found) (PodRecord, error) {
+	rec, hosts, err := state.Rebuild(nodes)
 	if err != nil {
 		return rec, err
 	}

@@ -43,8 +43,7 @@ type Collector struct {
 	unneeded chan struct{} // told when images may have become so
 
 	mu   sync.Mutex
-	gone map[string]Count     // by host
-	left map[*watch.Host]bool // hosts that leave the cluster and were seen to
+	gone map[string]Count // by host
 }
 
 // Count counts images.
@@ -55,7 +54,7 @@ type Count struct {
 
 // New returns a collector that does nothing yet.
 func New(c Config) *Collector {
-	return &Collector{cfg: c, unneeded: make(chan struct{}, 1), gone: map[string]Count{}, left: map[*watch.Host]bool{}}
+	return &Collector{cfg: c, unneeded: make(chan struct{}, 1), gone: map[string]Count{}}
 }
 
 // Soon makes images that may have become unneeded be looked for in a while. It
@@ -135,14 +134,9 @@ func (c *Collector) collect(ctx context.Context, h *watch.Host) {
 // as far as that can be done at once: what is left then is somebody else's.
 func (c *Collector) Last(ctx context.Context, h *watch.Host) {
 	port := collector(h)
-	c.mu.Lock()
-	seen := c.left[h]
-	if v := h.View(); port == nil || seen || v == nil || v.Err != nil {
-		c.mu.Unlock()
+	if v := h.View(); port == nil || v == nil || v.Err != nil {
 		return
 	}
-	c.left[h] = true
-	c.mu.Unlock()
 	images := h.Record().Images
 	images = slices.Concat(images, slices.DeleteFunc(port.Fetched(), func(i pod.Image) bool { return slices.Contains(images, i) }))
 	if len(images) == 0 {
