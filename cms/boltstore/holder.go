@@ -1,13 +1,11 @@
 package boltstore
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
+	"syscall"
 )
 
 // holderSuffix makes the name of the file beside the store that says who has it.
@@ -40,40 +38,36 @@ func (s *Store) Announce(address string) error {
 	if err := os.Rename(next, s.path+holderSuffix); err != nil {
 		return fmt.Errorf("announce who has store %s: %w", s.path, err)
 	}
-	s.announced.Store(true)
 	return nil
 }
 
-// Holder says in words who has the store at path, such as "process 123, server,
-// at http://127.0.0.1:3000"; empty where nobody has, or the system doesn't tell.
+// Holder says in words who has the store at path, such as "process 123, at
+// http://127.0.0.1:3000"; empty where nobody has.
 func Holder(path string) string {
-	pid, program := locker(path)
 	var a announcement
-	if text, err := os.ReadFile(path + holderSuffix); err != nil || json.Unmarshal(text, &a) != nil {
-		a = announcement{}
+	text, err := os.ReadFile(path + holderSuffix)
+	if err != nil || json.Unmarshal(text, &a) != nil {
+		return ""
 	}
-	machine, err := os.Hostname()
-	switch {
-	case pid != 0 && a.PID == pid && (err != nil || a.Machine == machine):
-	case pid != 0:
-		a = announcement{} // an earlier one's
-	case err == nil && a.Machine == machine:
+	who := fmt.Sprintf("process %d", a.PID)
+	if machine, err := os.Hostname(); err != nil || machine != a.Machine {
+		who += ", on machine " + a.Machine
+	} else if !runs(a.PID) {
 		return "" // it was killed
 	}
-	var parts []string
-	if pid := cmp.Or(pid, a.PID); pid != 0 {
-		parts = append(parts, "process "+strconv.Itoa(pid))
-	}
-	if program != "" {
-		parts = append(parts, program)
-	}
-	if a.Machine != "" && a.Machine != machine {
-		parts = append(parts, "on machine "+a.Machine)
-	}
 	if a.Address != "" {
-		parts = append(parts, "at "+a.Address)
+		who += ", at " + a.Address
 	}
-	return strings.Join(parts, ", ")
+	return who
+}
+
+func runs(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	err = p.Signal(syscall.Signal(0))
+	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
 // describe is Holder, for an error about a store that is locked.

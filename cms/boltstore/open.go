@@ -20,10 +20,15 @@ import (
 	"github.com/elastipod/elastipod/internal/crashpoint"
 )
 
-const fileMode = 0o600
+const (
+	fileMode = 0o600
+	// lockTimeout is how long another process may take to let go of the file: enough
+	// for one that is just ending, short for a person who waits.
+	lockTimeout = 300 * time.Millisecond
+)
 
-func open(path string, o options) (*bolt.DB, error) {
-	deadline := time.Now().Add(o.lockTimeout)
+func open(path string) (*bolt.DB, error) {
+	deadline := time.Now().Add(lockTimeout)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
 			return nil, err

@@ -45,32 +45,10 @@ func read(tx *bolt.Tx) (state.State, error) {
 	if all.EventID, err = eventID(meta); err != nil {
 		return state.State{}, err
 	}
-	if err := each(hosts, "host", func(name string, data []byte) error {
-		var r state.Host
-		data, err := unseal([]byte(name), data)
-		if err != nil {
-			return err
-		}
-		if err := decode(data, &r); err != nil {
-			return err
-		}
-		all.Hosts = append(all.Hosts, r)
-		return checkName(name, r.Host.Name)
-	}); err != nil {
+	if all.Hosts, err = records(hosts, "host", func(r state.Host) string { return r.Host.Name }); err != nil {
 		return state.State{}, err
 	}
-	if err := each(pods, "pod", func(name string, data []byte) error {
-		var r state.Pod
-		data, err := unseal([]byte(name), data)
-		if err != nil {
-			return err
-		}
-		if err := decode(data, &r); err != nil {
-			return err
-		}
-		all.Pods = append(all.Pods, r)
-		return checkName(name, r.Spec.Name)
-	}); err != nil {
+	if all.Pods, err = records(pods, "pod", func(r state.Pod) string { return r.Spec.Name }); err != nil {
 		return state.State{}, err
 	}
 	return all, nil
@@ -92,22 +70,25 @@ func eventID(meta *bolt.Bucket) (uint64, error) {
 	return id, nil
 }
 
-// each calls f for every record, in the order of the names, which is that of
+// records returns what is in a bucket, in the order of the names, which is that of
 // the keys' bytes.
-func each(b *bolt.Bucket, kind string, f func(name string, data []byte) error) error {
-	return b.ForEach(func(k, v []byte) error {
-		if err := f(string(k), v); err != nil {
+func records[R any](b *bolt.Bucket, kind string, name func(R) string) (all []R, err error) {
+	err = b.ForEach(func(k, v []byte) error {
+		var r R
+		data, err := unseal(k, v)
+		if err == nil {
+			err = decode(data, &r)
+		}
+		if err == nil && name(r) != string(k) {
+			err = fmt.Errorf("it names itself %.80q", name(r))
+		}
+		if err != nil {
 			return fmt.Errorf("%w: %s %.80q: %w", state.ErrStoreCorrupt, kind, k, err)
 		}
+		all = append(all, r)
 		return nil
 	})
-}
-
-func checkName(key, name string) error {
-	if key != name {
-		return fmt.Errorf("it names itself %.80q", name)
-	}
-	return nil
+	return all, err
 }
 
 // entry is a record ready to be written.
@@ -118,14 +99,14 @@ type entry struct {
 
 func encodeChange(c state.Change) (hosts, pods []entry, err error) {
 	for _, r := range c.PutHosts {
-		e, err := encode(r.Host.Name, r, new(state.Host))
+		e, err := encode(r.Host.Name, r)
 		if err != nil {
 			return nil, nil, fmt.Errorf("host %q: %w", r.Host.Name, err)
 		}
 		hosts = append(hosts, e)
 	}
 	for _, r := range c.PutPods {
-		e, err := encode(r.Spec.Name, r, new(state.Pod))
+		e, err := encode(r.Spec.Name, r)
 		if err != nil {
 			return nil, nil, fmt.Errorf("pod %q: %w", r.Spec.Name, err)
 		}
@@ -136,7 +117,7 @@ func encodeChange(c state.Change) (hosts, pods []entry, err error) {
 
 // encode returns the record as it is written, after reading it back: what could
 // not be loaded is not saved.
-func encode(name string, record, back any) (entry, error) {
+func encode[R any](name string, record R) (entry, error) {
 	if name == "" {
 		return entry{}, errors.New("it has no name")
 	}
@@ -144,7 +125,7 @@ func encode(name string, record, back any) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	return entry{name: name, data: seal([]byte(name), data)}, decode(data, back)
+	return entry{name: name, data: seal([]byte(name), data)}, decode(data, new(R))
 }
 
 // plainJSON marshals without escaping what only matters in HTML.
@@ -182,8 +163,7 @@ func checksum(key, value []byte) uint32 {
 }
 
 // decode reads a record. A field that this program doesn't know makes the
-// record unreadable: the next write would lose it. A policy that was not set
-// comes back so, and not as the "null" that JSON makes of it.
+// record unreadable: the next write would lose it.
 func decode(data []byte, record any) error {
 	dec := json.NewDecoder(strings.NewReader(string(data)))
 	dec.DisallowUnknownFields()
@@ -192,9 +172,6 @@ func decode(data []byte, record any) error {
 	}
 	if dec.More() {
 		return errors.New("something follows the record")
-	}
-	if p, ok := record.(*state.Pod); ok && string(p.Elasticity.PolicyJSON) == "null" {
-		p.Elasticity.PolicyJSON = nil
 	}
 	return nil
 }

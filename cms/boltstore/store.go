@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,8 +20,6 @@ import (
 type Store struct {
 	path string
 	db   *bolt.DB
-	// announced says that there is a file beside the store that tells who has it.
-	announced atomic.Bool
 
 	closing sync.Once
 	closed  error
@@ -37,16 +34,14 @@ var _ state.Store = (*Store)(nil)
 // [state.ErrStoreLocked] says that another process uses it, [state.ErrStoreVersion]
 // that another version of the program wrote it, [state.ErrStoreCorrupt] that it cannot be read;
 // in each case the file is left as it is. The messages say what to do.
-func Open(path string, opts ...Option) (*Store, error) {
-	o := options{lockTimeout: DefaultLockTimeout}
-	for _, apply := range opts {
-		apply(&o)
-	}
-	db, err := open(path, o)
+func Open(path string) (*Store, error) {
+	db, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, plain(err))
 	}
-	return &Store{path: path, db: db}, nil
+	s := &Store{path: path, db: db}
+	_ = s.Announce("") // for a person; the store can be used without
+	return s, nil
 }
 
 // Path returns the file that Open was given.
@@ -104,9 +99,7 @@ func (s *Store) Save(ctx context.Context, c state.Change) error {
 // Close implements [state.Store]. It waits for calls that are under way.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		if s.announced.Load() {
-			_ = removeFile(s.path + holderSuffix) // it is not believed of one that is gone
-		}
+		_ = removeFile(s.path + holderSuffix) // it is not believed of one that is gone
 		if err := s.db.Close(); err != nil {
 			s.closed = fmt.Errorf("close store %s: %w", s.path, err)
 		}
