@@ -14,7 +14,7 @@ var _ state.Archiver = (*Store)(nil)
 
 // Backup implements [state.Archiver].
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
-	if err := s.enter(ctx, func() error { return nil }); err != nil {
+	if err := s.enter(ctx, nil); err != nil {
 		return fmt.Errorf("back up memory: %w", err)
 	}
 	return json.NewEncoder(w).Encode(s.State())
@@ -22,17 +22,12 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 
 // ReadBackup implements [state.Archiver].
 func (s *Store) ReadBackup(ctx context.Context, r io.Reader) (state.State, error) {
-	if err := s.enter(ctx, func() error { return nil }); err != nil {
+	if err := s.enter(ctx, nil); err != nil {
 		return state.State{}, fmt.Errorf("read a backup: %w", err)
 	}
 	var all state.State
 	if err := json.NewDecoder(r).Decode(&all); err != nil {
 		return state.State{}, fmt.Errorf("read a backup: %w: %w", state.ErrStoreCorrupt, err)
-	}
-	for i := range all.Pods {
-		if string(all.Pods[i].Elasticity.PolicyJSON) == "null" {
-			all.Pods[i].Elasticity.PolicyJSON = nil
-		}
 	}
 	return all, nil
 }
@@ -42,10 +37,12 @@ func (s *Store) Keep(ctx context.Context, label string) (string, error) {
 	s.mu.Lock()
 	hook := s.onKeep
 	s.mu.Unlock()
-	if hook == nil {
-		hook = func() error { return nil }
-	}
-	if err := s.enter(ctx, hook); err != nil {
+	if err := s.enter(ctx, func(context.Context) error {
+		if hook == nil {
+			return nil
+		}
+		return hook()
+	}); err != nil {
 		return "", fmt.Errorf("keep a copy of memory: %w", err)
 	}
 	text, err := json.Marshal(s.State())

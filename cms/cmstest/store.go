@@ -1,7 +1,7 @@
 package cmstest
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -31,18 +31,15 @@ type Store struct {
 
 // disk is what outlives one Store.
 type disk struct {
-	mu        sync.Mutex
-	open      bool
-	clusterID string
-	eventID   uint64
-	hosts     map[string][]byte
-	pods      map[string][]byte
+	mu          sync.Mutex
+	open        bool
+	clusterID   string
+	eventID     uint64
+	hosts, pods map[string][]byte // JSON by name
 }
 
 // NewStore returns an empty store.
-func NewStore() *Store {
-	return &Store{disk: &disk{open: true, hosts: map[string][]byte{}, pods: map[string][]byte{}}}
-}
+func NewStore() *Store { return &Store{disk: &disk{open: true, clusterID: rand.Text()}} }
 
 // Reopen returns a store with what this one keeps and without its hooks, as a
 // manager that starts again finds it. [state.ErrStoreLocked] unless this one was
@@ -83,11 +80,10 @@ func (s *Store) Saves() int {
 
 // State returns what is kept now, without hooks and also when closed.
 func (s *Store) State() state.State {
-	all, err := s.disk.load()
-	if err != nil { // what was encoded here can be decoded
-		panic(err)
-	}
-	return all
+	d := s.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return state.State{ClusterID: d.clusterID, EventID: d.eventID, Hosts: decoded[state.Host](d.hosts), Pods: decoded[state.Pod](d.pods)}
 }
 
 // Load implements [state.Store].
@@ -95,15 +91,10 @@ func (s *Store) Load(ctx context.Context) (state.State, error) {
 	s.mu.Lock()
 	hook := s.onLoad
 	s.mu.Unlock()
-	if err := s.enter(ctx, func() error {
-		if hook == nil {
-			return nil
-		}
-		return hook(ctx)
-	}); err != nil {
+	if err := s.enter(ctx, hook); err != nil {
 		return state.State{}, fmt.Errorf("load from memory: %w", err)
 	}
-	return s.disk.load()
+	return s.State(), nil
 }
 
 // Save implements [state.Store].
@@ -111,7 +102,7 @@ func (s *Store) Save(ctx context.Context, c state.Change) error {
 	s.mu.Lock()
 	hook := s.onSave
 	s.mu.Unlock()
-	if err := s.enter(ctx, func() error {
+	if err := s.enter(ctx, func(ctx context.Context) error {
 		if hook == nil {
 			return nil
 		}
@@ -142,12 +133,15 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) enter(ctx context.Context, hook func() error) error {
+// enter calls the hook, which may be nil, and says whether the store can be used.
+func (s *Store) enter(ctx context.Context, hook func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := hook(); err != nil {
-		return err
+	if hook != nil {
+		if err := hook(ctx); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,83 +151,54 @@ func (s *Store) enter(ctx context.Context, hook func() error) error {
 	return ctx.Err()
 }
 
-func (d *disk) load() (state.State, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.clusterID == "" {
-		d.clusterID = rand.Text()
-	}
-	all := state.State{ClusterID: d.clusterID, EventID: d.eventID}
-	for _, name := range slices.Sorted(maps.Keys(d.hosts)) {
-		var r state.Host
-		if err := decode(d.hosts[name], &r); err != nil {
-			return state.State{}, err
-		}
-		all.Hosts = append(all.Hosts, r)
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.pods)) {
-		var r state.Pod
-		if err := decode(d.pods[name], &r); err != nil {
-			return state.State{}, err
-		}
-		all.Pods = append(all.Pods, r)
-	}
-	return all, nil
-}
-
 func (d *disk) save(c state.Change) error {
-	hosts, pods := map[string][]byte{}, map[string][]byte{}
-	for _, r := range c.PutHosts {
-		data, err := encode(r.Host.Name, r, new(state.Host))
-		if err != nil {
-			return fmt.Errorf("host %q: %w", r.Host.Name, err)
-		}
-		hosts[r.Host.Name] = data
-	}
-	for _, r := range c.PutPods {
-		data, err := encode(r.Spec.Name, r, new(state.Pod))
-		if err != nil {
-			return fmt.Errorf("pod %q: %w", r.Spec.Name, err)
-		}
-		pods[r.Spec.Name] = data
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, name := range c.DeleteHosts {
-		delete(d.hosts, name)
-	}
-	for _, name := range c.DeletePods {
-		delete(d.pods, name)
-	}
-	maps.Copy(d.hosts, hosts)
-	maps.Copy(d.pods, pods)
-	d.eventID = max(d.eventID, c.EventID)
-	if c.ClusterID != "" {
-		d.clusterID = c.ClusterID
-	}
-	return nil
-}
-
-// encode returns the JSON of a record that can be read back.
-func encode(name string, record, back any) ([]byte, error) {
-	if name == "" {
-		return nil, errors.New("it has no name")
-	}
-	data, err := json.Marshal(record)
+	hosts, err := changed(d.hosts, c.DeleteHosts, c.PutHosts, func(r state.Host) string { return r.Host.Name })
 	if err != nil {
-		return nil, err
-	}
-	return data, decode(data, back)
-}
-
-// decode reads a record. A policy that was not set comes back so, and not as
-// the "null" that JSON makes of it.
-func decode(data []byte, record any) error {
-	if err := json.Unmarshal(data, record); err != nil {
 		return err
 	}
-	if p, ok := record.(*state.Pod); ok && bytes.Equal(p.Elasticity.PolicyJSON, []byte("null")) {
-		p.Elasticity.PolicyJSON = nil
+	pods, err := changed(d.pods, c.DeletePods, c.PutPods, func(r state.Pod) string { return r.Spec.Name })
+	if err != nil {
+		return err
 	}
+	d.hosts, d.pods = hosts, pods
+	d.eventID = max(d.eventID, c.EventID)
+	d.clusterID = cmp.Or(c.ClusterID, d.clusterID)
 	return nil
+}
+
+// changed returns records after a change. What could not be read back is an error.
+func changed[R any](all map[string][]byte, gone []string, put []R, name func(R) string) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	maps.Copy(out, all)
+	for _, name := range gone {
+		delete(out, name)
+	}
+	for _, r := range put {
+		data, err := json.Marshal(r)
+		if name(r) == "" {
+			err = errors.New("it has no name")
+		}
+		if err == nil {
+			err = json.Unmarshal(data, new(R))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("record %q: %w", name(r), err)
+		}
+		out[name(r)] = data
+	}
+	return out, nil
+}
+
+// decoded returns records, sorted by name.
+func decoded[R any](all map[string][]byte) (out []R) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		var r R
+		if err := json.Unmarshal(all[name], &r); err != nil {
+			panic(err) // it was read when it was saved
+		}
+		out = append(out, r)
+	}
+	return out
 }

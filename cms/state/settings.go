@@ -96,9 +96,6 @@ func ReadSettings(n pod.Salvaged) (NodeSettings, error) {
 	if w.Command, err = readBack("command", w.Command, n.Command); err != nil {
 		return s, err
 	}
-	if string(s.Elasticity.PolicyJSON) == "null" {
-		s.Elasticity.PolicyJSON = nil
-	}
 	s.Spec = s.Spec.WithDefaults()
 	return s, nil
 }
