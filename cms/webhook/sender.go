@@ -172,33 +172,24 @@ func (s *Sender) begin(ctx context.Context, closing <-chan struct{}) {
 	}
 }
 
-// quiet is how long nothing comes after the end before nothing is expected.
-const quiet = 50 * time.Millisecond
+// readOn is for how long events are read after the end: those that happened before
+// it are not left behind.
+const readOn = 100 * time.Millisecond
 
-// follow puts events into queues until ctx ends or the manager stops. Events that
-// happened before that are not left behind.
+// follow puts events into queues until ctx ends or the manager stops.
 func (s *Sender) follow(ctx context.Context) {
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(readOn, stop) })()
 	var position uint64
-	var deadline time.Time
 	for {
 		sub := s.subscribe(position, eventBuffer)
 		var err error
 		for err == nil {
 			var e cms.Event
-			if e, err = s.next(ctx, sub); err == nil {
+			if e, err = sub.Next(reading); err == nil {
 				position = max(position, e.ID)
 				s.offer(e)
-			}
-			if ctx.Err() == nil {
-				continue
-			}
-			if deadline.IsZero() {
-				deadline = time.Now().Add(s.cfg.Flush / 2)
-			}
-			if time.Now().After(deadline) {
-				err = ctx.Err()
-			} else if errors.Is(err, context.Canceled) {
-				err = nil // once more, see next
 			}
 		}
 		sub.Close()
@@ -206,16 +197,6 @@ func (s *Sender) follow(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// next waits for an event; after the end of ctx for a moment only.
-func (s *Sender) next(ctx context.Context, sub subscription) (cms.Event, error) {
-	if ctx.Err() != nil {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), quiet)
-		defer cancel()
-		return sub.Next(last)
-	}
-	return sub.Next(ctx)
 }
 
 func (s *Sender) offer(e cms.Event) {
