@@ -25,14 +25,8 @@ type owner struct {
 // New returns an empty table.
 func New() *Table { return &Table{pods: map[string]*owner{}} }
 
-// Taken says that a front's name or address is another one's.
-type Taken struct{ Text string }
-
-// Error says whose it is.
-func (t Taken) Error() string { return t.Text }
-
 // Want claims fronts for a command to a pod, all or none, until release is called.
-// The error is a [Taken].
+// The error says whose a name or an address is.
 func (t *Table) Want(pod string, fronts []balancer.Front) (release func(), err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -58,14 +52,14 @@ func (t *Table) check(pod string, f balancer.Front) error {
 		for _, has := range o.all() {
 			switch {
 			case name != pod && has.Name == f.Name:
-				return Taken{fmt.Sprintf("pod %s has a front named %q already; choose another name", name, f.Name)}
+				return fmt.Errorf("pod %s has a front named %q already; choose another name", name, f.Name)
 			case f.Listen == "" || has.Listen != f.Listen:
 			case name != pod:
-				return Taken{fmt.Sprintf("pod %s has a front on %s already; choose another address", name, f.Listen)}
+				return fmt.Errorf("pod %s has a front on %s already; choose another address", name, f.Listen)
 			case has.Name != f.Name:
 				// A new front is made before an old one goes.
-				return Taken{fmt.Sprintf("front %s of pod %s listens on %s until the change is done; give front %s another address, or remove %s in a change of its own first",
-					has.Name, pod, f.Listen, f.Name, has.Name)}
+				return fmt.Errorf("front %s of pod %s listens on %s until the change is done; give front %s another address, or remove %s in a change of its own first",
+					has.Name, pod, f.Listen, f.Name, has.Name)
 			}
 		}
 	}
@@ -92,15 +86,10 @@ func (t *Table) Set(pod string, fronts []balancer.Front) {
 func (t *Table) Unclaimed(names []string) (free []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	claimed := make(map[string]bool, len(names))
+	claimed := map[string]bool{}
 	for _, o := range t.pods {
-		for _, f := range o.held {
+		for _, f := range o.all() {
 			claimed[f.Name] = true
-		}
-		for _, w := range o.wanted {
-			for _, f := range w {
-				claimed[f.Name] = true
-			}
 		}
 	}
 	for _, name := range names {

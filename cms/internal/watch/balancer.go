@@ -77,14 +77,11 @@ func (b *Balancer) Run(ctx context.Context, epoch time.Time) {
 		if b.waiting.Load() > 0 {
 			pause = min(pause, hurriedPoll)
 		}
-		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
-		case <-timer.C:
+		case <-time.After(pause):
 		case <-b.kicks:
-			timer.Stop()
 		}
 	}
 }

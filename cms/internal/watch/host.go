@@ -109,7 +109,6 @@ func (h *Host) Stop() { h.stop() }
 // after the first observation.
 func (h *Host) Run(ctx context.Context, epoch time.Time, first chan<- struct{}) {
 	var watching sync.WaitGroup
-	defer watching.Wait()
 	watched := false
 	for {
 		h.Observe(ctx)
@@ -128,16 +127,13 @@ func (h *Host) Run(ctx context.Context, epoch time.Time, first chan<- struct{}) 
 			h.told = now
 			h.cfg.Observed(h, before, now)
 		}
-		timer := time.NewTimer(h.pause(epoch))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			watching.Wait()
 			h.Close()
 			return
-		case <-timer.C:
+		case <-time.After(h.pause(epoch)):
 		case <-h.kicks:
-			timer.Stop()
 		}
 	}
 }

@@ -97,14 +97,11 @@ func (l *Liveness) Run(ctx context.Context) {
 		for _, d := range due {
 			probing.Go(func() { l.probe(ctx, d) })
 		}
-		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
-		case <-timer.C:
+		case <-time.After(pause):
 		case <-l.set:
-			timer.Stop()
 		}
 	}
 }
