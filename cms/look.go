@@ -3,6 +3,7 @@ package cms
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -23,7 +24,7 @@ func (l *loop) look(mode reconcile.Mode) reconcile.World {
 	w := reconcile.World{
 		Settings: reconcile.Settings{Tick: m.cfg.Tick, HostTimeout: m.cfg.HostTimeout},
 		Name:     l.name, Pod: l.rec, Memory: l.mem, Probes: l.live.Said(), Balancer: l.lookAtBalancer(),
-		Running: running, Results: results, Commands: l.box.commands(), Policy: l.decider.fault, Mode: mode, Jitter: draw(),
+		Running: running, Results: results, Commands: l.box.commands(), Policy: l.decider.fault, Mode: mode, Jitter: rand.Uint64(),
 		Last: l.decider.last,
 	}
 	w.Hosts = make(map[string]reconcile.Host)

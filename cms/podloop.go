@@ -3,7 +3,6 @@ package cms
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -246,6 +245,3 @@ func holds(list []reconcile.Hold) []ledger.Hold {
 	}
 	return out
 }
-
-// draw returns the random number that a turn brings.
-func draw() uint64 { return rand.Uint64() }
