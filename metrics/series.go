@@ -28,18 +28,52 @@ func (s *Series) Add(x Sample) {
 	s.count = min(s.count+1, len(s.ring))
 }
 
-// Since returns the samples taken after t, oldest first. It looks from the newest
-// one backwards, so that times near the end, which are asked for most, are found
-// at once.
+// Len returns the number of samples kept.
+func (s *Series) Len() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.count
+}
+
+// Last returns the newest sample.
+func (s *Series) Last() (Sample, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.count == 0 {
+		return Sample{}, false
+	}
+	return *s.at(s.count - 1), true
+}
+
+// Since returns the samples taken after t, oldest first.
 func (s *Series) Since(t time.Time) []Sample {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	first := s.count
-	for first > 0 && s.at(first-1).At.After(t) {
-		first--
+	return s.copy(s.after(t), s.count)
+}
+
+// Window returns the samples taken after from and not after to, oldest first.
+func (s *Series) Window(from, to time.Time) []Sample {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	first := s.after(from)
+	return s.copy(first, max(first, s.after(to)))
+}
+
+// after returns the index of the first of the newest samples that were all
+// taken after t. It looks from the newest one backwards, so that windows near
+// the end, which are asked for most, are found at once.
+func (s *Series) after(t time.Time) int {
+	i := s.count
+	for i > 0 && s.at(i-1).At.After(t) {
+		i--
 	}
-	out := make([]Sample, 0, s.count-first)
-	for i := first; i < s.count; i++ {
+	return i
+}
+
+func (s *Series) copy(from, to int) []Sample {
+	out := make([]Sample, 0, to-from)
+	for i := from; i < to; i++ {
 		out = append(out, *s.at(i))
 	}
 	return out
