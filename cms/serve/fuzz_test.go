@@ -52,6 +52,6 @@ func FuzzConfig(f *testing.F) {
 		}
 		again, err := load(flags, none, elastic.NewRegistry())
 		require.NoError(t, err)
-		assert.Empty(t, differ(first.facts, again.facts), "the same file says the same")
+		assert.Empty(t, differ(first.effective, again.effective), "the same file says the same")
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/internal/difference"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -157,7 +158,7 @@ type plan struct {
 // plan sorts the differences by what can be done about them.
 func (sv *server) plan(current, next *settings) plan {
 	var p plan
-	for _, c := range differ(current.facts, next.facts) {
+	for _, c := range differ(current.effective, next.effective) {
 		field, name := splitPath(c.Path)
 		var live bool
 		switch field {
@@ -206,7 +207,7 @@ func (sv *server) planHost(c *wire.ReloadChange, name string, next *settings, p 
 	}
 	spec := next.hosts[slices.IndexFunc(next.hosts, func(h pod.Host) bool { return h.Name == name })]
 	if there, err := sv.manager.Host(name); err == nil {
-		if wanted := hostText(spec); wanted != hostText(there.Host) {
+		if !sameHost(spec, there.Host) {
 			c.Note = "a host of this name with other settings was added through the API: remove that one first, or restart the server to use these settings"
 			return false
 		}
@@ -217,11 +218,12 @@ func (sv *server) planHost(c *wire.ReloadChange, name string, next *settings, p 
 	return true
 }
 
-// hostText tells the settings of hosts apart. A cordon belongs to whoever set it.
-func hostText(h pod.Host) string {
-	h = h.WithDefaults()
-	h.Cordoned = false
-	return string(mustJSON(api.HostSettings(h)))
+// sameHost compares the settings of hosts. A cordon belongs to whoever set it.
+func sameHost(a, b pod.Host) bool {
+	a.Cordoned, b.Cordoned = false, false
+	x, errX := difference.Tree(api.HostSettings(a.WithDefaults()))
+	y, errY := difference.Tree(api.HostSettings(b.WithDefaults()))
+	return errX == nil && errY == nil && len(difference.Between(x, y)) == 0
 }
 
 // planPod creates pods that are not there. Those that are may have been changed

@@ -217,7 +217,7 @@ default_pods: [{name: plain, workload: {command: [x]}}]
 	next = strings.Replace(next, "max_nodes: 4", "max_nodes: 3", 1)
 	r.write(next)
 	want := []string{
-		"log.level", "allowed_hosts", "allowed_origins", "stop_timeout", "hosts[second]", "pods[web].max_nodes", "pods[api]", "default_pods[plain]",
+		"allowed_hosts", "allowed_origins", "default_pods[plain]", "hosts[second]", "log.level", "pods[api]", "pods[web].max_nodes", "stop_timeout",
 		"tokens[look].secret", "tokens[new]",
 	}
 	dry, err := ops.Reload(t.Context(), true)
@@ -235,7 +235,7 @@ default_pods: [{name: plain, workload: {command: [x]}}]
 		assert.Equal(t, c.Path != "pods[web].max_nodes", c.Applied, c.Path)
 		assert.NotContains(t, c.From+c.To, "0123456")
 	}
-	assert.Contains(t, out.Changed[5].Note, "cloud apply")
+	assert.Contains(t, out.Changed[6].Note, "cloud apply")
 	require.NoError(t, r.try(rotated))
 	require.NoError(t, r.try("new-0123456789abcdef"))
 	assert.Equal(t, 401, client.StatusOf(r.try(lookToken)), "the old secret")

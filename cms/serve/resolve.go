@@ -59,7 +59,10 @@ func load(f flags, environ func(string) string, policies *elastic.Registry) (set
 	if err := r.err(); err != nil {
 		return s, err
 	}
-	s.facts = r.facts(&s)
+	var err error
+	if s.effective, err = r.effective(&s); err != nil {
+		return s, err
+	}
 	s.again = func() (settings, error) { return load(f, environ, policies) }
 	return s, nil
 }

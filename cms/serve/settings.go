@@ -59,8 +59,8 @@ type settings struct {
 
 	workloadBinary string // absolute; empty: this program
 
-	facts []fact                   // all of this, to be compared
-	again func() (settings, error) // reads the same flags and file anew; nil: nothing was read
+	effective map[string]any           // all of this, to be compared
+	again     func() (settings, error) // reads the same flags and file anew; nil: nothing was read
 }
 
 // podSettings is a pod that is created at start.

@@ -36,15 +36,15 @@ const (
 // enabled is, and then the variables OTEL_EXPORTER_OTLP_* of OpenTelemetry say
 // what is not said here.
 type tracingConfig struct {
-	Enabled bool `yaml:"enabled"`
+	Enabled bool `json:"enabled,omitempty"`
 	// Endpoint is the URL of an OTLP receiver over HTTP; without a path, /v1/traces
 	// is asked.
-	Endpoint string `yaml:"endpoint"`
+	Endpoint string `json:"endpoint,omitempty"`
 	// Sample is the share of traces that are kept, from 0 to 1. A trace that a
 	// caller began is kept when the caller keeps it.
-	Sample *float64 `yaml:"sample"`
+	Sample *float64 `json:"sample,omitempty"`
 	// HeadersFile holds lines of "Name: value" that go with each delivery; mode 0600.
-	HeadersFile string `yaml:"headers_file"`
+	HeadersFile string `json:"headers_file,omitempty"`
 }
 
 type tracingSettings struct {

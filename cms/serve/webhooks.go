@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,16 +19,16 @@ const flushGrace = 1500 * time.Millisecond
 // webhookConfig is a target of webhooks whose secrets lie elsewhere: one, or two
 // while receivers change from the one to the other.
 type webhookConfig struct {
-	Name     string        `yaml:"name"`
-	URL      string        `yaml:"url"`
-	Env      string        `yaml:"env"`  // variable of the server's environment
-	File     string        `yaml:"file"` // file of mode 0600
-	Insecure bool          `yaml:"insecure"`
-	Types    []string      `yaml:"types"`
-	Pods     []string      `yaml:"pods"`
-	Timeout  wire.Duration `yaml:"timeout"`
-	GiveUp   wire.Duration `yaml:"give_up"`
-	Queue    wire.Count    `yaml:"queue"`
+	Name     string        `json:"name,omitempty"`
+	URL      string        `json:"url,omitempty"`
+	Env      string        `json:"env,omitempty"`  // variable of the server's environment
+	File     string        `json:"file,omitempty"` // file of mode 0600
+	Insecure bool          `json:"insecure"`
+	Types    []string      `json:"types,omitempty"`
+	Pods     []string      `json:"pods,omitempty"`
+	Timeout  wire.Duration `json:"timeout,omitempty"`
+	GiveUp   wire.Duration `json:"give_up,omitempty"`
+	Queue    wire.Count    `json:"queue,omitempty"`
 }
 
 // webhooks checks the targets and reads their secrets.
@@ -90,16 +88,6 @@ func (r *resolver) webhookSecrets(at string, c webhookConfig) (source string, se
 		return "", nil, false
 	}
 	return "file", strings.Fields(string(data)), true
-}
-
-// webhookFacts tells when a secret differs, without telling it.
-func webhookFacts(targets []webhook.Target) []fact {
-	var f []fact
-	for _, t := range targets {
-		sum := sha256.Sum256([]byte(strings.Join(t.Secrets, " ")))
-		f = append(f, fact{path: "webhooks[" + t.Name + "].secret", value: hex.EncodeToString(sum[:]), shown: isSecret})
-	}
-	return f
 }
 
 // sideMetrics is what Prometheus is told of webhooks and of the audit.

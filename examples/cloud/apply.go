@@ -13,6 +13,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms/client"
 	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/internal/difference"
 )
 
 func (a *app) applyCommand() *cobra.Command {
@@ -256,7 +257,7 @@ func undone(plan []change, p wire.Pod) error {
 }
 
 // ofRevision says whether a field belongs to what nodes run.
-func ofRevision(f fieldChange) bool {
+func ofRevision(f difference.Change) bool {
 	return strings.HasPrefix(f.Path, "workload") || strings.HasPrefix(f.Path, "limits")
 }
 

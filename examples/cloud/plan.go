@@ -1,38 +1,28 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
-	"strconv"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/api"
 	"github.com/elastipod/elastipod/cms/client"
 	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/internal/difference"
 )
 
 // change is what has to be done about one manifest.
 type change struct {
-	Kind   string        `json:"kind"`
-	Name   string        `json:"name"`
-	Action string        `json:"action"` // "create", "change", "delete" or "none"
-	Fields []fieldChange `json:"fields,omitempty"`
+	Kind   string              `json:"kind"`
+	Name   string              `json:"name"`
+	Action string              `json:"action"` // "create", "change", "delete" or "none"
+	Fields []difference.Change `json:"fields,omitempty"`
 
 	manifest manifest
 	early    bool // before the pods: it makes room for a lower max_nodes
-}
-
-// fieldChange is a field that differs, nil where one side lacks it.
-type fieldChange struct {
-	Path string `json:"path"`
-	From any    `json:"from"`
-	To   any    `json:"to"`
 }
 
 // makePlan compares what files ask for with what is set. Fields that are left out
@@ -132,88 +122,25 @@ func (c change) order() int {
 	return 2 * slices.Index(kinds[:], c.Kind)
 }
 
-func newChange(m manifest, from, to any, exists bool) (change, error) {
+// newChange compares what is there, nil for nothing, with what is wanted.
+func newChange(m manifest, from, to any) (change, error) {
 	ch := change{Kind: m.kind(), Name: m.name(), Action: "create", manifest: m}
-	x := map[string]any{}
-	if exists {
-		ch.Action = "none"
-		if err := plainValue(from, &x); err != nil {
-			return ch, err
-		}
-	}
-	y := map[string]any{}
-	if err := plainValue(to, &y); err != nil {
+	x, err := difference.Tree(from)
+	if err != nil {
 		return ch, err
 	}
-	compare(&ch.Fields, "", x, y)
-	if exists && len(ch.Fields) > 0 {
+	y, err := difference.Tree(to)
+	if err != nil {
+		return ch, err
+	}
+	ch.Fields = difference.Between(x, y)
+	switch {
+	case from != nil && len(ch.Fields) == 0:
+		ch.Action = "none"
+	case from != nil:
 		ch.Action = "change"
 	}
 	return ch, nil
-}
-
-// plainValue turns a value into what its JSON holds.
-func plainValue(from any, to *map[string]any) error {
-	data, err := json.Marshal(from)
-	if err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	return d.Decode(to)
-}
-
-// compare appends the fields in which two objects differ, by path.
-func compare(out *[]fieldChange, path string, x, y any) {
-	// An object that one side lacks differs field by field, too.
-	if _, object := y.(map[string]any); object && x == nil {
-		x = map[string]any{}
-	}
-	if _, object := x.(map[string]any); object && y == nil {
-		y = map[string]any{}
-	}
-	switch x := x.(type) {
-	case map[string]any:
-		if y, ok := y.(map[string]any); ok {
-			both := map[string]bool{}
-			for k := range x {
-				both[k] = true
-			}
-			for k := range y {
-				both[k] = true
-			}
-			for _, k := range sortedKeys(both) {
-				next := k
-				if path != "" {
-					next = path + "." + k
-				}
-				compare(out, next, x[k], y[k])
-			}
-			return
-		}
-	case []any:
-		if y, ok := y.([]any); ok && len(x) == len(y) {
-			for i := range x {
-				compare(out, path+"["+strconv.Itoa(i)+"]", x[i], y[i])
-			}
-			return
-		}
-	}
-	if !equalValue(x, y) {
-		*out = append(*out, fieldChange{path, x, y})
-	}
-}
-
-// equalValue takes numbers for equal that are written differently.
-func equalValue(x, y any) bool {
-	if m, ok := x.(json.Number); ok {
-		if n, ok := y.(json.Number); ok {
-			a, err1 := m.Float64()
-			b, err2 := n.Float64()
-			return err1 == nil && err2 == nil && a == b
-		}
-	}
-	return reflect.DeepEqual(x, y)
 }
 
 func planHost(m manifest, found []manifest, now int) (change, error) {
@@ -224,13 +151,13 @@ func planHost(m manifest, found []manifest, now int) (change, error) {
 	h := api.HostSettings(spec.WithDefaults())
 	m.Host = &h
 	if now < 0 {
-		return newChange(m, nil, h, false)
+		return newChange(m, nil, h)
 	}
 	before := *found[now].Host
 	if spec, err := api.HostSpec(before); err == nil {
 		before = api.HostSettings(spec.WithDefaults())
 	}
-	ch, err := newChange(m, before, h, true)
+	ch, err := newChange(m, before, h)
 	if err != nil {
 		return ch, err
 	}
@@ -249,16 +176,16 @@ func planPod(m manifest, found []manifest, now int) (change, error) {
 		return change{}, m.faults(err)
 	}
 	p := api.PodSettings(spec.WithDefaults())
-	var before wire.Pod
-	if now >= 0 {
-		before = *found[now].Pod
-		// Both go through the same rules, also where the server's are older.
-		if spec, err := api.PodSpec(before); err == nil {
-			before = api.PodSettings(spec.WithDefaults())
-		}
-	}
 	m.Pod = &p
-	return newChange(m, before, p, now >= 0)
+	if now < 0 {
+		return newChange(m, nil, p)
+	}
+	before := *found[now].Pod
+	// Both go through the same rules, also where the server's are older.
+	if spec, err := api.PodSpec(before); err == nil {
+		before = api.PodSettings(spec.WithDefaults())
+	}
+	return newChange(m, before, p)
 }
 
 func planElasticity(m manifest, found []manifest, now int, pods map[string]wire.Pod) (change, error) {
@@ -275,10 +202,10 @@ func planElasticity(m manifest, found []manifest, now int, pods map[string]wire.
 	e := fillElasticity(m.Elasticity.Elasticity, p)
 	m.Elasticity = &elasticityOf{p.Name, e}
 	if now < 0 { // of a pod that is to be created
-		return newChange(m, nil, elasticityOf{p.Name, e}, false)
+		return newChange(m, nil, *m.Elasticity)
 	}
 	before := fillElasticity(found[now].Elasticity.Elasticity, p)
-	return newChange(m, elasticityOf{p.Name, before}, elasticityOf{p.Name, e}, true)
+	return newChange(m, elasticityOf{p.Name, before}, *m.Elasticity)
 }
 
 // fillElasticity fills in what the server would.

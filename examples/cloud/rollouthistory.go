@@ -12,6 +12,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms/client"
 	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/internal/difference"
 )
 
 // completeRevisions offers the revisions of the pod that is the first argument,
@@ -36,7 +37,7 @@ func (a *app) completeRevisions() cobra.CompletionFunc {
 type revisionOf struct {
 	wire.RevisionRecord
 	// Changes are against the revision before; absent of the first that is kept.
-	Changes []fieldChange `json:"changes,omitempty"`
+	Changes []difference.Change `json:"changes,omitempty"`
 }
 
 func (a *app) rolloutHistoryCommand() *cobra.Command {
@@ -91,7 +92,7 @@ func withChanges(revisions []wire.RevisionRecord) ([]revisionOf, error) {
 			if err != nil {
 				return nil, err
 			}
-			compare(&x.Changes, "", from, to)
+			x.Changes = difference.Between(from, to)
 		}
 		out = append(out, x)
 	}
@@ -100,9 +101,7 @@ func withChanges(revisions []wire.RevisionRecord) ([]revisionOf, error) {
 
 // settingsOf returns what nodes of a revision run with, field by field.
 func settingsOf(r wire.RevisionRecord) (map[string]any, error) {
-	out := map[string]any{}
-	err := plainValue(map[string]any{"workload": r.Workload, "limits": r.Limits}, &out)
-	return out, err
+	return difference.Tree(map[string]any{"workload": r.Workload, "limits": r.Limits})
 }
 
 func (a *app) printHistory(all []revisionOf) error {
@@ -125,7 +124,7 @@ func (a *app) printHistory(all []revisionOf) error {
 }
 
 // changesText says in short what changed: paths without the part that all have.
-func changesText(changes []fieldChange) string {
+func changesText(changes []difference.Change) string {
 	texts := make([]string, len(changes))
 	for i, f := range changes {
 		texts[i] = strings.TrimPrefix(f.Path, "workload.") + ": " + valueText(f.From) + " → " + valueText(f.To)
@@ -158,9 +157,7 @@ func (a *app) printRevision(r revisionOf) error {
 	if err != nil {
 		return err
 	}
-	var all []fieldChange
-	compare(&all, "", map[string]any{}, settings)
-	for _, f := range all {
+	for _, f := range difference.Between(nil, settings) {
 		if err := a.line("  %s: %s", f.Path, valueText(f.To)); err != nil {
 			return err
 		}
