@@ -259,5 +259,5 @@ func TestDoctorKnowsWhereEnginesAre(t *testing.T) {
 		docker("unix:///run/user/1000/docker.sock"), docker(""), docker("unix://" + usualSocket), docker("tcp://10.0.0.5:2376"), {Runtime: "process"},
 	}))
 	_, err := os.Stat(usualSocket)
-	assert.Len(t, localEngines([]wire.Host{docker("ssh://root@10.0.0.6")}), b2i(err == nil))
+	assert.Equal(t, err == nil, len(localEngines([]wire.Host{docker("ssh://root@10.0.0.6")})) == 1)
 }

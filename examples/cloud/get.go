@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -200,15 +199,7 @@ func manifestYAML(all []manifest) ([]byte, error) {
 		if i > 0 {
 			out.WriteString("---\n")
 		}
-		var v any = m
-		if e := m.Elasticity; e != nil {
-			policy, err := ordered(json.RawMessage(e.Policy))
-			if err != nil {
-				return nil, err
-			}
-			v = map[string]any{"elasticity": elasticityYAML{e.Pod, e.Enabled, int(e.Min), int(e.Max), e.Mode, policy}}
-		}
-		text, err := yaml.MarshalWithOptions(v, yaml.IndentSequence(true))
+		text, err := asYAML(m)
 		if err != nil {
 			return nil, fmt.Errorf("write %s as YAML: %w", m, err)
 		}
@@ -217,69 +208,11 @@ func manifestYAML(all []manifest) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// elasticityYAML is [elasticityOf] with a policy in an order for people.
-type elasticityYAML struct {
-	Pod     string `json:"pod"`
-	Enabled bool   `json:"enabled"`
-	Min     int    `json:"min,omitempty"`
-	Max     int    `json:"max,omitempty"`
-	Mode    string `json:"mode,omitempty"`
-	Policy  any    `json:"policy,omitempty"`
-}
-
-// ordered turns JSON into values whose YAML begins with the kind and ends with the
-// wrapped policy, and in which numbers are numbers for every reader of YAML.
-func ordered(data json.RawMessage) (any, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
+// asYAML renders a value with the names and the order of its JSON.
+func asYAML(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
 		return nil, err
 	}
-	return orderedValue(v), nil
-}
-
-func orderedValue(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		keys := sortedKeys(v)
-		slices.SortStableFunc(keys, func(x, y string) int { return rank(x) - rank(y) })
-		out := yaml.MapSlice{}
-		for _, k := range keys {
-			out = append(out, yaml.MapItem{Key: k, Value: orderedValue(v[k])})
-		}
-		return out
-	case []any:
-		for i := range v {
-			v[i] = orderedValue(v[i])
-		}
-		return v
-	case json.Number:
-		return yamlNumber(v)
-	}
-	return v
-}
-
-func rank(key string) int { return 1 - b2i(key == "kind") + b2i(key == "policy") }
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// yamlNumber is a number that is written without an exponent.
-type yamlNumber json.Number
-
-// MarshalYAML writes the digits.
-func (n yamlNumber) MarshalYAML() ([]byte, error) {
-	if !strings.ContainsAny(string(n), "eE") {
-		return []byte(n), nil
-	}
-	x, err := strconv.ParseFloat(string(n), 64)
-	return strconv.AppendFloat(nil, x, 'f', -1, 64), err
+	return yaml.JSONToYAML(data)
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/elastipod/elastipod/cms/client"
@@ -206,11 +204,7 @@ func (a *app) printValue(v any) error {
 	if a.json() {
 		return a.printJSON(v)
 	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	text, err := yaml.JSONToYAML(data)
+	text, err := asYAML(v)
 	if err != nil {
 		return err
 	}
