@@ -69,7 +69,7 @@ func (a *app) fileCommand(cmd *cobra.Command, do func(ctx context.Context, c *cl
 	cmd.Flags().StringArrayVarP(&paths, "file", "f", nil, "YAML or JSON file, or folder of them; - is the standard input; repeat it")
 	cmd.Flags().BoolVar(&prune, "prune", false, "delete pods that no file names")
 	must(cmd.MarkFlagFilename("file", "yaml", "yml", "json"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, _ []string) error {
 		if len(paths) == 0 {
 			return usagef("-f is missing; give the file that says how things should be")
 		}
@@ -77,18 +77,16 @@ func (a *app) fileCommand(cmd *cobra.Command, do func(ctx context.Context, c *cl
 		if err != nil {
 			return err
 		}
-		return a.does(func(ctx context.Context, c *client.Client, _ []string) error {
-			plan, err := makePlan(ctx, c, wanted, prune)
-			if err != nil {
-				return err
-			}
-			flags := "-f " + strings.Join(paths, " -f ")
-			if prune {
-				flags += " --prune"
-			}
-			return do(ctx, c, plan, flags)
-		})(cmd, args)
-	}
+		plan, err := makePlan(ctx, c, wanted, prune)
+		if err != nil {
+			return err
+		}
+		flags := "-f " + strings.Join(paths, " -f ")
+		if prune {
+			flags += " --prune"
+		}
+		return do(ctx, c, plan, flags)
+	})
 	return cmd
 }
 
@@ -164,7 +162,7 @@ func (a *app) carryOut(ctx context.Context, c *client.Client, plan []change) err
 func (a *app) deletePod(ctx context.Context, c *client.Client, name string) error {
 	p, err := c.DeletePod(ctx, name, a.first())
 	if err == nil {
-		_, _, err = a.awaitGone(ctx, c, p)
+		_, _, err = a.awaitPodGone(ctx, c, p)
 	}
 	return err
 }

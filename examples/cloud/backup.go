@@ -39,10 +39,7 @@ the backup goes to standard output. The role operator is needed.`,
 		if err != nil {
 			return err
 		}
-		if a.json() {
-			return a.printJSON(map[string]any{"file": args[0], "bytes": n})
-		}
-		return a.line("Backup of %d bytes in %s. It holds the environment of workloads: keep it as you keep secrets.", n, args[0])
+		return a.tell(map[string]any{"file": args[0], "bytes": n}, "Backup of %d bytes in %s. It holds the environment of workloads: keep it as you keep secrets.", n, args[0])
 	})
 	return cmd
 }

@@ -134,10 +134,7 @@ the server on this machine.`,
 			if err := known.write(); err != nil {
 				return err
 			}
-			if a.json() {
-				return a.printJSON(shownContext{Name: args[0], Server: gone.Server, Token: gone.secretSource()})
-			}
-			return a.line("Context %s is forgotten.", args[0])
+			return a.tell(shownContext{Name: args[0], Server: gone.Server, Token: gone.secretSource()}, "Context %s is forgotten.", args[0])
 		},
 	}
 }

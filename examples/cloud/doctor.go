@@ -65,23 +65,21 @@ HAProxy's version and features, the clock and the disk. Each finding comes with 
 	}
 	cmd.Flags().StringVar(&engine, "engine", "", "socket of the Docker engine on this machine (default: those of the cluster's hosts, or unix:///var/run/docker.sock where that is)")
 	cmd.Flags().StringVar(&haproxy, "haproxy", "haproxy", "HAProxy's program")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, _ []string) error {
 		if engine != "" && !strings.HasPrefix(engine, "unix:///") && !strings.HasPrefix(engine, "/") {
 			return usagef("--engine %q is not a socket on this machine; use one such as unix:///var/run/docker.sock", engine)
 		}
-		return a.does(func(ctx context.Context, c *client.Client, _ []string) error {
-			d := &diagnosis{Server: a.server}
-			hosts := a.examineServer(ctx, c, d)
-			if here(a.server) || engine != "" {
-				sockets := localEngines(hosts)
-				if engine != "" {
-					sockets = []string{strings.TrimPrefix(engine, "unix://")}
-				}
-				examineMachine(ctx, d, machineOptions{engines: sockets, haproxy: haproxy, server: a.server})
+		d := &diagnosis{Server: a.server}
+		hosts := a.examineServer(ctx, c, d)
+		if here(a.server) || engine != "" {
+			sockets := localEngines(hosts)
+			if engine != "" {
+				sockets = []string{strings.TrimPrefix(engine, "unix://")}
 			}
-			return a.printDiagnosis(d)
-		})(cmd, args)
-	}
+			examineMachine(ctx, d, machineOptions{engines: sockets, haproxy: haproxy, server: a.server})
+		}
+		return a.printDiagnosis(d)
+	})
 	return cmd
 }
 

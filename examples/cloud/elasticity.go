@@ -46,7 +46,7 @@ only recorded, for "cloud why".`,
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "record decisions, and carry none out")
 	cmd.Flags().StringVar(&policy, "policy", "", "policy, as JSON or as a kind and its settings (default: the one that it has)")
 	must(cmd.RegisterFlagCompletionFunc("policy", a.completeFlag(policyKinds)))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, args []string) error {
 		var bounds [2]wire.Count
 		for i, name := range []string{"MIN", "MAX"} {
 			n, err := wire.ParseCount(args[i+1])
@@ -69,46 +69,41 @@ only recorded, for "cloud why".`,
 			}
 			patch["policy"] = parsed
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.Pod(ctx, args[0])
-			if err != nil {
+		p, err := c.Pod(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		e, err := c.PatchElasticity(ctx, args[0], patch, 0)
+		if err != nil {
+			return err
+		}
+		if !dryRun {
+			watch := watchStarts(c, status(p).Problems)
+			if _, err := a.awaitPod(ctx, c, p, "bringing pod "+p.Name+" inside its bounds", watch, func(s wire.PodStatus) bool {
+				return s.State == "paused" || s.Nodes.Online >= int(bounds[0])
+			}); err != nil {
 				return err
 			}
-			e, err := c.PatchElasticity(ctx, args[0], patch, 0)
-			if err != nil {
-				return err
-			}
-			if !dryRun {
-				watch := watchStarts(c, status(p).Problems)
-				if _, err := a.awaitPod(ctx, c, p, "bringing pod "+p.Name+" inside its bounds", watch, func(s wire.PodStatus) bool {
-					return s.State == "paused" || s.Nodes.Online >= int(bounds[0])
-				}); err != nil {
-					return err
-				}
-			}
-			return a.printElasticity(args[0], e)
-		})(cmd, args)
-	}
+		}
+		return a.printElasticity(args[0], e)
+	})
 	return cmd
 }
 
 func (a *app) elasticityDisableCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onPod(&cobra.Command{
 		Use:   "disable POD",
 		Short: "Let a pod keep the number of nodes that it has",
 		Long: `Disable elasticity of a pod: it keeps the nodes that it has, and they are registered, launched and
 removed by hand again. Its bounds and policy are kept for the next time.`,
-		Example:           `  cloud elasticity disable light`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			e, err := c.PatchElasticity(ctx, args[0], client.Patch{"enabled": false}, 0)
-			if err != nil {
-				return err
-			}
-			return a.printElasticity(args[0], e)
-		}),
-	}
+		Example: `  cloud elasticity disable light`,
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		e, err := c.PatchElasticity(ctx, args[0], client.Patch{"enabled": false}, 0)
+		if err != nil {
+			return err
+		}
+		return a.printElasticity(args[0], e)
+	})
 }
 
 func (a *app) thresholdCommand(name, side, verb, alias, example string) *cobra.Command {
@@ -122,39 +117,34 @@ pod's policy "threshold" if it is another one. The two thresholds are at least 0
 		Args:              names("POD", "VALUE"),
 		ValidArgsFunction: a.complete(podNames),
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, args []string) error {
 		x, err := strconv.ParseFloat(args[1], 64)
 		if err != nil || !(x >= 0 && x <= 1) {
 			return usagef("VALUE %q is not a fraction of a node's CPU limit; use 0 to 1, such as 0.7", args[1])
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			e, err := c.PatchElasticity(ctx, args[0], client.Patch{name: x}, 0)
-			if err != nil {
-				return err
-			}
-			return a.printElasticity(args[0], e)
-		})(cmd, args)
-	}
+		e, err := c.PatchElasticity(ctx, args[0], client.Patch{name: x}, 0)
+		if err != nil {
+			return err
+		}
+		return a.printElasticity(args[0], e)
+	})
 	return cmd
 }
 
 func (a *app) elasticityShowCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onPod(&cobra.Command{
 		Use:   "show POD",
 		Short: "Show the elasticity of a pod",
 		Long: `Show whether a pod is elastic, its bounds and its policy, and what the last decision was. For how it
 came about, see "cloud why".`,
-		Example:           `  cloud elasticity show light`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			e, err := c.Elasticity(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return a.printElasticity(args[0], e)
-		}),
-	}
+		Example: `  cloud elasticity show light`,
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		e, err := c.Elasticity(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return a.printElasticity(args[0], e)
+	})
 }
 
 func (a *app) printElasticity(pod string, e wire.Elasticity) error {

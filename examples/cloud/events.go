@@ -41,7 +41,7 @@ without losing an event. With -o json each line is one event.`,
 	f.IntVar(&limit, "limit", 50, "print this many past events at most; 0 is all that are kept")
 	must(cmd.RegisterFlagCompletionFunc("pod", a.completeFlag(podNames)))
 	must(cmd.RegisterFlagCompletionFunc("type", fixed(eventTypes()...)))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, _ []string) error {
 		if limit < 0 {
 			return usagef("--limit %d: use 0 or more", limit)
 		}
@@ -55,10 +55,8 @@ without losing an event. With -o json each line is one event.`,
 			o.Types = []string{kind}
 		}
 		wanted := func(e wire.Event) bool { return e.Type != wire.EventTick || ticks || kind == wire.EventTick }
-		return a.does(func(ctx context.Context, c *client.Client, _ []string) error {
-			return a.printEvents(ctx, c, o, follow, limit, wanted)
-		})(cmd, args)
-	}
+		return a.printEvents(ctx, c, o, follow, limit, wanted)
+	})
 	return cmd
 }
 

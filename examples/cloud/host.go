@@ -137,23 +137,17 @@ address of that host on which ports of nodes are published, unless --address-mod
 	for _, flag := range []string{"tls-ca", "tls-cert", "tls-key"} {
 		must(cmd.MarkFlagFilename(flag, "pem", "crt", "key"))
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, args []string) error {
 		h, err := f.host(args, a.in, cmd.Flags().Changed)
 		if err != nil {
 			return err
 		}
-		return a.does(func(ctx context.Context, c *client.Client, _ []string) error {
-			h, err := c.AddHost(ctx, h)
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.printJSON(h)
-			}
-			s := hostStatus(h)
-			return a.line("Host %s is there: %s, %s CPUs, %s memory.", h.Name, s.Engine, short2(s.Capacity.CPU), bytesText(float64(s.Capacity.Memory)))
-		})(cmd, args)
-	}
+		if h, err = c.AddHost(ctx, h); err != nil {
+			return err
+		}
+		s := hostStatus(h)
+		return a.tell(h, "Host %s is there: %s, %s CPUs, %s memory.", h.Name, s.Engine, short2(s.Capacity.CPU), bytesText(float64(s.Capacity.Memory)))
+	})
 	return cmd
 }
 
@@ -268,27 +262,20 @@ given.`,
 		if err != nil {
 			return err
 		}
-		gone := false
-		err = a.await(ctx, "removing host "+h.Name, func(ctx context.Context) (step, error) {
+		gone, err := a.awaitGone(ctx, "removing host "+h.Name, func(ctx context.Context) (string, error) {
 			now, err := c.Host(ctx, h.Name)
-			if client.NotFound(err) {
-				gone = true
-				return step{done: true}, nil
-			}
 			if err == nil {
 				h = now
 			}
-			return step{note: plural(hostStatus(h).Nodes, "node") + " left"}, err
+			return plural(hostStatus(h).Nodes, "node") + " left", err
 		})
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case a.json():
-			return a.printJSON(h)
-		case gone:
-			return a.line("Host %s is gone.", h.Name)
 		}
-		return a.line("Host %s is being drained: %s left.", h.Name, plural(hostStatus(h).Nodes, "node"))
+		if gone {
+			return a.tell(h, "Host %s is gone.", h.Name)
+		}
+		return a.tell(h, "Host %s is being drained: %s left.", h.Name, plural(hostStatus(h).Nodes, "node"))
 	})
 	return cmd
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) nodeCommand() *cobra.Command {
-	ls := &cobra.Command{
+	ls := a.onPod(&cobra.Command{
 		Use:     "ls POD",
 		Aliases: []string{"list"},
 		Short:   "List the nodes of a pod",
@@ -23,22 +23,19 @@ func (a *app) nodeCommand() *cobra.Command {
 are in that state. CPU is a fraction of the node's own limit.`,
 		Example: `  cloud node ls light
   cloud node ls light -o json`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			nodes, err := c.Nodes(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.printJSON(list(nodes))
-			}
-			if len(nodes) == 0 {
-				return a.line(`Pod %s has no nodes. Register one with "cloud register NODE %s", or enable elasticity.`, args[0], args[0])
-			}
-			return a.printNodes(nodes)
-		}),
-	}
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		nodes, err := c.Nodes(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if a.json() {
+			return a.printJSON(list(nodes))
+		}
+		if len(nodes) == 0 {
+			return a.line(`Pod %s has no nodes. Register one with "cloud register NODE %s", or enable elasticity.`, args[0], args[0])
+		}
+		return a.printNodes(nodes)
+	})
 	return group("node", "List the nodes of a pod",
 		`A node is one running copy of a pod's workload. See also "cloud register", "cloud launch",
 "cloud rm" and "cloud logs".`,
@@ -100,55 +97,47 @@ or by elasticity when that is enabled. A name is used once and never again.`,
 			if err != nil {
 				return err
 			}
-			if a.json() {
-				return a.printJSON(n)
-			}
-			return a.line(`Node %s of pod %s is registered. Start it with "cloud launch %s".`, n.Name, n.Pod, n.Pod)
+			return a.tell(n, `Node %s of pod %s is registered. Start it with "cloud launch %s".`, n.Name, n.Pod, n.Pod)
 		}),
 	}
 }
 
 func (a *app) launchCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onPod(&cobra.Command{
 		Use:   "launch POD",
 		Short: "Start the oldest new node of a pod",
 		Long: `Start the oldest node in state new, and wait until it is ready and takes requests. It is refused while
 elasticity is enabled: then the pod starts and stops its nodes by itself.`,
 		Example: `  cloud launch light
   cloud launch light --no-wait`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			began := a.now()
-			n, err := c.LaunchNode(ctx, args[0], a.first())
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		began := a.now()
+		n, err := c.LaunchNode(ctx, args[0], a.first())
+		if err != nil {
+			return err
+		}
+		err = a.await(ctx, "launching node "+n.Name, func(ctx context.Context) (step, error) {
+			now, err := c.Node(ctx, n.Pod, n.Name)
+			if client.NotFound(err) {
+				return step{}, fmt.Errorf("node %s was removed while it was being started; see \"cloud events\"", n.Name)
+			}
 			if err != nil {
-				return err
+				return step{}, err
 			}
-			err = a.await(ctx, "launching node "+n.Name, func(ctx context.Context) (step, error) {
-				now, err := c.Node(ctx, n.Pod, n.Name)
-				if client.NotFound(err) {
-					return step{}, fmt.Errorf("node %s was removed while it was being started; see \"cloud events\"", n.Name)
-				}
-				if err != nil {
-					return step{}, err
-				}
-				n = now
-				if n.State == "failed" {
-					return step{}, fmt.Errorf("node %s of pod %s failed: %s; %s", n.Name, n.Pod, n.Reason, mendNode(ctx, c, n))
-				}
-				return step{done: n.State == "online", note: n.Reason}, nil
-			})
-			switch {
-			case err != nil:
-				return err
-			case a.json():
-				return a.printJSON(n)
-			case n.State == "online":
-				return a.line("Node %s of pod %s is online on host %s, after %s.", n.Name, n.Pod, n.Host, took(a.now().Sub(began)))
+			n = now
+			if n.State == "failed" {
+				return step{}, fmt.Errorf("node %s of pod %s failed: %s; %s", n.Name, n.Pod, n.Reason, mendNode(ctx, c, n))
 			}
-			return a.line("Node %s of pod %s is %s.", n.Name, n.Pod, n.State)
-		}),
-	}
+			return step{done: n.State == "online", note: n.Reason}, nil
+		})
+		if err != nil {
+			return err
+		}
+		if n.State == "online" {
+			return a.tell(n, "Node %s of pod %s is online on host %s, after %s.", n.Name, n.Pod, n.Host, took(a.now().Sub(began)))
+		}
+		return a.tell(n, "Node %s of pod %s is %s.", n.Name, n.Pod, n.State)
+	})
 }
 
 func (a *app) rmCommand() *cobra.Command {
@@ -167,75 +156,63 @@ To remove a whole pod, see "cloud pod rm".`,
 				return err
 			}
 			if n.State != "gone" {
-				err = a.await(ctx, "removing node "+n.Name, func(ctx context.Context) (step, error) {
+				var gone bool
+				gone, err = a.awaitGone(ctx, "removing node "+n.Name, func(ctx context.Context) (string, error) {
 					now, err := c.Node(ctx, n.Pod, n.Name)
-					switch {
-					case client.NotFound(err):
-						n.State = "gone"
-						return step{done: true}, nil
-					case err != nil:
-						return step{}, err
+					if err == nil {
+						n = now
 					}
-					n = now
-					return step{note: n.State + " " + n.Reason}, nil
+					return n.State + " " + n.Reason, err
 				})
+				if gone {
+					n.State = "gone"
+				}
 			}
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case a.json():
-				return a.printJSON(n)
-			case n.State == "gone":
-				return a.line("Node %s of pod %s is gone.", n.Name, n.Pod)
 			}
-			return a.line("Node %s of pod %s is %s.", n.Name, n.Pod, n.State)
+			if n.State == "gone" {
+				return a.tell(n, "Node %s of pod %s is gone.", n.Name, n.Pod)
+			}
+			return a.tell(n, "Node %s of pod %s is %s.", n.Name, n.Pod, n.State)
 		}),
 	}
 }
 
 func (a *app) pauseCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onPod(&cobra.Command{
 		Use:   "pause POD",
 		Short: "Take a pod out of the balancer",
 		Long: `Take all servers of a pod out of the balancer: its fronts answer 503, its nodes run on, and requests
 that they have are finished. Elasticity keeps the number of nodes as it is until "cloud resume".`,
 		Example: `  cloud pause light
   cloud resume light`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE:              a.switching("pausing", "paused", (*client.Client).PausePod),
-	}
+	}, a.switching("pausing", "paused", (*client.Client).PausePod))
 }
 
 func (a *app) resumeCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onPod(&cobra.Command{
 		Use:   "resume POD",
 		Short: "Put a paused pod back into the balancer",
 		Long: `Put the servers of a paused pod back into the balancer, so that its fronts take requests again, and
 let its elasticity go on.`,
-		Example:           `  cloud resume light`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE:              a.switching("resuming", "active", (*client.Client).ResumePod),
-	}
+		Example: `  cloud resume light`,
+	}, a.switching("resuming", "active", (*client.Client).ResumePod))
 }
 
 // switching makes a command that brings a pod into a state and waits for it.
-func (a *app) switching(doing, state string, do func(*client.Client, context.Context, string, client.Wait) (wire.Pod, error)) func(*cobra.Command, []string) error {
-	return a.does(func(ctx context.Context, c *client.Client, args []string) error {
+func (a *app) switching(doing, state string, do func(*client.Client, context.Context, string, client.Wait) (wire.Pod, error)) runner {
+	return func(ctx context.Context, c *client.Client, args []string) error {
 		p, err := do(c, ctx, args[0], a.first())
 		if err != nil {
 			return err
 		}
 		p, err = a.awaitPod(ctx, c, p, doing+" pod "+p.Name, nil, func(s wire.PodStatus) bool { return s.State == state && s.Converged })
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case a.json():
-			return a.printJSON(p)
 		}
-		return a.line("Pod %s is %s: %s.", p.Name, status(p).State, countsText(status(p)))
-	})
+		return a.tell(p, "Pod %s is %s: %s.", p.Name, status(p).State, countsText(status(p)))
+	}
 }
 
 // awaitPod waits until done says so of the pod's status, or, with a watch, until it
@@ -282,31 +259,29 @@ that are started meanwhile. With -o json each line is an object with node and li
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
 	cmd.Flags().IntVar(&tail, "tail", 0, "print this many lines of a node at most; 0 is all that is kept")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, args []string) error {
 		if tail < 0 {
 			return usagef("--tail %d: use 1 or more", tail)
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			o := client.LogOptions{Tail: tail, Follow: follow}
-			if len(args) == 1 {
-				return a.printPodLogs(ctx, c, args[0], o)
-			}
-			logs, err := c.Logs(ctx, args[0], args[1], o)
-			if err != nil {
-				return err
-			}
-			defer logs.Close()
-			if a.json() {
-				err = (&podLogs{a: a}).copyLines(args[1], logs)
-			} else {
-				err = a.copyText(logs)
-			}
-			if follow && errors.Is(err, context.Canceled) {
-				return nil // that is how one ends it
-			}
+		o := client.LogOptions{Tail: tail, Follow: follow}
+		if len(args) == 1 {
+			return a.printPodLogs(ctx, c, args[0], o)
+		}
+		logs, err := c.Logs(ctx, args[0], args[1], o)
+		if err != nil {
 			return err
-		})(cmd, args)
-	}
+		}
+		defer logs.Close()
+		if a.json() {
+			err = (&podLogs{a: a}).copyLines(args[1], logs)
+		} else {
+			err = a.copyText(logs)
+		}
+		if follow && errors.Is(err, context.Canceled) {
+			return nil // that is how one ends it
+		}
+		return err
+	})
 	return cmd
 }
 

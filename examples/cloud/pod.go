@@ -85,34 +85,31 @@ func (a *app) printPods(pods []wire.Pod) error {
 }
 
 func (a *app) podShowCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onPod(&cobra.Command{
 		Use:   "show POD",
 		Short: "Show a pod: its settings, its state and its nodes",
 		Long: `Show one pod: what it runs, its limits and fronts, its elasticity, what was measured last, and what
 is wrong with it now. With -o json it prints the whole pod, which "cloud pod register -f" takes back.`,
 		Example: `  cloud pod show web
   cloud pod show web -o json > web.json`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.Pod(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.printJSON(p)
-			}
-			nodes, err := c.Nodes(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if err := a.describePod(p); err != nil || len(nodes) == 0 {
-				return err
-			}
-			fmt.Fprintln(a.out)
-			return a.printNodes(nodes)
-		}),
-	}
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		p, err := c.Pod(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if a.json() {
+			return a.printJSON(p)
+		}
+		nodes, err := c.Nodes(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if err := a.describePod(p); err != nil || len(nodes) == 0 {
+			return err
+		}
+		fmt.Fprintln(a.out)
+		return a.printNodes(nodes)
+	})
 }
 
 func (a *app) describePod(p wire.Pod) error {
@@ -144,21 +141,35 @@ func (a *app) describePod(p wire.Pod) error {
 	for _, problem := range texts(s.Problems) {
 		rows = append(rows, [2]string{"Problem", problem})
 	}
+	return a.describe(rows)
+}
+
+// describe prints what is known of a thing, a row for each fact that there is.
+func (a *app) describe(rows [][2]string) error {
+	width := 0
 	for _, r := range rows {
+		width = max(width, len(r[0])+1)
+	}
+	for _, r := range rows {
+		paint := plain
+		switch r[0] {
+		case "Problem":
+			paint = red
+		case "Rollout":
+			paint = stateColours[r[1]]
+		}
 		if r[1] == "" {
 			continue
 		}
-		text := printable(r[1])
-		if r[0] == "Problem" {
-			text = a.out.paint(red, text)
+		if _, err := fmt.Fprintf(a.out, "%s %s\n", a.out.paint(bold, fmt.Sprintf("%-*s", width, r[0]+":")), a.out.paint(paint, printable(r[1]))); err != nil {
+			return err
 		}
-		fmt.Fprintf(a.out, "%s %s\n", a.out.paint(bold, fmt.Sprintf("%-11s", r[0]+":")), text)
 	}
 	return nil
 }
 
 func (a *app) podRemoveCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onPod(&cobra.Command{
 		Use:     "rm POD",
 		Aliases: []string{"remove", "delete"},
 		Short:   "Delete a pod and all of its nodes",
@@ -166,44 +177,35 @@ func (a *app) podRemoveCommand() *cobra.Command {
 closed. It waits until nothing is left of the pod, unless --no-wait is given.`,
 		Example: `  cloud pod rm web
   cloud pod rm web --no-wait`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.DeletePod(ctx, args[0], a.first())
-			if err != nil {
-				return err
-			}
-			p, gone, err := a.awaitGone(ctx, c, p)
-			switch {
-			case err != nil:
-				return err
-			case a.json():
-				return a.printJSON(p)
-			case gone:
-				return a.line("Pod %s is gone.", p.Name)
-			}
-			return a.line("Pod %s is being deleted.", p.Name)
-		}),
-	}
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		p, err := c.DeletePod(ctx, args[0], a.first())
+		if err != nil {
+			return err
+		}
+		p, gone, err := a.awaitPodGone(ctx, c, p)
+		if err != nil {
+			return err
+		}
+		if gone {
+			return a.tell(p, "Pod %s is gone.", p.Name)
+		}
+		return a.tell(p, "Pod %s is being deleted.", p.Name)
+	})
 }
 
-// awaitGone waits until a pod that is being deleted is gone, and returns how it was
-// seen last. It is not gone where nothing waits.
-func (a *app) awaitGone(ctx context.Context, c *client.Client, p wire.Pod) (last wire.Pod, gone bool, err error) {
-	err = a.await(ctx, "deleting pod "+p.Name, func(ctx context.Context) (step, error) {
+// awaitPodGone waits until a pod that is being deleted is gone, and returns how it
+// was seen last.
+func (a *app) awaitPodGone(ctx context.Context, c *client.Client, p wire.Pod) (last wire.Pod, gone bool, err error) {
+	gone, err = a.awaitGone(ctx, "deleting pod "+p.Name, func(ctx context.Context) (string, error) {
 		now, err := c.Pod(ctx, p.Name)
-		if client.NotFound(err) {
-			gone = true
-			if p.Status != nil {
-				p.Status.State = "gone"
-			}
-			return step{done: true}, nil
-		}
 		if err == nil {
 			p = now
 		}
-		return step{note: countsText(status(p))}, err
+		return countsText(status(p)), err
 	})
+	if gone && p.Status != nil {
+		p.Status.State = "gone"
+	}
 	return p, gone, err
 }
 
@@ -213,6 +215,12 @@ func list[T any](items []T) wire.List[T] {
 		items = []T{}
 	}
 	return wire.List[T]{Items: items}
+}
+
+// onPod makes a command about the pod that is its argument.
+func (a *app) onPod(cmd *cobra.Command, do runner) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction, cmd.RunE = names("POD"), a.complete(podNames), a.does(do)
+	return cmd
 }
 
 // status is the status of a pod that came from the server.

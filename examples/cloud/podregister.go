@@ -83,7 +83,7 @@ it as PORT in its environment. A --front is ADDRESS:PORT, or NAME=ADDRESS:PORT w
 	must(cmd.RegisterFlagCompletionFunc("security", fixed("default", "strict")))
 	must(cmd.RegisterFlagCompletionFunc("probe", fixed("tcp", "none", "/healthz")))
 	must(cmd.MarkFlagFilename("file", "yaml", "yml", "json"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, args []string) error {
 		if at := cmd.ArgsLenAtDash(); at >= 0 {
 			args = args[:at]
 		}
@@ -91,25 +91,19 @@ it as PORT in its environment. A --front is ADDRESS:PORT, or NAME=ADDRESS:PORT w
 		if err != nil {
 			return err
 		}
-		return a.does(func(ctx context.Context, c *client.Client, _ []string) error {
-			p, err := c.CreatePod(ctx, p, 0)
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.printJSON(p)
-			}
-			s := fmt.Sprintf("Pod %s is there", p.Name)
-			if fronts := frontsText(p.Fronts); fronts != "" {
-				s += ", and takes requests on " + fronts
-			}
-			if p.Kind == "job" {
-				return a.line("%s.", s)
-			}
-			return a.line(`%s. Next: "cloud elasticity enable %s 1 %d", or "cloud register %s-1 %s" and "cloud launch %s".`,
-				s, p.Name, p.MaxNodes, p.Name, p.Name, p.Name)
-		})(cmd, args)
-	}
+		if p, err = c.CreatePod(ctx, p, 0); err != nil {
+			return err
+		}
+		s := fmt.Sprintf("Pod %s is there", p.Name)
+		if fronts := frontsText(p.Fronts); fronts != "" {
+			s += ", and takes requests on " + fronts
+		}
+		if p.Kind == "job" {
+			return a.tell(p, "%s.", s)
+		}
+		return a.tell(p, `%s. Next: "cloud elasticity enable %s 1 %d", or "cloud register %s-1 %s" and "cloud launch %s".`,
+			s, p.Name, p.MaxNodes, p.Name, p.Name, p.Name)
+	})
 	return cmd
 }
 

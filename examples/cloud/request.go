@@ -53,8 +53,6 @@ counted as failed. It exits with 1 if any failed. Interrupt it to end it early, 
   cloud request web --path '/work?cpu=20ms' -o json
   cloud request medium --rate 50 --for 30s
   cloud request medium --rate 10 --to 200 --for 2m --poisson`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.front, "front", "", "name of the front, where the pod has more (default: the one named like the pod, or the first)")
@@ -79,27 +77,24 @@ counted as failed. It exits with 1 if any failed. Interrupt it to end it early, 
 		})(cmd, args, given)
 	}))
 	must(cmd.RegisterFlagCompletionFunc("method", fixed("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	return a.onPod(cmd, func(ctx context.Context, c *client.Client, args []string) error {
 		header, err := f.check(cmd.Flags().Changed)
 		if err != nil {
 			return err
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.Pod(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			target, err := f.target(p, a.server)
-			if err != nil {
-				return err
-			}
-			if f.rate > 0 {
-				return a.load(ctx, p, f, target, header)
-			}
-			return a.requestOnce(ctx, p, f, target, header)
-		})(cmd, args)
-	}
-	return cmd
+		p, err := c.Pod(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		target, err := f.target(p, a.server)
+		if err != nil {
+			return err
+		}
+		if f.rate > 0 {
+			return a.load(ctx, p, f, target, header)
+		}
+		return a.requestOnce(ctx, p, f, target, header)
+	})
 }
 
 // check finds what is wrong with the flags, and returns the headers.

@@ -42,7 +42,7 @@ func over(r *wire.Rollout) bool { return r == nil || r.State == "done" || r.Stat
 
 func (a *app) rolloutStatusCommand() *cobra.Command {
 	var watch bool
-	cmd := withYAML(&cobra.Command{
+	cmd := withYAML(a.onPod(&cobra.Command{
 		Use:   "status POD",
 		Short: "Show how far the rollout of a pod is",
 		Long: `Show how far the last rollout of a pod is: from which revision to which, how many nodes are new and
@@ -50,35 +50,32 @@ ready, and the step of a canary. With --watch it prints a line whenever that cha
 is over, at most for --timeout; it exits with 1 where the pod went back.`,
 		Example: `  cloud rollout status web
   cloud rollout status web --watch --timeout 10m`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.Pod(ctx, args[0])
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		p, err := c.Pod(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if watch && !over(status(p).Rollout) {
+			said := ""
+			p, err = a.awaitRollout(ctx, c, p, "watching the rollout of pod "+p.Name, func(p wire.Pod) error {
+				if now := progressText(rolloutIn(p)); now != said && a.output == "table" {
+					said = now
+					return a.line("%s", now)
+				}
+				return nil
+			})
 			if err != nil {
 				return err
 			}
-			if watch && !over(status(p).Rollout) {
-				said := ""
-				p, err = a.awaitRollout(ctx, c, p, "watching the rollout of pod "+p.Name, func(p wire.Pod) error {
-					if now := progressText(rolloutIn(p)); now != said && a.output == "table" {
-						said = now
-						return a.line("%s", now)
-					}
-					return nil
-				})
-				if err != nil {
-					return err
-				}
-			}
-			if err := a.printRollout(rolloutIn(p)); err != nil {
-				return err
-			}
-			if watch {
-				return wentBack(p)
-			}
-			return nil
-		}),
-	})
+		}
+		if err := a.printRollout(rolloutIn(p)); err != nil {
+			return err
+		}
+		if watch {
+			return wentBack(p)
+		}
+		return nil
+	}))
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on until the rollout is over")
 	return cmd
 }
@@ -166,7 +163,7 @@ func (a *app) printRollout(r rolloutOf) error {
 	}
 	rows := [][2]string{
 		{"Pod", r.Pod},
-		{"Rollout", a.out.paint(stateColours[x.State], x.State)},
+		{"Rollout", x.State},
 		{"Strategy", x.Strategy},
 		{"Step", ""},
 		{"From", revisionText(x.From)},
@@ -182,21 +179,9 @@ func (a *app) printRollout(r rolloutOf) error {
 		rows = append(rows, [2]string{"Failed", plural(x.Failures, "new node")})
 	}
 	for _, p := range texts(r.Problems) {
-		rows = append(rows, [2]string{"Problem", a.out.paint(red, printable(p))})
+		rows = append(rows, [2]string{"Problem", p})
 	}
-	for _, row := range rows {
-		if row[1] == "" {
-			continue
-		}
-		value := row[1]
-		if row[0] != "Rollout" && row[0] != "Problem" {
-			value = printable(value)
-		}
-		if _, err := fmt.Fprintf(a.out, "%s %s\n", a.out.paint(bold, fmt.Sprintf("%-9s", row[0]+":")), value); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.describe(rows)
 }
 
 // printValue prints a value as JSON or as YAML with the same names.
@@ -213,46 +198,40 @@ func (a *app) printValue(v any) error {
 }
 
 func (a *app) rolloutPauseCommand() *cobra.Command {
-	return withYAML(&cobra.Command{
+	return withYAML(a.onPod(&cobra.Command{
 		Use:   "pause POD",
 		Short: "Halt a rollout where it is",
 		Long: `Halt the rollout of a pod where it is: old and new nodes take requests side by side. The pod goes on
 growing and shrinking; old and new nodes keep their shares.`,
 		Example: `  cloud rollout pause web
   cloud rollout resume web`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.PauseRollout(ctx, args[0])
-			switch {
-			case err != nil:
-				return err
-			case a.output != "table":
-				return a.printValue(rolloutIn(p))
-			}
-			return a.line("The rollout of pod %s is %s.", p.Name, progressText(rolloutIn(p)))
-		}),
-	})
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		p, err := c.PauseRollout(ctx, args[0])
+		switch {
+		case err != nil:
+			return err
+		case a.output != "table":
+			return a.printValue(rolloutIn(p))
+		}
+		return a.line("The rollout of pod %s is %s.", p.Name, progressText(rolloutIn(p)))
+	}))
 }
 
 func (a *app) rolloutResumeCommand() *cobra.Command {
-	return withYAML(&cobra.Command{
+	return withYAML(a.onPod(&cobra.Command{
 		Use:   "resume POD",
 		Short: "Let a paused rollout go on",
 		Long: `Let a paused rollout go on, and wait until it is over, unless --no-wait is given. It exits with 1 where
 the pod went back to what it ran before.`,
 		Example: `  cloud rollout resume web
   cloud rollout resume web --no-wait`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
-		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.ResumeRollout(ctx, args[0], a.first())
-			if err != nil {
-				return err
-			}
-			return a.followRollout(ctx, c, p)
-		}),
-	})
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		p, err := c.ResumeRollout(ctx, args[0], a.first())
+		if err != nil {
+			return err
+		}
+		return a.followRollout(ctx, c, p)
+	}))
 }
 
 // followRollout waits for the end of what was begun, unless told not to, and tells
@@ -285,22 +264,17 @@ what it ran before its last rollout, or the revision of a number that "cloud rol
 rollout that is under way is ended. Fronts, bounds and all else stay as they are.`,
 		Example: `  cloud rollout undo web
   cloud rollout undo web --revision 3`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
 	})
 	cmd.Flags().Uint64Var(&revision, "revision", 0, "number of the revision to go back to (default: what ran before the last rollout)")
 	must(cmd.RegisterFlagCompletionFunc("revision", a.completeRevisions()))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	return a.onPod(cmd, func(ctx context.Context, c *client.Client, args []string) error {
 		if revision == 0 && cmd.Flags().Changed("revision") {
 			return usagef("--revision 0: revisions count from 1; see \"cloud rollout history POD\"")
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.UndoRollout(ctx, args[0], revision, a.first())
-			if err != nil {
-				return err
-			}
-			return a.followRollout(ctx, c, p)
-		})(cmd, args)
-	}
-	return cmd
+		p, err := c.UndoRollout(ctx, args[0], revision, a.first())
+		if err != nil {
+			return err
+		}
+		return a.followRollout(ctx, c, p)
+	})
 }

@@ -50,33 +50,28 @@ before it. With --revision it prints one of them with all that nodes of it run w
 		Example: `  cloud rollout history web
   cloud rollout history web --revision 3
   cloud rollout history web -o json`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
 	})
 	cmd.Flags().Uint64Var(&number, "revision", 0, "only the revision of that number, in full")
 	must(cmd.RegisterFlagCompletionFunc("revision", a.completeRevisions()))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			r, err := c.Rollouts(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			all, err := withChanges(r.Revisions)
-			if err != nil {
-				return err
-			}
-			if !cmd.Flags().Changed("revision") {
-				return a.printHistory(all)
-			}
-			i := slices.IndexFunc(all, func(x revisionOf) bool { return x.Number == number })
-			if i < 0 {
-				return fmt.Errorf("revision %d of pod %s is not kept; there are %s", number, args[0],
-					strings.Join(namesOf(all, func(x revisionOf) string { return strconv.FormatUint(x.Number, 10) }), ", "))
-			}
-			return a.printRevision(all[i])
-		})(cmd, args)
-	}
-	return cmd
+	return a.onPod(cmd, func(ctx context.Context, c *client.Client, args []string) error {
+		r, err := c.Rollouts(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		all, err := withChanges(r.Revisions)
+		if err != nil {
+			return err
+		}
+		if !cmd.Flags().Changed("revision") {
+			return a.printHistory(all)
+		}
+		i := slices.IndexFunc(all, func(x revisionOf) bool { return x.Number == number })
+		if i < 0 {
+			return fmt.Errorf("revision %d of pod %s is not kept; there are %s", number, args[0],
+				strings.Join(namesOf(all, func(x revisionOf) string { return strconv.FormatUint(x.Number, 10) }), ", "))
+		}
+		return a.printRevision(all[i])
+	})
 }
 
 func withChanges(revisions []wire.RevisionRecord) ([]revisionOf, error) {

@@ -39,8 +39,6 @@ nodes are rolled. Its new nodes may fail --max-errors of their requests.`,
 		Example: `  cloud rollout strategy web
   cloud rollout strategy web --strategy rolling --max-surge 2 --min-ready 10s
   cloud rollout strategy web --strategy canary --step 10=1m --step 50=5m --max-errors 0.01`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.strategy, "strategy", "", `"rolling", "blue-green" or "canary"`)
@@ -51,26 +49,22 @@ nodes are rolled. Its new nodes may fail --max-errors of their requests.`,
 	flags.Float64Var(&f.maxErrors, "max-errors", 0, "fraction of requests to new nodes that may fail before the pod goes back (default 0.05 for a canary, else 1)")
 	flags.StringArrayVar(&f.steps, "step", nil, "PERCENT=PAUSE of a canary, such as 10=1m; repeat it (default 10=30s and 50=30s)")
 	must(cmd.RegisterFlagCompletionFunc("strategy", fixed("rolling", "blue-green", "canary")))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	return a.onPod(cmd, func(ctx context.Context, c *client.Client, args []string) error {
 		patch, err := f.patch(cmd.Flags().Changed)
 		if err != nil {
 			return err
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			var p wire.Pod
-			var err error
-			if len(patch) == 0 {
-				p, err = c.Pod(ctx, args[0])
-			} else {
-				p, err = c.PatchPod(ctx, args[0], client.Patch{"update": patch}, 0)
-			}
-			if err != nil {
-				return err
-			}
-			return a.printStrategy(p)
-		})(cmd, args)
-	}
-	return cmd
+		var p wire.Pod
+		if len(patch) == 0 {
+			p, err = c.Pod(ctx, args[0])
+		} else {
+			p, err = c.PatchPod(ctx, args[0], client.Patch{"update": patch}, 0)
+		}
+		if err != nil {
+			return err
+		}
+		return a.printStrategy(p)
+	})
 }
 
 // patch returns what the flags set. Faults are of usage.

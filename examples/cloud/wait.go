@@ -69,6 +69,20 @@ func (a *app) await(ctx context.Context, what string, look func(context.Context)
 	}
 }
 
+// awaitGone calls look, which says what is left, until it answers that nothing is
+// there. Where nothing waits, nothing is gone.
+func (a *app) awaitGone(ctx context.Context, what string, look func(context.Context) (note string, err error)) (gone bool, err error) {
+	err = a.await(ctx, what, func(ctx context.Context) (step, error) {
+		note, err := look(ctx)
+		if client.NotFound(err) {
+			gone = true
+			return step{done: true}, nil
+		}
+		return step{note: note}, err
+	})
+	return gone, err
+}
+
 // spinner shows that something goes on, on the terminal of a person.
 type spinner struct {
 	a   *app

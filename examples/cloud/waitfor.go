@@ -28,12 +28,10 @@ when that is over. online=3 is three nodes or more, online=..3 three at most, on
   cloud wait web --for online=..1 --timeout 10m
   cloud wait web --for converged -o json
   cloud wait web --for gone`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
 	}
 	cmd.Flags().StringVar(&condition, "for", "converged", "online=N, online=N..M, converged, active, paused or gone")
 	must(cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(append([]string{"online="}, conditions[:]...), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	return a.onPod(cmd, func(ctx context.Context, c *client.Client, args []string) error {
 		if !a.wait {
 			return usagef("--no-wait: that is not for a command that waits; use --timeout")
 		}
@@ -41,20 +39,15 @@ when that is over. online=3 is three nodes or more, online=..3 three at most, on
 		if err != nil {
 			return err
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := a.awaitCondition(ctx, c, args[0], condition, holds)
-			switch {
-			case err != nil:
-				return err
-			case a.json():
-				return a.printJSON(p)
-			case status(p).State == "gone":
-				return a.line("Pod %s is gone.", p.Name)
-			}
-			return a.line("Pod %s is %s: %s.", p.Name, status(p).State, countsText(status(p)))
-		})(cmd, args)
-	}
-	return cmd
+		p, err := a.awaitCondition(ctx, c, args[0], condition, holds)
+		if err != nil {
+			return err
+		}
+		if status(p).State == "gone" {
+			return a.tell(p, "Pod %s is gone.", p.Name)
+		}
+		return a.tell(p, "Pod %s is %s: %s.", p.Name, status(p).State, countsText(status(p)))
+	})
 }
 
 // awaitCondition waits until what is asked for holds. A pod that is not there is

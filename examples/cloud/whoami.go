@@ -19,15 +19,13 @@ change everything. A server that asks for no token lets everybody operate.`,
 		Args: names(),
 		RunE: a.does(func(ctx context.Context, c *client.Client, _ []string) error {
 			w, err := c.WhoAmI(ctx)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case a.json():
-				return a.printJSON(w)
-			case !w.SignIn:
-				return a.line("%s asks for no token: everybody may do everything.", a.server)
 			}
-			return a.line("You are %s, with the role %s, at %s.", w.Name, w.Role, a.server)
+			if !w.SignIn {
+				return a.tell(w, "%s asks for no token: everybody may do everything.", a.server)
+			}
+			return a.tell(w, "You are %s, with the role %s, at %s.", w.Name, w.Role, a.server)
 		}),
 	}
 }

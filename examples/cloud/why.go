@@ -27,48 +27,43 @@ changed nothing.`,
 		Example: `  cloud why light
   cloud why light --limit 3
   cloud why light --all --limit 60 -o json`,
-		Args:              names("POD"),
-		ValidArgsFunction: a.complete(podNames),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also print decisions that changed nothing")
 	cmd.Flags().IntVar(&limit, "limit", 10, "print this many at most, besides the current one")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	return a.onPod(cmd, func(ctx context.Context, c *client.Client, args []string) error {
 		if limit < 1 || limit > everyTick {
 			return usagef("--limit %d: use 1 to %d", limit, everyTick)
 		}
-		return a.does(func(ctx context.Context, c *client.Client, args []string) error {
-			p, err := c.Pod(ctx, args[0])
-			if err != nil {
-				return err
+		p, err := c.Pod(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		ask := everyTick
+		if all {
+			ask = limit + 1
+		}
+		ticks, err := c.Decisions(ctx, args[0], ask)
+		if err != nil {
+			return err
+		}
+		var past []wire.Tick
+		for i, t := range ticks {
+			if len(past) < limit && (t.Before != t.Want || all && i > 0) {
+				past = append(past, t)
 			}
-			ask := everyTick
-			if all {
-				ask = limit + 1
+		}
+		if a.json() {
+			w := why{Pod: p.Name, Changes: past}
+			if len(ticks) > 0 {
+				w.Current = &ticks[0]
 			}
-			ticks, err := c.Decisions(ctx, args[0], ask)
-			if err != nil {
-				return err
+			if w.Changes == nil {
+				w.Changes = []wire.Tick{}
 			}
-			var past []wire.Tick
-			for i, t := range ticks {
-				if len(past) < limit && (t.Before != t.Want || all && i > 0) {
-					past = append(past, t)
-				}
-			}
-			if a.json() {
-				w := why{Pod: p.Name, Changes: past}
-				if len(ticks) > 0 {
-					w.Current = &ticks[0]
-				}
-				if w.Changes == nil {
-					w.Changes = []wire.Tick{}
-				}
-				return a.printJSON(w)
-			}
-			return a.printWhy(p, ticks, past, all)
-		})(cmd, args)
-	}
-	return cmd
+			return a.printJSON(w)
+		}
+		return a.printWhy(p, ticks, past, all)
+	})
 }
 
 // why is what "cloud why" prints as JSON.
