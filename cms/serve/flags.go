@@ -10,10 +10,45 @@ import (
 
 // flags are the command line. Those that were given go before the file.
 type flags struct {
-	config, listen, data, stack, tokenFile, tlsCert, tlsKey string
-	logFormat, logLevel, workloadBinary                     string
-	demo, check, stopNodes, takeOver, insecure, version     bool
-	given                                                   map[string]bool
+	config               string
+	demo, check, version bool
+	given                map[string]string // values by name
+}
+
+// textFlags and switches are the flags that set fields of the configuration.
+func textFlags(c *fileConfig) map[string]*string {
+	return map[string]*string{
+		"listen": &c.Listen, "data": &c.Data, "stack": &c.Stack, "token-file": &c.TokenFile, "tls-cert": &c.TLS.Cert, "tls-key": &c.TLS.Key,
+		"log-format": &c.Log.Format, "log-level": &c.Log.Level, "workload-binary": &c.WorkloadBinary,
+	}
+}
+
+func switches(c *fileConfig) map[string]*bool {
+	return map[string]*bool{"insecure": &c.Insecure, "stop-nodes": &c.StopNodes, "take-over": &c.TakeOver}
+}
+
+// override puts the flags that were given over the file.
+func (f flags) override(c *fileConfig) {
+	texts, on := textFlags(c), switches(c)
+	for name, value := range f.given {
+		if texts[name] != nil {
+			*texts[name] = value
+		}
+		if on[name] != nil {
+			*on[name] = value == "true"
+		}
+	}
+}
+
+// forField returns the flag that sets a field, "" where none does, and whether it
+// was given. It is called as the field is.
+func (f flags) forField(path string) (name string, given bool) {
+	name = strings.NewReplacer(".", "-", "_", "-").Replace(path)
+	if textFlags(&fileConfig{})[name] == nil && switches(&fileConfig{})[name] == nil {
+		return "", false
+	}
+	_, given = f.given[name]
+	return name, given
 }
 
 const usageText = `server runs elastic pods behind a load balancer.
@@ -45,19 +80,16 @@ const demoUsage = "  --demo                  create pods, send a wave of load, s
 // parseFlags reads the command line. The error is [flag.ErrHelp] where help was
 // asked for, or says which flag is wrong. Not every program has a demo.
 func parseFlags(args []string, demo bool) (flags, error) {
-	f := flags{given: map[string]bool{}}
+	f := flags{given: map[string]string{}}
 	set := flag.NewFlagSet("server", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	for name, target := range map[string]*string{
-		"config": &f.config, "listen": &f.listen, "data": &f.data, "stack": &f.stack, "token-file": &f.tokenFile,
-		"tls-cert": &f.tlsCert, "tls-key": &f.tlsKey, "log-format": &f.logFormat, "log-level": &f.logLevel,
-		"workload-binary": &f.workloadBinary,
-	} {
+	set.StringVar(&f.config, "config", "", "")
+	set.BoolVar(&f.check, "check", false, "")
+	set.BoolVar(&f.version, "version", false, "")
+	for name, target := range textFlags(&fileConfig{}) {
 		set.StringVar(target, name, "", "")
 	}
-	for name, target := range map[string]*bool{
-		"check": &f.check, "stop-nodes": &f.stopNodes, "take-over": &f.takeOver, "insecure": &f.insecure, "version": &f.version,
-	} {
+	for name, target := range switches(&fileConfig{}) {
 		set.BoolVar(target, name, false, "")
 	}
 	if demo {
@@ -71,7 +103,7 @@ func parseFlags(args []string, demo bool) (flags, error) {
 	}
 	var empty []string
 	set.Visit(func(x *flag.Flag) {
-		f.given[x.Name] = true
+		f.given[x.Name] = x.Value.String()
 		if x.Value.String() == "" {
 			empty = append(empty, x.Name)
 		}
@@ -82,24 +114,17 @@ func parseFlags(args []string, demo bool) (flags, error) {
 	return f, nil
 }
 
-// flagError words an error of the flag package as the others.
+// flagError says which flag was meant.
 func flagError(err error, set *flag.FlagSet) error {
-	if errors.Is(err, flag.ErrHelp) {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return err
+	case !unknown:
+		return fmt.Errorf("%w; see server --help", err)
 	}
-	text := err.Error()
-	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
-		var names []string
-		set.VisitAll(func(x *flag.Flag) { names = append(names, "--"+x.Name) })
-		return fmt.Errorf("--%s: is not a flag; %s", strings.TrimLeft(name, "-"), suggest("--"+strings.TrimLeft(name, "-"), names))
-	}
-	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		return fmt.Errorf("--%s: has no value; see server --help", strings.TrimLeft(name, "-"))
-	}
-	if _, rest, ok := strings.Cut(text, "invalid boolean value "); ok {
-		value, name, _ := strings.Cut(rest, " for -")
-		name, _, _ = strings.Cut(name, ":")
-		return fmt.Errorf("--%s: %s is not true or false; leave out the value", name, value)
-	}
-	return fmt.Errorf("%s; see server --help", text)
+	var names []string
+	set.VisitAll(func(x *flag.Flag) { names = append(names, "--"+x.Name) })
+	name = "--" + strings.TrimLeft(name, "-")
+	return fmt.Errorf("%s: is not a flag; %s", name, suggest(name, names))
 }

@@ -119,21 +119,19 @@ func (p Program) Run(ctx context.Context, args []string) int {
 // demoFlags prepares the flags for the demo.
 func demoFlags(f *flags) error {
 	for _, name := range []string{"config", "stack"} {
-		if f.given[name] {
+		if _, given := f.given[name]; given {
 			return fmt.Errorf("--%s: does not go with --demo, which needs nothing but this program; leave one of them out", name)
 		}
 	}
-	f.stopNodes, f.given["stop-nodes"] = true, true
-	if !f.given["log-level"] {
-		f.logLevel, f.given["log-level"] = "error", true
-	}
+	f.given["stop-nodes"] = "true"
+	f.given["log-level"] = cmp.Or(f.given["log-level"], "error")
 	return nil
 }
 
 // demo runs the server, in a directory of its own and at addresses that are
 // free, and the demo on it.
 func (p Program) demo(ctx context.Context, s settings, f flags) error {
-	if !f.given["data"] {
+	if f.given["data"] == "" {
 		dir, err := os.MkdirTemp("", "elastipod-demo-")
 		if err != nil {
 			return err
@@ -141,7 +139,7 @@ func (p Program) demo(ctx context.Context, s settings, f flags) error {
 		defer os.RemoveAll(dir)
 		s.data = dir
 	}
-	if !f.given["listen"] {
+	if f.given["listen"] == "" {
 		s.listen = freeOr(s.listen)
 	}
 	s.freeFronts = true

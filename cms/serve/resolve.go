@@ -31,15 +31,6 @@ type resolver struct {
 	faults   cms.Faults
 }
 
-// fromFlag maps fields to the flags that go before them.
-func fromFlag() map[string]string {
-	return map[string]string{
-		"listen": "listen", "data": "data", "stack": "stack", "token_file": "token-file", "tls.cert": "tls-cert",
-		"tls.key": "tls-key", "log.format": "log-format", "log.level": "log-level", "workload_binary": "workload-binary",
-		"insecure": "insecure", "stop_nodes": "stop-nodes", "take_over": "take-over",
-	}
-}
-
 // load reads the file that the flags name and returns the settings, or every
 // fault as a [ConfigError].
 func load(f flags, environ func(string) string, policies *elastic.Registry) (settings, error) {
@@ -54,7 +45,7 @@ func load(f flags, environ func(string) string, policies *elastic.Registry) (set
 		}
 		r.dir = filepath.Dir(f.config)
 	}
-	r.override()
+	f.override(&r.cfg)
 	s := r.resolve()
 	if err := r.err(); err != nil {
 		return s, err
@@ -67,49 +58,16 @@ func load(f flags, environ func(string) string, policies *elastic.Registry) (set
 	return s, nil
 }
 
-// override puts the flags that were given over the file.
-func (r *resolver) override() {
-	for _, x := range []struct {
-		flag   string
-		target *string
-		value  string
-	}{
-		{"listen", &r.cfg.Listen, r.flags.listen},
-		{"data", &r.cfg.Data, r.flags.data},
-		{"stack", &r.cfg.Stack, r.flags.stack},
-		{"token-file", &r.cfg.TokenFile, r.flags.tokenFile},
-		{"tls-cert", &r.cfg.TLS.Cert, r.flags.tlsCert},
-		{"tls-key", &r.cfg.TLS.Key, r.flags.tlsKey},
-		{"log-format", &r.cfg.Log.Format, r.flags.logFormat},
-		{"log-level", &r.cfg.Log.Level, r.flags.logLevel},
-		{"workload-binary", &r.cfg.WorkloadBinary, r.flags.workloadBinary},
-	} {
-		if r.flags.given[x.flag] {
-			*x.target = x.value
-		}
-	}
-	if r.flags.given["insecure"] {
-		r.cfg.Insecure = r.flags.insecure
-	}
-	if r.flags.given["stop-nodes"] {
-		r.cfg.StopNodes = r.flags.stopNodes
-	}
-	if r.flags.given["take-over"] {
-		r.cfg.TakeOver = r.flags.takeOver
-	}
-}
-
 // err returns the faults, each with where its field was set.
 func (r *resolver) err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
 	var out ConfigError
-	flagOf := fromFlag()
 	for _, f := range r.faults {
-		name, ok := flagOf[f.Path]
+		name, given := r.flags.forField(f.Path)
 		switch {
-		case ok && (r.flags.given[name] || r.doc == nil):
+		case given || name != "" && r.doc == nil:
 			out = append(out, placed{where: "--" + name, Fault: cms.Fault{Problem: f.Problem, Allowed: f.Allowed}})
 		case r.doc != nil:
 			out = append(out, r.doc.locate(f))
@@ -304,7 +262,7 @@ func (r *resolver) path(field, p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
-	if !r.flags.given[fromFlag()[field]] {
+	if _, given := r.flags.forField(field); !given {
 		p = filepath.Join(r.dir, p)
 	}
 	abs, err := filepath.Abs(p)
