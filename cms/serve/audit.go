@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -175,32 +174,9 @@ func (l *auditLog) line(e api.AuditEntry, whole bool) {
 		args = append(args, "error", e.Error)
 	}
 	if whole {
-		args = append(args, "audit", slog.GroupValue(rest(e)...))
+		args = append(args, "audit", e)
 	}
 	l.log.Info(string(e.Result), args...)
-}
-
-// rest is what of an entry is there and not in the short line.
-func rest(e api.AuditEntry) []slog.Attr {
-	out := []slog.Attr{slog.String("source", e.Source)}
-	for _, a := range []slog.Attr{slog.String("role", string(e.Role)), slog.String("remote", e.Remote), slog.String("method", e.Method), slog.String("route", e.Route)} {
-		if a.Value.String() != "" {
-			out = append(out, a)
-		}
-	}
-	if len(e.Query) > 0 {
-		out = append(out, slog.Any("query", e.Query))
-	}
-	if len(e.Fields) > 0 {
-		out = append(out, slog.Any("fields", e.Fields))
-	}
-	if e.Status != 0 {
-		out = append(out, slog.Int("status", e.Status))
-	}
-	if e.Aborted {
-		out = append(out, slog.Bool("aborted", true))
-	}
-	return append(out, slog.String("seconds", strconv.FormatFloat(e.Seconds, 'f', 6, 64)))
 }
 
 // auditPod tells of a pod of the configuration that was created, or was not.

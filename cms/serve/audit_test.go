@@ -97,7 +97,7 @@ func TestAuditWithoutFile(t *testing.T) {
 	l, err := newAuditLog("", log)
 	require.NoError(t, err)
 	l.tell(api.AuditEntry{Operation: "delete-pod", Who: "ops", Remote: "10.0.0.7:1", Result: api.AuditRefused, Status: 409, Error: "conflict", Fields: map[string]string{"a": "set"}})
-	for _, part := range []string{"msg=refused operation=delete-pod by=ops error=conflict", "audit.remote=10.0.0.7:1", "audit.status=409", "audit.fields=map[a:set]"} {
+	for _, part := range []string{"msg=refused operation=delete-pod by=ops error=conflict", "Remote:10.0.0.7:1", "Status:409", "Fields:map[a:set]"} {
 		assert.Contains(t, text.String(), part)
 	}
 }
