@@ -67,10 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(stderr, "%s: interrupted\n", root.Name())
 	default:
-		// The context may be over; a hint is worth a moment more.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		fmt.Fprintf(stderr, "%s: %s\n", root.Name(), oneLine(a.explain(ctx, err)))
+		fmt.Fprintf(stderr, "%s: %s\n", root.Name(), oneLine(a.explain(err)))
 	}
 	return exitFailed
 }

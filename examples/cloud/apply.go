@@ -124,7 +124,7 @@ func (a *app) apply(ctx context.Context, c *client.Client, plan []change, _ stri
 		result.Converged = &converged
 	}
 	if err != nil {
-		result.Reason = oneLine(a.explain(ctx, err))
+		result.Reason = oneLine(a.explain(err))
 	}
 	return errors.Join(a.printJSON(result), err)
 }

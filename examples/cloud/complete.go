@@ -38,35 +38,16 @@ func nodeNames(ctx context.Context, c *client.Client, args []string) ([]cobra.Co
 
 // anyNodeNames lists the nodes of all pods.
 func anyNodeNames(ctx context.Context, c *client.Client, _ []string) ([]cobra.Completion, error) {
-	var all []cobra.Completion
-	err := eachPod(ctx, c, func(_ wire.Pod, nodes []cobra.Completion) { all = append(all, nodes...) })
-	return all, err
-}
-
-// podsOfNode lists the pods that have the node that is the argument before.
-func podsOfNode(ctx context.Context, c *client.Client, args []string) ([]cobra.Completion, error) {
-	var all []cobra.Completion
-	err := eachPod(ctx, c, func(p wire.Pod, nodes []cobra.Completion) {
-		if slices.Contains(bare(nodes), args[len(args)-1]) {
-			all = append(all, cobra.CompletionWithDesc(p.Name, countsText(status(p))))
-		}
-	})
-	return all, err
-}
-
-func eachPod(ctx context.Context, c *client.Client, f func(wire.Pod, []cobra.Completion)) error {
 	pods, err := c.Pods(ctx)
-	if err != nil {
-		return err
-	}
+	var all []cobra.Completion
 	for _, p := range pods {
 		nodes, err := nodeNames(ctx, c, []string{p.Name})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		f(p, nodes)
+		all = append(all, nodes...)
 	}
-	return nil
+	return all, err
 }
 
 // frontNames lists the fronts of all pods.

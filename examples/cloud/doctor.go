@@ -118,7 +118,7 @@ func (a *app) examineServer(ctx context.Context, c *client.Client, d *diagnosis)
 	began := time.Now()
 	theirs, err := c.Clock(ctx)
 	if err != nil {
-		d.wrong("server", "start it, or name another with --server or CLOUD_SERVER", "%s", a.explain(ctx, err))
+		d.wrong("server", "start it, or name another with --server or CLOUD_SERVER", "%s", a.explain(err))
 		return nil
 	}
 	d.ok("server", "%s answers, in %s", a.server, took(time.Since(began)))
@@ -132,7 +132,7 @@ func (a *app) examineServer(ctx context.Context, c *client.Client, d *diagnosis)
 		if client.StatusOf(err) == 401 || client.StatusOf(err) == 403 {
 			remedy = "set CLOUD_TOKEN, or use --token-file or a context"
 		}
-		d.wrong("access", remedy, "%s", a.explain(ctx, err))
+		d.wrong("access", remedy, "%s", a.explain(err))
 		return nil
 	}
 	examineAccess(ctx, d, c)

@@ -162,7 +162,7 @@ func (a *app) checkPodOfEvents(ctx context.Context, c *client.Client, name strin
 	if !follow {
 		return err
 	}
-	_, err = fmt.Fprintf(a.err, "cloud: %s; waiting for it\n", oneLine(a.explain(ctx, err)))
+	_, err = fmt.Fprintf(a.err, "cloud: %s; waiting for it\n", oneLine(a.explain(err)))
 	return err
 }
 

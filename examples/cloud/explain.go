@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -10,10 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -22,12 +19,12 @@ import (
 )
 
 // explain says what went wrong and what to do next.
-func (a *app) explain(ctx context.Context, err error) string {
+func (a *app) explain(err error) string {
 	var refused *client.Error
 	var network net.Error
 	switch {
 	case errors.As(err, &refused):
-		return a.explainProblem(ctx, refused)
+		return a.explainProblem(refused)
 	case errors.As(err, new(tokenError)):
 		text := strings.TrimPrefix(err.Error(), "client: ")
 		if strings.HasSuffix(text, "or allow it") {
@@ -98,7 +95,10 @@ func innermost(err error) error {
 	}
 }
 
-func (a *app) explainProblem(ctx context.Context, p *client.Error) string {
+// listedBy is how the server says where the names are.
+var listedBy = regexp.MustCompile(`GET /v1/(?:pods/(\S+)/)?(pod|node|host)s lists them$`)
+
+func (a *app) explainProblem(p *client.Error) string {
 	detail := p.Problem.Detail
 	foreign := strings.Contains(detail, "is it an elastipod server?")
 	switch {
@@ -114,39 +114,18 @@ func (a *app) explainProblem(ctx context.Context, p *client.Error) string {
 	case p.Problem.Status == 404 && strings.HasPrefix(detail, "there is nothing at "), p.Problem.Status == 405:
 		return fmt.Sprintf("%s does not know %s %s; it may be older than this command: see \"cloud version\"", a.server, p.Method, p.Path)
 	case p.Problem.Status == 404:
-		if text := a.explainMissing(ctx, p.Path); text != "" {
-			return text
+		if m := listedBy.FindStringSubmatch(detail); m != nil {
+			return strings.TrimSuffix(detail, m[0]) + fmt.Sprintf("%q lists them", strings.TrimSpace("cloud "+m[2]+" ls "+m[1]))
 		}
 	}
 	if len(p.Problem.Errors) > 0 {
 		texts := make([]string, len(p.Problem.Errors))
 		for i, f := range p.Problem.Errors {
-			texts[i] = faultText(a.nearHost(ctx, f))
+			texts[i] = faultText(f)
 		}
 		return strings.Join(texts, " | ")
 	}
 	return strings.TrimPrefix(detail, "conflict: ") // the sentence says it
-}
-
-// missingHost is how the server says that a pod names a host that is not there.
-var missingHost = regexp.MustCompile(`^there is no host "([^"]+)"$`)
-
-// nearHost adds which host may have been meant.
-func (a *app) nearHost(ctx context.Context, f wire.Fault) wire.Fault {
-	m := missingHost.FindStringSubmatch(f.Problem)
-	if m == nil {
-		return f
-	}
-	c, err := a.client()
-	if err != nil {
-		return f
-	}
-	defer c.Close()
-	hosts, err := hostNames(ctx, c, nil)
-	if near := nearest(m[1], bare(hosts)); err == nil && near != "" {
-		f.Allowed = fmt.Sprintf("did you mean %q?", near)
-	}
-	return f
 }
 
 // explainToken says whether a token was sent, and where it came from.
@@ -178,54 +157,6 @@ func faultText(f wire.Fault) string {
 	return text
 }
 
-// explainMissing finds out which part of a path does not exist, and what may
-// have been meant.
-func (a *app) explainMissing(ctx context.Context, path string) string {
-	c, err := a.client()
-	if err != nil {
-		return ""
-	}
-	defer c.Close()
-	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
-	for i, p := range parts {
-		if parts[i], err = url.PathUnescape(p); err != nil {
-			return ""
-		}
-	}
-	if len(parts) < 2 {
-		return ""
-	}
-	switch parts[0] {
-	case "pods":
-		known, err := podNames(ctx, c, nil)
-		if err != nil {
-			return ""
-		}
-		pods := bare(known)
-		if !slices.Contains(pods, parts[1]) {
-			return noSuch("pod", parts[1], pods, "").Error()
-		}
-		if len(parts) >= 4 && parts[2] == "nodes" {
-			known, err := nodeNames(ctx, c, []string{parts[1]})
-			if err != nil {
-				return ""
-			}
-			nodes := bare(known)
-			if slices.Contains(nodes, parts[3]) {
-				return "" // something of the node is missing, and the server says what
-			}
-			return noSuch("node", parts[3], nodes, "in pod "+parts[1]).Error()
-		}
-	case "hosts":
-		hosts, err := hostNames(ctx, c, nil)
-		if err != nil {
-			return ""
-		}
-		return noSuch("host", parts[1], bare(hosts), "").Error()
-	}
-	return ""
-}
-
 // noSuch says that there is no such thing, and which one may have been meant.
 func noSuch(kind, name string, known []string, where string) error {
 	text := fmt.Sprintf("no %s %q", kind, name)
@@ -234,7 +165,6 @@ func noSuch(kind, name string, known []string, where string) error {
 	}
 	create := map[string]string{
 		"pod":     `; create the default ones with "cloud init", or your own with "cloud pod register"`,
-		"node":    `; register one with "cloud register"`,
 		"host":    `; add it with "cloud host add"`,
 		"context": `; add one with "cloud context add"`,
 	}

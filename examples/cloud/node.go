@@ -149,7 +149,7 @@ nothing is left of the node, unless --no-wait is given. It is refused while elas
 To remove a whole pod, see "cloud pod rm".`,
 		Example:           `  cloud rm light-1 light`,
 		Args:              names("NODE", "POD"),
-		ValidArgsFunction: a.complete(anyNodeNames, podsOfNode),
+		ValidArgsFunction: a.complete(anyNodeNames, podNames),
 		RunE: a.does(func(ctx context.Context, c *client.Client, args []string) error {
 			n, err := c.RemoveNode(ctx, args[1], args[0], a.first())
 			if err != nil {

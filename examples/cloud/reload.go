@@ -29,9 +29,9 @@ nothing is changed; it exits with 1 where a reload would be refused. SIGHUP make
 		r, err := c.Reload(ctx, check)
 		switch status := client.StatusOf(err); {
 		case (status == 409 || status == 422) && check:
-			return fmt.Errorf("a reload would be refused: %s", a.explain(ctx, err))
+			return fmt.Errorf("a reload would be refused: %s", a.explain(err))
 		case status == 409 || status == 422:
-			return fmt.Errorf("nothing was changed: %s; \"cloud reload --check\" tries it without a change", a.explain(ctx, err))
+			return fmt.Errorf("nothing was changed: %s; \"cloud reload --check\" tries it without a change", a.explain(err))
 		case err != nil:
 			return err
 		case a.json():

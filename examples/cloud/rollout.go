@@ -13,15 +13,14 @@ import (
 func (a *app) rolloutCommand() *cobra.Command {
 	return group("rollout", "Follow, halt and undo changes of what a pod runs",
 		`A rollout replaces the nodes of a pod when what they run changes: image, command, environment, limits,
-mounts or probe, such as by "cloud apply -f". How it goes is the pod's update strategy: rolling (a few
-nodes at a time), blue-green (all at once, when all are ready) or canary (step by step). Where new nodes
-fail it goes back by itself.`,
+mounts or probe, such as by "cloud apply -f". How it goes is the pod's update strategy, the field update:
+rolling (a few nodes at a time), blue-green (all at once, when all are ready) or canary (step by step).
+Where new nodes fail it goes back by itself.`,
 		`  cloud rollout status web --watch
   cloud rollout history web
-  cloud rollout undo web
-  cloud rollout strategy web --strategy canary --step 10=1m --step 50=5m`,
+  cloud rollout undo web`,
 		a.rolloutStatusCommand(), a.rolloutHistoryCommand(), a.rolloutPauseCommand(), a.rolloutResumeCommand(),
-		a.rolloutUndoCommand(), a.rolloutStrategyCommand())
+		a.rolloutUndoCommand())
 }
 
 // rolloutOf is the last rollout of a pod, as it is printed.

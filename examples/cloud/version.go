@@ -35,7 +35,7 @@ does not is no failure.`,
 			defer cancel()
 			cluster, err := c.Cluster(ask)
 			if err != nil {
-				v.Error = oneLine(a.explain(ctx, err))
+				v.Error = oneLine(a.explain(err))
 			} else {
 				v.Server = cluster.Version
 			}
