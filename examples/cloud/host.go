@@ -1,11 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -89,16 +86,10 @@ func hostStatus(h wire.Host) wire.HostStatus {
 	return *h.Status
 }
 
-// hostFlags are the settings of a host that have a flag. A file knows all.
-type hostFlags struct {
-	file, runtime, address, ca, cert, key, cpu, memory, mode, bind, advertise string
-	overcommit                                                                float64
-	labels                                                                    []string
-	cordoned                                                                  bool
-}
-
 func (a *app) hostAddCommand() *cobra.Command {
-	var f hostFlags
+	var h wire.Host
+	var file, cpu, memory string
+	var labels []string
 	cmd := &cobra.Command{
 		Use:   "add NAME | add -f FILE",
 		Short: "Add a host",
@@ -109,28 +100,25 @@ address of that host on which ports of nodes are published, unless --address-mod
   cloud host add rack3 --runtime docker --address ssh://root@10.0.0.6 --bind 10.0.0.6
   cloud host add -f rack4.yaml`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if f.file != "" {
-				return names("[NAME]")(cmd, args)
-			}
-			return names("NAME")(cmd, args)
+			return nameOrFile(cmd, args, file)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.file, "file", "f", "", "YAML or JSON file of the host; - is the standard input")
-	flags.StringVar(&f.runtime, "runtime", "docker", `"docker" or "process"`)
-	flags.StringVar(&f.address, "address", "", "unix:///path, tcp://host:port or ssh://user@host (default: the server's machine)")
-	flags.StringVar(&f.ca, "tls-ca", "", "PEM file of the authority that signed the engine's certificate")
-	flags.StringVar(&f.cert, "tls-cert", "", "PEM file of the client's certificate")
-	flags.StringVar(&f.key, "tls-key", "", "PEM file of the client's key")
-	flags.StringVar(&f.cpu, "cpu", "", "cores that it offers (default: what the engine says)")
-	flags.StringVar(&f.memory, "memory", "", "memory that it offers, such as 8GiB (default: what the engine says)")
-	flags.Float64Var(&f.overcommit, "cpu-overcommit", 0, "by how much CPU reservations may exceed the capacity (default 8)")
-	flags.StringVar(&f.mode, "address-mode", "", `which address of a node is dialled: "auto", "container" or "published"`)
-	flags.StringVar(&f.bind, "bind", "", "IP address on the host to which ports are published")
-	flags.StringVar(&f.advertise, "advertise", "", "address at which published ports are dialled (default: that of --bind)")
-	flags.StringArrayVar(&f.labels, "label", nil, "KEY=VALUE for people; repeat it")
-	flags.BoolVar(&f.cordoned, "cordoned", false, "let it take no nodes yet")
+	flags.StringVarP(&file, "file", "f", "", "YAML or JSON file of the host, in place of other flags; - is the standard input")
+	flags.StringVar(&h.Runtime, "runtime", "docker", `"docker" or "process"`)
+	flags.StringVar(&h.Address, "address", "", "unix:///path, tcp://host:port or ssh://user@host (default: the server's machine)")
+	flags.StringVar(&h.TLS.CA, "tls-ca", "", "PEM file of the authority that signed the engine's certificate")
+	flags.StringVar(&h.TLS.Cert, "tls-cert", "", "PEM file of the client's certificate")
+	flags.StringVar(&h.TLS.Key, "tls-key", "", "PEM file of the client's key")
+	flags.StringVar(&cpu, "cpu", "", "cores that it offers (default: what the engine says)")
+	flags.StringVar(&memory, "memory", "", "memory that it offers, such as 8GiB (default: what the engine says)")
+	flags.Float64Var(&h.CPUOvercommit, "cpu-overcommit", 0, "by how much CPU reservations may exceed the capacity (default 8)")
+	flags.StringVar(&h.AddressMode, "address-mode", "", `which address of a node is dialled: "auto", "container" or "published"`)
+	flags.StringVar(&h.Bind, "bind", "", "IP address on the host to which ports are published")
+	flags.StringVar(&h.Advertise, "advertise", "", "address at which published ports are dialled (default: that of --bind)")
+	flags.StringArrayVar(&labels, "label", nil, "NAME=VALUE for people; repeat it")
+	flags.BoolVar(&h.Cordoned, "cordoned", false, "let it take no nodes yet")
 	must(cmd.RegisterFlagCompletionFunc("runtime", fixed("docker", "process")))
 	must(cmd.RegisterFlagCompletionFunc("address-mode", fixed("auto", "container", "published")))
 	must(cmd.MarkFlagFilename("file", "yaml", "yml", "json"))
@@ -138,74 +126,32 @@ address of that host on which ports of nodes are published, unless --address-mod
 		must(cmd.MarkFlagFilename(flag, "pem", "crt", "key"))
 	}
 	cmd.RunE = a.does(func(ctx context.Context, c *client.Client, args []string) error {
-		h, err := f.host(args, a.in, cmd.Flags().Changed)
-		if err != nil {
+		var bad flagErrors
+		h.Labels = bad.pairs("label", labels)
+		h.Capacity.CPU = parseFlag(&bad, "cpu", cpu, wire.ParseCores)
+		h.Capacity.Memory = parseFlag(&bad, "memory", memory, wire.ParseBytes)
+		if err := bad.err(); err != nil {
 			return err
 		}
-		if h, err = c.AddHost(ctx, h); err != nil {
+		if file != "" {
+			h = wire.Host{}
+			if err := readFile(file, a.in, &h); err != nil {
+				return err
+			}
+			h.Status = nil
+			h.Runtime = cmp.Or(h.Runtime, "docker")
+		}
+		if len(args) > 0 {
+			h.Name = args[0]
+		}
+		h, err := c.AddHost(ctx, h)
+		if err != nil {
 			return err
 		}
 		s := hostStatus(h)
 		return a.tell(h, "Host %s is there: %s, %s CPUs, %s memory.", h.Name, s.Engine, short2(s.Capacity.CPU), bytesText(float64(s.Capacity.Memory)))
 	})
 	return cmd
-}
-
-func (f hostFlags) host(args []string, stdin io.Reader, changed func(string) bool) (wire.Host, error) {
-	var h wire.Host
-	if f.file != "" {
-		if err := readFile(f.file, stdin, &h); err != nil {
-			return h, err
-		}
-		h.Status = nil
-	}
-	if len(args) > 0 {
-		h.Name = args[0]
-	}
-	if h.Runtime == "" || changed("runtime") {
-		h.Runtime = f.runtime
-	}
-	for flag, field := range map[string]*string{
-		"address": &h.Address, "tls-ca": &h.TLS.CA, "tls-cert": &h.TLS.Cert, "tls-key": &h.TLS.Key,
-		"address-mode": &h.AddressMode, "bind": &h.Bind, "advertise": &h.Advertise,
-	} {
-		if changed(flag) {
-			*field = map[string]string{
-				"address": f.address, "tls-ca": f.ca, "tls-cert": f.cert, "tls-key": f.key,
-				"address-mode": f.mode, "bind": f.bind, "advertise": f.advertise,
-			}[flag]
-		}
-	}
-	var errs []error
-	var err error
-	if changed("cpu") {
-		if h.Capacity.CPU, err = wire.ParseCores(f.cpu); err != nil {
-			errs = append(errs, fmt.Errorf("--cpu: %w", err))
-		}
-	}
-	if changed("memory") {
-		if h.Capacity.Memory, err = wire.ParseBytes(f.memory); err != nil {
-			errs = append(errs, fmt.Errorf("--memory: %w", err))
-		}
-	}
-	if changed("cpu-overcommit") {
-		h.CPUOvercommit = f.overcommit
-	}
-	if changed("cordoned") {
-		h.Cordoned = f.cordoned
-	}
-	for _, s := range f.labels {
-		key, value, ok := strings.Cut(s, "=")
-		if !ok || key == "" {
-			errs = append(errs, fmt.Errorf("--label: %q is not KEY=VALUE", s))
-			continue
-		}
-		put(&h.Labels, key, value)
-	}
-	if len(errs) > 0 {
-		return h, usageError{errors.Join(errs...)}
-	}
-	return h, nil
 }
 
 func (a *app) cordonCommand(cordoned bool) *cobra.Command {

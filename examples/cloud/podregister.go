@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,30 +12,22 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/elastipod/elastipod/cms/client"
 	"github.com/elastipod/elastipod/cms/wire"
 )
 
-// podFlags are the settings of a pod that have a flag. A file knows all.
+// podFlags are the settings of a pod that have a flag and need to be parsed.
 type podFlags struct {
-	file     string
-	image    string
-	command  []string
-	ports    []string
-	env      []string
-	cpu      string
-	memory   string
-	maxNodes int
-	fronts   []string
-	hosts    []string
-	probe    string
-	security string
-	drain    string
+	ports, env, fronts                  []string
+	cpu, memory, maxNodes, probe, drain string
 }
 
 func (a *app) podRegisterCommand() *cobra.Command {
+	var p wire.Pod
 	var f podFlags
+	var file string
 	cmd := &cobra.Command{
 		Use:     "register NAME | register -f FILE",
 		Aliases: []string{"create"},
@@ -53,31 +46,28 @@ it as PORT in its environment. A --front is ADDRESS:PORT, or NAME=ADDRESS:PORT w
 			head := args
 			if at := cmd.ArgsLenAtDash(); at >= 0 {
 				head = args[:at]
-				if len(args) > at && len(f.command) > 0 {
+				if len(args) > at && len(p.Workload.Command) > 0 {
 					return usagef(`--command and "--": give one of them`)
 				}
-				f.command = append(f.command, args[at:]...)
+				p.Workload.Command = append(p.Workload.Command, args[at:]...)
 			}
-			if f.file != "" {
-				return names("[NAME]")(cmd, head)
-			}
-			return names("NAME")(cmd, head)
+			return nameOrFile(cmd, head, file)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.file, "file", "f", "", "YAML or JSON file of the pod; - is the standard input")
-	flags.StringVar(&f.image, "image", "", "OCI image, for Docker hosts")
-	flags.StringArrayVar(&f.command, "command", nil, "an argument of the command; repeat it")
+	flags.StringVarP(&file, "file", "f", "", "YAML or JSON file of the pod, in place of other flags; - is the standard input")
+	flags.StringVar(&p.Workload.Image, "image", "", "OCI image, for Docker hosts")
+	flags.StringArrayVar(&p.Workload.Command, "command", nil, "an argument of the command; repeat it")
 	flags.StringArrayVar(&f.ports, "port", nil, "NAME=NUMBER of a port on which the workload listens; repeat it")
 	flags.StringArrayVar(&f.env, "env", nil, "NAME=VALUE for the environment; repeat it")
 	flags.StringVar(&f.cpu, "cpu", "", "cores that a node may use (default 1)")
 	flags.StringVar(&f.memory, "memory", "", "memory that a node may use, such as 300MiB (default 256MiB)")
-	flags.IntVar(&f.maxNodes, "max-nodes", 0, "the most nodes that the pod may have (default 10)")
+	flags.StringVar(&f.maxNodes, "max-nodes", "", "the most nodes that the pod may have (default 10)")
 	flags.StringArrayVar(&f.fronts, "front", nil, "[NAME=]ADDRESS:PORT on which requests are taken; repeat it")
-	flags.StringArrayVar(&f.hosts, "host", nil, "a host on which nodes may run; repeat it (default: every host)")
+	flags.StringArrayVar(&p.Hosts, "host", nil, "a host on which nodes may run; repeat it (default: every host)")
 	flags.StringVar(&f.probe, "probe", "", `when a node is ready: a path such as /healthz, "tcp" or "none"`)
-	flags.StringVar(&f.security, "security", "", `"default" or "strict"`)
+	flags.StringVar(&p.Security, "security", "", `"default" or "strict"`)
 	flags.StringVar(&f.drain, "drain", "", "how long a node that leaves may finish what it does (default 30s)")
 	must(cmd.RegisterFlagCompletionFunc("host", a.completeFlag(hostNames)))
 	must(cmd.RegisterFlagCompletionFunc("security", fixed("default", "strict")))
@@ -87,11 +77,21 @@ it as PORT in its environment. A --front is ADDRESS:PORT, or NAME=ADDRESS:PORT w
 		if at := cmd.ArgsLenAtDash(); at >= 0 {
 			args = args[:at]
 		}
-		p, err := f.pod(args, a.in, cmd.Flags().Changed)
-		if err != nil {
+		if err := f.into(&p); err != nil {
 			return err
 		}
-		if p, err = c.CreatePod(ctx, p, 0); err != nil {
+		if file != "" {
+			p = wire.Pod{}
+			if err := readFile(file, a.in, &p); err != nil {
+				return err
+			}
+			p.Status = nil
+		}
+		if len(args) > 0 {
+			p.Name = args[0]
+		}
+		p, err := c.CreatePod(ctx, p, 0)
+		if err != nil {
 			return err
 		}
 		s := fmt.Sprintf("Pod %s is there", p.Name)
@@ -107,32 +107,10 @@ it as PORT in its environment. A --front is ADDRESS:PORT, or NAME=ADDRESS:PORT w
 	return cmd
 }
 
-// pod makes the pod of the file and the flags. Faults are of usage.
-func (f podFlags) pod(args []string, stdin io.Reader, changed func(string) bool) (wire.Pod, error) {
-	var p wire.Pod
-	if f.file != "" {
-		if err := readFile(f.file, stdin, &p); err != nil {
-			return p, err
-		}
-		p.Status = nil
-	}
-	if len(args) > 0 {
-		p.Name = args[0]
-	}
-	var errs []error
-	bad := func(flag string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("--%s: %w", flag, err))
-		}
-	}
-	var err error
+// into parses the flags into a pod. Faults are of usage.
+func (f podFlags) into(p *wire.Pod) error {
+	var bad flagErrors
 	w := &p.Workload
-	if f.image != "" {
-		w.Image = f.image
-	}
-	if len(f.command) > 0 {
-		w.Command = f.command
-	}
 	for _, s := range f.ports {
 		name, number, ok := strings.Cut(s, "=")
 		if !ok {
@@ -140,48 +118,28 @@ func (f podFlags) pod(args []string, stdin io.Reader, changed func(string) bool)
 		}
 		n, err := strconv.Atoi(number)
 		if err != nil || name == "" || n < 1 || n > 65535 {
-			bad("port", fmt.Errorf("%q is not NAME=NUMBER, such as http=8080", s))
+			bad.add("port", "%q is not NAME=NUMBER, such as http=8080", s)
 			continue
 		}
 		put(&w.Ports, name, n)
 	}
-	for _, s := range f.env {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok || name == "" {
-			bad("env", fmt.Errorf("%q is not NAME=VALUE", s))
-			continue
-		}
-		put(&w.Env, name, value)
-	}
-	if changed("cpu") {
-		p.Limits.CPU, err = wire.ParseCores(f.cpu)
-		bad("cpu", err)
-	}
-	if changed("memory") {
-		p.Limits.Memory, err = wire.ParseBytes(f.memory)
-		bad("memory", err)
-	}
-	if changed("max-nodes") {
-		p.MaxNodes, err = wire.ParseCount(strconv.Itoa(f.maxNodes))
-		bad("max-nodes", err)
-	}
-	if changed("drain") {
-		p.Drain, err = wire.ParseDuration(f.drain)
-		bad("drain", err)
-	}
+	w.Env = bad.pairs("env", f.env)
+	p.Limits.CPU = parseFlag(&bad, "cpu", f.cpu, wire.ParseCores)
+	p.Limits.Memory = parseFlag(&bad, "memory", f.memory, wire.ParseBytes)
+	p.MaxNodes = parseFlag(&bad, "max-nodes", f.maxNodes, wire.ParseCount)
+	p.Drain = parseFlag(&bad, "drain", f.drain, wire.ParseDuration)
 	for _, s := range f.fronts {
 		name, listen, ok := strings.Cut(s, "=")
 		if !ok {
 			name, listen = "", s
 		}
-		if _, port, ok := cutLast(listen, ":"); !ok || port == "" {
-			bad("front", fmt.Errorf("%q is not [NAME=]ADDRESS:PORT, such as 127.0.0.1:5100", s))
+		if i := strings.LastIndex(listen, ":"); i < 0 || i == len(listen)-1 {
+			bad.add("front", "%q is not [NAME=]ADDRESS:PORT, such as 127.0.0.1:5100", s)
 		}
 		p.Fronts = append(p.Fronts, wire.Front{Name: name, Listen: listen})
 	}
-	p.Hosts = append(p.Hosts, f.hosts...)
 	switch {
-	case !changed("probe"):
+	case f.probe == "":
 	case f.probe == "tcp":
 		w.Probe.TCP = true
 	case f.probe == "none":
@@ -189,15 +147,63 @@ func (f podFlags) pod(args []string, stdin io.Reader, changed func(string) bool)
 	case strings.HasPrefix(f.probe, "/"):
 		w.Probe.HTTP = f.probe
 	default:
-		bad("probe", fmt.Errorf(`%q is unknown; use a path such as /healthz, "tcp" or "none"`, f.probe))
+		bad.add("probe", `%q is unknown; use a path such as /healthz, "tcp" or "none"`, f.probe)
 	}
-	if f.security != "" {
-		p.Security = f.security
+	return bad.err()
+}
+
+// nameOrFile checks that there is a name, or a file and no flag beside it. A name
+// goes before the one in the file.
+func nameOrFile(cmd *cobra.Command, args []string, file string) error {
+	if file == "" {
+		return names("NAME")(cmd, args)
 	}
-	if len(errs) > 0 {
-		return p, usageError{errors.Join(errs...)}
+	var err error
+	cmd.LocalNonPersistentFlags().VisitAll(func(x *pflag.Flag) {
+		if x.Changed && x.Name != "file" {
+			err = usagef("--file and --%s: give one of them", x.Name)
+		}
+	})
+	return cmp.Or(err, names("[NAME]")(cmd, args))
+}
+
+// flagErrors is what is wrong with flags, to be told all at once.
+type flagErrors []error
+
+func (e *flagErrors) add(flag, format string, args ...any) {
+	*e = append(*e, fmt.Errorf("--"+flag+": "+format, args...))
+}
+
+func (e flagErrors) err() error {
+	if len(e) == 0 {
+		return nil
 	}
-	return p, nil
+	return usageError{errors.Join(e...)}
+}
+
+// pairs reads NAME=VALUE of a flag that is repeated.
+func (e *flagErrors) pairs(flag string, all []string) (out map[string]string) {
+	for _, s := range all {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			e.add(flag, "%q is not NAME=VALUE", s)
+			continue
+		}
+		put(&out, name, value)
+	}
+	return out
+}
+
+// parseFlag reads the text of a flag; where it was not given, that is nothing.
+func parseFlag[T any](e *flagErrors, flag, text string, parse func(string) (T, error)) (v T) {
+	if text == "" {
+		return v
+	}
+	v, err := parse(text)
+	if err != nil {
+		e.add(flag, "%w", err)
+	}
+	return v
 }
 
 // readFile decodes a YAML or JSON file, strictly: what is unknown is an error
@@ -229,11 +235,4 @@ func put[V any](m *map[string]V, key string, value V) {
 		*m = map[string]V{}
 	}
 	(*m)[key] = value
-}
-
-func cutLast(s, sep string) (before, after string, ok bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }
