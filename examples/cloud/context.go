@@ -80,63 +80,58 @@ func (a *app) contextAddCommand() *cobra.Command {
 	return cmd
 }
 
+// onContext makes a command about a context that is known.
+func (a *app) onContext(cmd *cobra.Command, do func(known *contexts, name string) error) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction = names("NAME"), completeContexts
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		a.running = true
+		known, err := readContexts()
+		if err != nil {
+			return err
+		}
+		if _, err := known.find(args[0]); err != nil {
+			return err
+		}
+		return do(&known, args[0])
+	}
+	return cmd
+}
+
 func (a *app) contextUseCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onContext(&cobra.Command{
 		Use:   "use NAME",
 		Short: "Send commands to another cluster from now on",
 		Long: `Make a context the one to which commands go from now on, in every terminal. CLOUD_CONTEXT does the same
 for one terminal, and --context for one command.`,
-		Example:           `  cloud context use prod`,
-		Args:              names("NAME"),
-		ValidArgsFunction: completeContexts,
-		RunE: func(_ *cobra.Command, args []string) error {
-			a.running = true
-			known, err := readContexts()
-			if err != nil {
-				return err
-			}
-			if _, err := known.find(args[0]); err != nil {
-				return err
-			}
-			known.Current = args[0]
-			if err := known.write(); err != nil {
-				return err
-			}
-			return a.printContext(known, args[0], "is in use")
-		},
-	}
+		Example: `  cloud context use prod`,
+	}, func(known *contexts, name string) error {
+		known.Current = name
+		if err := known.write(); err != nil {
+			return err
+		}
+		return a.printContext(*known, name, "is in use")
+	})
 }
 
 func (a *app) contextRemoveCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onContext(&cobra.Command{
 		Use:     "rm NAME",
 		Aliases: []string{"remove", "delete"},
 		Short:   "Forget a cluster",
 		Long: `Forget a context. Nothing happens to the cluster. If it was the one in use none is, and commands go to
 the server on this machine.`,
-		Example:           `  cloud context rm test`,
-		Args:              names("NAME"),
-		ValidArgsFunction: completeContexts,
-		RunE: func(_ *cobra.Command, args []string) error {
-			a.running = true
-			known, err := readContexts()
-			if err != nil {
-				return err
-			}
-			gone, err := known.find(args[0])
-			if err != nil {
-				return err
-			}
-			delete(known.Contexts, args[0])
-			if known.Current == args[0] {
-				known.Current = ""
-			}
-			if err := known.write(); err != nil {
-				return err
-			}
-			return a.tell(shownContext{Name: args[0], Server: gone.Server, Token: gone.secretSource()}, "Context %s is forgotten.", args[0])
-		},
-	}
+		Example: `  cloud context rm test`,
+	}, func(known *contexts, name string) error {
+		gone := known.Contexts[name]
+		delete(known.Contexts, name)
+		if known.Current == name {
+			known.Current = ""
+		}
+		if err := known.write(); err != nil {
+			return err
+		}
+		return a.tell(shownContext{Name: name, Server: gone.Server, Token: gone.secretSource()}, "Context %s is forgotten.", name)
+	})
 }
 
 // shownContext is what is printed of a context: never its token.
@@ -189,14 +184,11 @@ never printed.`,
 
 func (a *app) printContext(known contexts, name, what string) error {
 	c := known.Contexts[name]
-	if a.json() {
-		return a.printJSON(shownContext{name, name == known.Current, c.Server, c.secretSource()})
-	}
 	text := "Context " + name + " " + what + ": " + c.Server
 	if os.Getenv("CLOUD_SERVER") != "" {
 		text += "; CLOUD_SERVER is set and goes before it"
 	}
-	return a.line("%s.", text)
+	return a.tell(shownContext{name, name == known.Current, c.Server, c.secretSource()}, "%s.", text)
 }
 
 // completeContexts offers the names of contexts; no server is asked.

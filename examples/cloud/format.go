@@ -23,6 +23,14 @@ func (a *app) line(format string, args ...any) error {
 	return err
 }
 
+// tell prints a value as JSON or YAML, or a line about it for a person.
+func (a *app) tell(v any, format string, args ...any) error {
+	if a.json() || a.output == "yaml" {
+		return a.printValue(v)
+	}
+	return a.line(format, args...)
+}
+
 // age renders the time since t shortly: "5s", "3m", "2h", "4d".
 func (a *app) age(t time.Time) string {
 	if t.IsZero() {

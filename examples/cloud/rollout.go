@@ -206,13 +206,10 @@ growing and shrinking; old and new nodes keep their shares.`,
   cloud rollout resume web`,
 	}, func(ctx context.Context, c *client.Client, args []string) error {
 		p, err := c.PauseRollout(ctx, args[0])
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case a.output != "table":
-			return a.printValue(rolloutIn(p))
 		}
-		return a.line("The rollout of pod %s is %s.", p.Name, progressText(rolloutIn(p)))
+		return a.tell(rolloutIn(p), "The rollout of pod %s is %s.", p.Name, progressText(rolloutIn(p)))
 	}))
 }
 
@@ -242,11 +239,7 @@ func (a *app) followRollout(ctx context.Context, c *client.Client, p wire.Pod) e
 		return err
 	}
 	r := rolloutIn(p)
-	if a.output != "table" {
-		err = a.printValue(r)
-	} else {
-		err = a.line("The rollout of pod %s is %s.", p.Name, progressText(r))
-	}
+	err = a.tell(r, "The rollout of pod %s is %s.", p.Name, progressText(r))
 	if err != nil || status(p).Revision == target {
 		return err
 	}
