@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
+
 	"github.com/elastipod/elastipod/cms/wire"
 	"github.com/elastipod/elastipod/internal/openloop"
 )
@@ -65,14 +67,10 @@ func (a *app) load(ctx context.Context, p wire.Pod, f requestFlags, target *url.
 	if f.ramp {
 		c.Rate, c.Shape = 0, openloop.Ramp(f.rate, f.to, f.duration)
 	}
-	spin := a.spinner()
-	c.Progress = func(p openloop.Progress) {
-		if !p.Done {
-			spin.show(fmt.Sprintf("%.0f/s  %d ok  %d failed  %d in flight  p99 %s", p.Rate, p.OK, p.Failed, p.InFlight, took(p.Latency.P99)), "")
-		}
-	}
+	bar := a.loadBar(f)
+	c.Progress = bar.show
 	r, err := openloop.Run(context.WithoutCancel(ctx), c)
-	spin.clear()
+	bar.clear()
 	if err != nil {
 		return err
 	}
@@ -154,6 +152,50 @@ func loadError(p wire.Pod, r openloop.Result) error {
 		hint = whyUnavailable(p)
 	}
 	return fmt.Errorf("%d of %d requests failed, the first with %s; %s", r.Failed, r.Sent, what, hint)
+}
+
+// loadBar shows how far a load is, on the terminal of a person.
+type loadBar struct {
+	a     *app
+	bar   *progressbar.ProgressBar
+	flags requestFlags
+}
+
+func (a *app) loadBar(f requestFlags) *loadBar {
+	b := &loadBar{a: a, flags: f}
+	if a.err.terminal {
+		b.bar = progressbar.NewOptions(1000,
+			progressbar.OptionSetWriter(a.err),
+			progressbar.OptionSetWidth(20),
+			progressbar.OptionEnableColorCodes(false),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionUseANSICodes(true),
+		)
+	}
+	return b
+}
+
+func (b *loadBar) show(p openloop.Progress) {
+	if b.bar == nil || p.Done {
+		return
+	}
+	share := 0.0
+	if b.flags.duration > 0 {
+		share = float64(p.Elapsed) / float64(b.flags.duration)
+	}
+	if b.flags.count > 0 {
+		share = max(share, float64(p.Sent)/float64(b.flags.count))
+	}
+	text := fmt.Sprintf("%.0f/s  %d ok  %d failed  %d in flight  p99 %s", p.Rate, p.OK, p.Failed, p.InFlight, took(p.Latency.P99))
+	b.bar.Describe(cut(text, max(b.a.err.width()-30, 20)))
+	_ = b.bar.Set(int(min(share, 0.999) * 1000))
+}
+
+func (b *loadBar) clear() {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
 }
 
 func loopback(host string) bool {
