@@ -3,18 +3,19 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/elastipod/elastipod/internal/strict"
 )
 
 type bodyKey struct{}
@@ -83,11 +84,7 @@ func checkMediaType(r *http.Request) *problem {
 	use := "send JSON with the header Content-Type: " + strings.Join(allowed, " or ")
 	given := r.Header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(given)
-	known := false
-	for _, m := range allowed {
-		known = known || media == m
-	}
-	if err != nil || !known {
+	if err != nil || !slices.Contains(allowed, media) {
 		return newProblem(http.StatusUnsupportedMediaType, "the Content-Type %.80q is not read here; %s", given, use)
 	}
 	if set := params["charset"]; set != "" && !strings.EqualFold(set, "utf-8") {
@@ -99,81 +96,33 @@ func checkMediaType(r *http.Request) *problem {
 	return nil
 }
 
-const maxDepth = 64
-
-// parseObject reads one JSON object and nothing after it. Numbers stay as they
-// were written; a name that is given twice is refused, since one of the two
-// would be lost.
+// parseObject reads one JSON object and nothing after it.
 func parseObject(data []byte) (map[string]any, *problem) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	v, err := parseValue(d, "", 0)
-	if err == nil {
-		if _, extra := d.Token(); !errors.Is(extra, io.EOF) {
-			err = errors.New("something follows the object")
-		}
-	}
-	if err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("it ends in the middle")
-		}
-		return nil, newProblem(http.StatusBadRequest, "the body is not JSON: %s, near %s; send one JSON object", err.Error(), position(data, d.InputOffset()))
+	v, err := strict.ParseJSON(data)
+	var wrong *strict.SyntaxError
+	if errors.As(err, &wrong) {
+		return nil, newProblem(http.StatusBadRequest, "the body is not JSON: %s, near line %d, column %d; send one JSON object", wrong, wrong.Line, wrong.Column)
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		return nil, newProblem(http.StatusUnprocessableEntity, "the body is %s; send a JSON object", kindOf(v))
+		return nil, newProblem(http.StatusUnprocessableEntity, "the body is %s; send a JSON object", strict.Describe(v))
 	}
 	return object, nil
 }
 
-func parseValue(d *json.Decoder, path string, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("it is nested more than %d deep", maxDepth)
+// fill checks an object as a client sent it and decodes it.
+func fill[T any](object map[string]any) (out T, p *problem) {
+	if faults := strict.Fill(object, &out, strict.Options{}); len(faults) > 0 {
+		return out, invalid(faults)
 	}
-	t, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t {
-	case json.Delim('{'):
-		object := map[string]any{}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			key, ok := name.(string)
-			if !ok {
-				return nil, fmt.Errorf("%v is not a name", name)
-			}
-			at := below(path, key)
-			if _, twice := object[key]; twice {
-				return nil, fmt.Errorf("%s is given twice", at)
-			}
-			if object[key], err = parseValue(d, at, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		_, err := d.Token()
-		return object, err
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			item, err := parseValue(d, item(path, len(list)), depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, item)
-		}
-		_, err := d.Token()
-		return list, err
-	}
-	return t, nil
+	return out, nil
 }
 
-// position names a place in a text for a person.
-func position(data []byte, offset int64) string {
-	before := data[:min(max(offset, 0), int64(len(data)))]
-	line := 1 + bytes.Count(before, []byte("\n"))
-	return fmt.Sprintf("line %d, column %d", line, len(before)-bytes.LastIndexByte(before, '\n'))
+// decode reads the body of a request.
+func decode[T any](data []byte) (out T, p *problem) {
+	object, p := parseObject(data)
+	if p != nil {
+		return out, p
+	}
+	return fill[T](object)
 }

@@ -27,7 +27,7 @@ func (a *API) elasticityRoutes() {
 		description: "What is left out gets its default." + more,
 		body:        schemaOf[wire.Elasticity](a.schemas), statuses: statuses, errors: errs,
 	}, func(ctx context.Context, in *podWait) (*output[wire.Elasticity], error) {
-		e, refused := decode[wire.Elasticity](a, bodyOf(ctx))
+		e, refused := decode[wire.Elasticity](bodyOf(ctx))
 		if refused != nil {
 			return nil, refused
 		}
@@ -68,7 +68,7 @@ func patchElasticity(a *API, now cms.PodStatus, patch map[string]any) (wire.Elas
 			settings.Policy = nil
 		}
 	}
-	return patched(a, settings, patch)
+	return patched(settings, patch)
 }
 
 func (a *API) setElasticity(ctx context.Context, in *podWait, settings func(cms.PodStatus) (wire.Elasticity, error)) (*output[wire.Elasticity], error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/internal/strict"
 )
 
 // eventBuffer is how many events a client may be behind before its stream ends
@@ -72,7 +73,7 @@ func (a *API) eventFilter(in *eventParams) (func(cms.Event) bool, error) {
 	var f cms.Faults
 	for _, name := range in.Types {
 		if !slices.Contains(known, name) {
-			f.Add("types", "use "+oneOf(known), "%.40q is unknown%s", name, didYouMean(name, known))
+			f.Add("types", strict.Suggest(name, known), "%.40q is unknown", name)
 		}
 		for _, t := range cms.EventTypes() {
 			if string(t) == name || strings.HasPrefix(string(t), name+".") {

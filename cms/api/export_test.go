@@ -28,7 +28,6 @@ func (a *API) Served() []string { return a.served }
 
 var (
 	MergePatch  = mergePatch
-	DidYouMean  = didYouMean
 	OperationAt = operationAt
 	ParseObject = func(data []byte) (map[string]any, error) { return orNil(parseObject(data)) }
 )

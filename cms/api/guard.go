@@ -16,6 +16,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/elastipod/elastipod/internal/strict"
 )
 
 // guard wraps what every request goes through before it finds its route.
@@ -112,7 +114,7 @@ func noRoute(h http.Handler, r *http.Request, routes []string) *problem {
 		return newProblem(http.StatusNotFound, "there is nothing at %.200q; leave out the slash at its end", path)
 	}
 	hint := "see /docs for what there is"
-	if best, ok := nearest(path, routes); ok {
+	if best := strict.Nearest(path, routes); best != "" {
 		hint = fmt.Sprintf("did you mean %s? See /docs for what there is", best)
 	}
 	return newProblem(http.StatusNotFound, "there is nothing at %.200q; %s", path, hint)

@@ -38,7 +38,7 @@ func (a *API) hostRoutes() {
 		method: http.MethodPost, path: "/v1/hosts", id: "add-host", tag: "hosts", role: Operator, summary: "Add a host",
 		body: schemaOf[wire.Host](a.schemas), statuses: []int{http.StatusCreated}, errors: []int{http.StatusConflict},
 	}, func(ctx context.Context, _ *noInput) (*created[wire.Host], error) {
-		h, refused := decode[wire.Host](a, bodyOf(ctx))
+		h, refused := decode[wire.Host](bodyOf(ctx))
 		if refused != nil {
 			return nil, refused
 		}
@@ -87,7 +87,7 @@ func (a *API) explainHost(err error, name string) error {
 	for _, h := range a.m.Hosts() {
 		names = append(names, h.Host.Name)
 	}
-	return newProblem(http.StatusNotFound, "there is no host %.80q%s; GET /v1/hosts lists them", name, didYouMean(name, names))
+	return noSuch("there is no host", name, names, "/v1/hosts")
 }
 
 func (a *API) changeHost(ctx context.Context, in *hostParam) (*output[wire.Host], error) {
@@ -100,7 +100,7 @@ func (a *API) changeHost(ctx context.Context, in *hostParam) (*output[wire.Host]
 		return nil, err
 	}
 	before := HostSettings(now.Host)
-	after, refused := patched(a, before, patch)
+	after, refused := patched(before, patch)
 	if refused != nil {
 		return nil, refused
 	}

@@ -101,7 +101,7 @@ func (a *API) registerNode(ctx context.Context, in *podParam) (*created[wire.Nod
 	var want wire.NewNode
 	if data := bodyOf(ctx); len(data) > 0 {
 		var refused *problem
-		if want, refused = decode[wire.NewNode](a, data); refused != nil {
+		if want, refused = decode[wire.NewNode](data); refused != nil {
 			return nil, refused
 		}
 	}
@@ -138,5 +138,5 @@ func (a *API) explainNode(err error, podName, node string) error {
 			return err // something of the node is missing, not the node
 		}
 	}
-	return newProblem(http.StatusNotFound, "pod %q has no node %.80q%s; GET /v1/pods/%s/nodes lists them", podName, node, didYouMean(node, names), podName)
+	return noSuch(fmt.Sprintf("pod %q has no node", podName), node, names, "/v1/pods/"+podName+"/nodes")
 }

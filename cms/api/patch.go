@@ -35,13 +35,11 @@ func toObject(v any) (map[string]any, *problem) {
 }
 
 // patched returns current with the patch applied, checked as a whole.
-func patched[T any](a *API, current T, patch map[string]any) (T, *problem) {
-	var none T
+func patched[T any](current T, patch map[string]any) (T, *problem) {
 	object, p := toObject(current)
 	if p != nil {
-		return none, p
+		return current, p
 	}
-	delete(patch, "status")
 	merged, _ := mergePatch(object, patch).(map[string]any)
-	return fill[T](a, merged)
+	return fill[T](merged)
 }

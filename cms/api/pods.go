@@ -98,7 +98,7 @@ func (a *API) explain(err error, name string) error {
 			return err // something of the pod is missing, not the pod
 		}
 	}
-	return newProblem(http.StatusNotFound, "there is no pod %.80q%s; GET /v1/pods lists them", name, didYouMean(name, names))
+	return noSuch("there is no pod", name, names, "/v1/pods")
 }
 
 func (a *API) createPod(ctx context.Context, in *waitParam) (*created[wire.Pod], error) {
@@ -106,7 +106,7 @@ func (a *API) createPod(ctx context.Context, in *waitParam) (*created[wire.Pod],
 	if err != nil {
 		return nil, err
 	}
-	p, refused := decode[wire.Pod](a, bodyOf(ctx))
+	p, refused := decode[wire.Pod](bodyOf(ctx))
 	if refused != nil {
 		return nil, refused
 	}
@@ -139,7 +139,7 @@ func (a *API) replacePod(ctx context.Context, in *podWait) (*output[wire.Pod], e
 	if _, err := a.pod(in.Pod); err != nil {
 		return nil, err
 	}
-	p, refused := fill[wire.Pod](a, object)
+	p, refused := fill[wire.Pod](object)
 	if refused != nil {
 		return nil, refused
 	}
@@ -161,7 +161,7 @@ func (a *API) changePod(ctx context.Context, in *podWait) (*output[wire.Pod], er
 	}
 	oneProbe(patch)
 	oneStrategy(patch)
-	p, refused := patched(a, PodSettings(now.Spec), patch)
+	p, refused := patched(PodSettings(now.Spec), patch)
 	if refused != nil {
 		return nil, refused
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
+	"github.com/elastipod/elastipod/internal/strict"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -86,8 +87,8 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 // invalid is the answer to what cannot be accepted as it is.
 func invalid(faults cms.Faults) *problem {
 	p := &problem{status: http.StatusUnprocessableEntity}
-	more := len(faults) - maxFaults
-	faults = faults[:min(len(faults), maxFaults)] // an answer is not larger than what it answers
+	more := len(faults) - strict.MaxFaults
+	faults = faults[:min(len(faults), strict.MaxFaults)] // an answer is not larger than what it answers
 	lines := make([]string, 0, len(faults)+1)
 	for _, f := range faults {
 		p.faults = append(p.faults, wire.Fault{Path: f.Path, Problem: f.Problem, Allowed: f.Allowed})
@@ -104,6 +105,16 @@ func invalidField(path, allowed, text string, args ...any) *problem {
 	var f cms.Faults
 	f.Add(path, allowed, text, args...)
 	return invalid(f)
+}
+
+// noSuch says that there is no thing of a name, which name may have been meant, and
+// where all of them are listed.
+func noSuch(text, name string, names []string, list string) *problem {
+	hint := ""
+	if near := strict.Nearest(name, names); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return newProblem(http.StatusNotFound, "%s %.80q%s; GET %s lists them", text, name, hint, list)
 }
 
 const retrySoon = "2" // seconds

@@ -49,7 +49,7 @@ func (a *API) rolloutRoutes() {
 		var to wire.Undo
 		if data := bodyOf(ctx); len(data) > 0 {
 			var refused *problem
-			if to, refused = decode[wire.Undo](a, data); refused != nil {
+			if to, refused = decode[wire.Undo](data); refused != nil {
 				return nil, refused
 			}
 		}

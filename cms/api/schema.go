@@ -1,9 +1,7 @@
 package api
 
 import (
-	"encoding/json"
 	"reflect"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -67,48 +65,6 @@ func valueSchema(kind string, s *huma.Schema) *huma.Schema {
 }
 
 func number(x float64) *float64 { return &x }
-
-// checkValueType says what is wrong with a value of one of the wire's value
-// types, or "".
-func checkValueType(kind string, v any) (problem, allowed string) {
-	var err error
-	asNumber, isNumber := v.(json.Number)
-	asString, isString := v.(string)
-	switch kind {
-	case "bytes":
-		allowed = wire.AllowedBytes
-		if isNumber || isString {
-			_, err = wire.ParseBytes(asString + asNumber.String())
-		}
-	case "duration":
-		allowed = wire.AllowedDuration
-		if isNumber || isString {
-			_, err = wire.ParseDuration(asString + asNumber.String())
-		}
-	case "cores":
-		allowed = wire.AllowedCores
-		if isString = false; isNumber {
-			_, err = wire.ParseCores(asNumber.String())
-		}
-	case "count":
-		allowed = wire.AllowedCount
-		if isString = false; isNumber {
-			_, err = wire.ParseCount(asNumber.String())
-		}
-	case "policy":
-		if _, ok := v.(map[string]any); ok {
-			return "", ""
-		}
-		return "is " + kindOf(v), wire.AllowedPolicy
-	}
-	switch {
-	case err != nil:
-		return strings.TrimSuffix(err.Error(), "; "+allowed), allowed
-	case !isNumber && !isString:
-		return "is " + kindOf(v), allowed
-	}
-	return "", ""
-}
 
 func newRegistry() huma.Registry {
 	r := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)

@@ -61,7 +61,7 @@ func (a *API) webhookRoutes() {
 		for i, t := range targets {
 			names[i] = t.Name
 		}
-		notFound := newProblem(http.StatusNotFound, "there is no webhook %.80q%s; GET /v1/webhooks lists them", in.Webhook, didYouMean(in.Webhook, names))
+		notFound := noSuch("there is no webhook", in.Webhook, names, "/v1/webhooks")
 		if !slices.Contains(names, in.Webhook) {
 			return nil, notFound
 		}

@@ -31,7 +31,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	if len(data) == 0 || data[0] != '{' {
-		return fmt.Errorf("%.40q is not a policy; %s", data, AllowedPolicy)
+		return fmt.Errorf("%.40s is not a policy; %s", data, AllowedPolicy)
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, data); err != nil {

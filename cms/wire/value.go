@@ -68,6 +68,9 @@ func fromJSON[T any](v *T, data []byte, parse func(string) (T, error)) error {
 	x, err := parse(s)
 	if err == nil {
 		*v = x
+	} else if s[0] == '"' {
+		_, allowed, _ := strings.Cut(err.Error(), "; ")
+		return fmt.Errorf("%.40s is a string; %s", s, allowed)
 	}
 	return err
 }
