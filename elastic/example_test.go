@@ -110,12 +110,12 @@ func ExampleRegistry_Parse() {
 	var faults elastic.Faults
 	errors.As(err, &faults)
 	for _, f := range faults {
-		fmt.Printf("%s: %s\n", f.Path, f.Problem)
+		fmt.Println(f)
 	}
 	// Output:
 	// *elastic.Cooldown <nil>
-	// down: 60 is wrong: a duration is text with a unit
-	// policy.kind: "treshold" is unknown: did you mean "threshold"?
+	// down: 60 is not a duration; use a duration such as "60s" or "5m"
+	// policy.kind: "treshold" is unknown; did you mean "threshold"?
 }
 
 // A policy of one's own: so many nodes for each thousand requests a second,

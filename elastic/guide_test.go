@@ -146,7 +146,7 @@ func TestLatencyIsChecked(t *testing.T) {
 		`{"kind":"latency","most":"0s","calm":"1m"}`:               "most: 0s is not above 0",
 		`{"kind":"latency","most":"1s","calm":"-1m"}`:              "calm: -1m",
 		`{"kind":"latency","most":"1s","calm":"1m","calmsince":1}`: "calmsince",
-		`{"kind":"latency","most":1,"calm":"1m"}`:                  "a duration is text with a unit",
+		`{"kind":"latency","most":1,"calm":"1m"}`:                  "most: 1 is not a duration; use a duration such as",
 		`{"kind":"latency","most":"1s"}`:                           "calm",
 	} {
 		_, err := r.Parse(json.RawMessage(raw))

@@ -2,13 +2,17 @@ package elastic
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/elastipod/elastipod/internal/strict"
 )
 
 // MaxNesting is how many policies may be wrapped in each other.
@@ -121,30 +125,25 @@ func (r *Registry) Parse(raw json.RawMessage) (Policy, error) {
 
 // kind finds the kind of the policy that raw describes.
 func (r *Registry) kind(raw json.RawMessage) (Kind, error) {
-	object, f := members(raw)
+	object, f := parseObject(raw)
 	if f != nil {
 		return Kind{}, f
 	}
-	names := make([]string, 0, 8)
+	var names []string
 	for _, k := range r.Kinds() {
+		if k.Name == object["kind"] {
+			return k, nil
+		}
 		names = append(names, k.Name)
 	}
-	allowed := "use " + oneOf(names)
-	i := slices.IndexFunc(object, func(m member) bool { return m.name == "kind" })
-	if i < 0 {
-		return Kind{}, Faults{{Path: "kind", Problem: "is missing", Allowed: allowed}}
+	wrong := Fault{Path: "kind", Problem: "is missing", Allowed: "use " + strict.OneOf(names)}
+	if given, there := object["kind"]; there {
+		name, ok := given.(string)
+		if wrong.Problem = "is " + strict.Describe(given); ok {
+			wrong.Problem, wrong.Allowed = fmt.Sprintf("%.60q is unknown", name), strict.Suggest(name, names)
+		}
 	}
-	var name string
-	if err := json.Unmarshal(object[i].value, &name); err != nil || string(object[i].value) == "null" {
-		return Kind{}, Faults{{Path: "kind", Problem: fmt.Sprintf("%.40s is not text", object[i].value), Allowed: allowed}}
-	}
-	r.kinds.mu.RLock()
-	defer r.kinds.mu.RUnlock()
-	k, ok := r.kinds.byName[name]
-	if !ok {
-		return Kind{}, Faults{{Path: "kind", Problem: fmt.Sprintf("%.60q is unknown%s", name, didYouMean(name, names)), Allowed: allowed}}
-	}
-	return k, nil
+	return Kind{}, Faults{wrong}
 }
 
 // Canonical checks raw as [Registry.Parse] does and returns the same settings in
@@ -155,18 +154,18 @@ func (r *Registry) Canonical(raw json.RawMessage) (json.RawMessage, error) {
 	if _, err := r.Parse(raw); err != nil {
 		return nil, err
 	}
+	object, f := parseObject(raw)
+	if f != nil {
+		return nil, f
+	}
 	var b bytes.Buffer
-	if err := canonical(&b, raw); err != nil {
+	if err := canonical(&b, object); err != nil {
 		return nil, fmt.Errorf("elastic: canonical policy: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
-func canonical(b *bytes.Buffer, raw json.RawMessage) error {
-	object, f := members(raw)
-	if f != nil {
-		return f
-	}
+func canonical(b *bytes.Buffer, object map[string]any) error {
 	rank := func(name string) int {
 		switch name {
 		case "kind":
@@ -176,31 +175,30 @@ func canonical(b *bytes.Buffer, raw json.RawMessage) error {
 		}
 		return 1
 	}
-	slices.SortFunc(object, func(x, y member) int {
-		if d := rank(x.name) - rank(y.name); d != 0 {
-			return d
-		}
-		return strings.Compare(x.name, y.name)
+	names := slices.SortedFunc(maps.Keys(object), func(x, y string) int {
+		return cmp.Or(rank(x)-rank(y), strings.Compare(x, y))
 	})
 	b.WriteByte('{')
-	for i, m := range object {
+	for i, name := range names {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		name, err := json.Marshal(m.name)
+		key, err := json.Marshal(name)
 		if err != nil {
 			return err
 		}
-		b.Write(name)
-		b.WriteByte(':')
-		if m.name == "policy" && len(m.value) > 0 && m.value[0] == '{' {
-			err = canonical(b, m.value)
-		} else {
-			err = json.Compact(b, m.value)
+		b.Write(append(key, ':'))
+		if inner, ok := object[name].(map[string]any); ok && name == "policy" {
+			if err := canonical(b, inner); err != nil {
+				return err
+			}
+			continue
 		}
+		value, err := json.Marshal(object[name])
 		if err != nil {
 			return err
 		}
+		b.Write(value)
 	}
 	b.WriteByte('}')
 	return nil

@@ -34,17 +34,16 @@ type Options struct {
 }
 
 // Fill checks a value as [ParseJSON] returns it against the struct that the pointer
-// into points to, and decodes it there if there are no faults. Fields go by the exact
-// names of their json tags; the tags minimum and maximum bound numbers. Fields with
-// the tag readOnly:"true" are removed unseen. A type with an UnmarshalJSON of its own
-// is asked: what its error says after "; " is what would be right.
+// into points to, and decodes it there but for the fields that are wrong, which it
+// removes from v. Fields go by the exact names of their json tags; the tags minimum and
+// maximum bound numbers. Fields with the tag readOnly:"true" are removed unseen. A type
+// with an UnmarshalJSON of its own is asked: what its error says after "; " is what
+// would be right.
 func Fill(v, into any, o Options) fault.List {
 	c := checker{o: o}
 	c.value("", reflect.TypeOf(into).Elem(), "", v)
-	if len(c.faults) == 0 {
-		if err := decode(v, into); err != nil { // something that the checks let through
-			c.add("", "", "cannot be read: %s", strings.TrimPrefix(err.Error(), "json: "))
-		}
+	if err := decode(v, into); err != nil && len(c.faults) == 0 { // something that the checks let through
+		c.add("", "", "cannot be read: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return c.faults
 }
@@ -119,15 +118,19 @@ func (c *checker) value(path string, t reflect.Type, tag reflect.StructTag, v an
 // out, but not for a value of a map.
 func (c *checker) members(path string, t reflect.Type, object map[string]any) {
 	known := fields(t)
-	names := make([]string, len(known))
-	for i, f := range known {
-		names[i] = f.name
+	var names []string
+	var missing []field
+	for _, f := range known {
+		names = append(names, f.name)
+		if v, given := object[f.name]; f.needed && v == nil && !c.o.Partial && !(given && c.o.NoNull) {
+			missing = append(missing, f)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if c.full() {
 			return
 		}
-		at, v := Below(path, name), object[name]
+		at, v, before := Below(path, name), object[name], len(c.faults)
 		i := slices.Index(names, name)
 		switch {
 		case t.Kind() == reflect.Map:
@@ -141,19 +144,19 @@ func (c *checker) members(path string, t reflect.Type, object map[string]any) {
 		case c.o.NoNull:
 			c.add(at, shape(known[i].Type)+", or leave it out", "is null")
 		}
-	}
-	for _, f := range known {
-		_, given := object[f.name]
-		if f.needed && !c.o.Partial && object[f.name] == nil && !(given && c.o.NoNull) {
-			c.add(Below(path, f.name), shape(f.Type), "is missing")
+		if len(c.faults) > before {
+			delete(object, name)
 		}
+	}
+	for _, f := range missing {
+		c.add(Below(path, f.name), shape(f.Type), "is missing")
 	}
 }
 
 func (c *checker) number(path string, t reflect.Type, tag reflect.StructTag, n json.Number) {
 	if t.Kind() != reflect.Float64 {
 		if _, err := strconv.ParseInt(n.String(), 10, t.Bits()); err != nil {
-			c.add(path, shape(t), "%.40s is not one", n)
+			c.add(path, shape(t), "is %s", Describe(n))
 			return
 		}
 	}
