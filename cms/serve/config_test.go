@@ -49,6 +49,7 @@ func TestGoodConfigs(t *testing.T) {
 		"comments only":     "# nothing is set\n",
 		"nulls":             "pods:\nlisten:\nlog:\n",
 		"anchors and merge": "default_pods:\n- &a {name: a, workload: {command: [x]}}\n- {<<: *a, name: b}\n",
+		"merged variables":  "pods:\n- {name: a, workload: {command: [x], env: &e {A: \"1\"}}}\n- {name: b, workload: {command: [x], env: {<<: *e, B: \"2\"}}}\n",
 		"what was read":     "pods:\n- name: web\n  workload: {command: [x]}\n  status: {state: active, created_at: 2026-01-02T03:04:05Z, want: 1, revision: 1, converged: true, nodes: {}, problems: [], elasticity: {enabled: false}}\n",
 		"quoted numbers":    "pods:\n- name: web\n  workload: {command: [x, \"1\"], env: {A: \"1\"}}\n",
 		"insecure":          "listen: 0.0.0.0:3000\ninsecure: true\n",

@@ -418,7 +418,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	r.write(more + hosts + "]\nlisten: nonsense\nfoo: 1\n")
 	_, err := ops.Reload(t.Context(), false)
 	assert.Equal(t, 422, client.StatusOf(err))
-	assert.ErrorContains(t, err, "server.yaml:18:1: is not a field")
+	assert.ErrorContains(t, err, "server.yaml:18:1: is unknown")
 	unchanged("a fault")
 
 	t.Log("what needs a restart")

@@ -250,7 +250,7 @@ func TestBadTracing(t *testing.T) {
 		"{endpoint: http://127.0.0.1:4318, headers_file: " + open + "}":  "can be read by others (mode 0644); chmod 600",
 		"{endpoint: http://127.0.0.1:4318, headers_file: " + wrong + "}": wrong + ":2 is not a header; write lines of",
 		"{endpoint: http://127.0.0.1:4318, headers_file: /not/there}":    "name a file that can be read",
-		"{sampel: 1}": "did you mean sample?",
+		"{sampel: 1}": "did you mean \"sample\"?",
 	} {
 		code, _, stderr := check(t, "tracing: "+yaml)
 		assert.Equal(t, serve.ExitUsage, code, yaml)

@@ -189,7 +189,7 @@ func TestBadWebhooks(t *testing.T) {
 		"{name: a, url: \"http://h/\", env: GOOD}":                                               "webhooks[0].url: is sent without TLS",
 		"{name: a, url: \"https://me:s3cret@h/\", env: GOOD}":                                    "webhooks[0].url: holds a user or a password",
 		"{name: a, url: \"https://h/\", env: GOOD, types: [pod, pod.scalled]}":                   "webhooks[0].types[1]: there is no type of events of this name",
-		"{name: a, url: \"https://h/\", env: GOOD, secret: x}":                                   "webhooks[0].secret: is not a field",
+		"{name: a, url: \"https://h/\", env: GOOD, secret: x}":                                   "webhooks[0].secret: is unknown",
 		"{name: a, url: \"https://h/\", env: GOOD, timeout: 2m}":                                 "webhooks[0].timeout: 2m0s is out of range",
 		"{name: a, env: GOOD, url: \"https://h/\"}\n- {name: a, env: GOOD, url: \"https://h/\"}": "webhooks[1].name: \"a\" is used twice",
 	} {

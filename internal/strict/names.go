@@ -33,7 +33,7 @@ func Suggest(name string, known []string) string {
 
 // Nearest returns the known name that is most like name, or "" where none is like it.
 func Nearest(name string, known []string) string {
-	best, least := "", max(2, len(name)/3)+1
+	best, least := "", min(max(2, len(name)/3), len(name)/2)+1
 	for _, k := range slices.Sorted(slices.Values(known)) {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least && d < len(k) {
 			best, least = k, d

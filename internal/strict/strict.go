@@ -136,7 +136,7 @@ func (c *checker) members(path string, t reflect.Type, object map[string]any) {
 		case t.Kind() == reflect.Map:
 			c.value(at, t.Elem(), "", v)
 		case i < 0:
-			c.add(at, Suggest(name, names), Unknown)
+			c.add(at, Suggest(name, FieldNames(t)), Unknown)
 		case known[i].Tag.Get("readOnly") == "true":
 			delete(object, name)
 		case v != nil:
@@ -193,6 +193,16 @@ func fields(t reflect.Type) (out []field) {
 	return out
 }
 
+// FieldNames returns the names of a struct's fields that people may set.
+func FieldNames(t reflect.Type) (names []string) {
+	for _, f := range fields(t) {
+		if f.Tag.Get("readOnly") != "true" {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
 func plain(t reflect.Type) reflect.Type {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -232,13 +242,7 @@ func shape(t reflect.Type) string {
 	case reflect.Slice, reflect.Array:
 		return "use a list"
 	case reflect.Struct:
-		var names []string
-		for _, f := range fields(t) {
-			if f.Tag.Get("readOnly") != "true" {
-				names = append(names, f.name)
-			}
-		}
-		return "use an object that sets " + OneOf(names)
+		return "use an object that sets " + OneOf(FieldNames(t))
 	case reflect.Map:
 		return "use an object"
 	}
