@@ -182,6 +182,8 @@ func TestStatesAreNotTrustedBeforeHostsAreSeen(t *testing.T) {
 		for _, n := range s.Nodes {
 			assert.Equal(t, n.State.Live(), n.Unseen, n.Name)
 		}
+		require.Positive(t, s.Counts.Unseen)
+		assert.Zero(t, s.Counts.Online, "nobody knows whether they still run")
 		for _, h := range w.hosts {
 			h.SetUnreachable(false)
 		}
@@ -189,6 +191,8 @@ func TestStatesAreNotTrustedBeforeHostsAreSeen(t *testing.T) {
 		for _, n := range s.Nodes {
 			assert.False(t, n.Unseen, n.Name)
 		}
+		assert.Zero(t, s.Counts.Unseen)
+		assert.Positive(t, s.Counts.Online)
 		w.hosts["a"].SetUnreachable(true)
 		time.Sleep(5 * time.Second)
 		s, err = w.Pod("web")

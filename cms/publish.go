@@ -170,13 +170,17 @@ func (l *loop) status(w *reconcile.World, p *reconcile.Plan) *PodStatus {
 	for i := range l.rec.Nodes {
 		n := l.nodeStatus(&l.rec.Nodes[i], w)
 		s.Nodes = append(s.Nodes, n)
-		count(&s.Counts, n.State)
+		s.Counts.add(&n)
 	}
 	return s
 }
 
-func count(c *metrics.Nodes, s pod.State) {
-	switch s {
+func (c *NodeCounts) add(n *NodeStatus) {
+	if n.Unseen {
+		c.Unseen++
+		return
+	}
+	switch n.State {
 	case pod.StateNew:
 		c.New++
 	case pod.StateStarting:

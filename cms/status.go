@@ -29,8 +29,8 @@ type PodStatus struct {
 	Want int
 	// Revision is the number of the revision that nodes started now run.
 	Revision uint64
-	Nodes    []NodeStatus  // sorted by age, oldest first
-	Counts   metrics.Nodes // how many of them are in each state
+	Nodes    []NodeStatus // sorted by age, oldest first
+	Counts   NodeCounts   // how many of them are in each state
 	// Sample is what was measured at the last tick; its At is zero before the first.
 	Sample metrics.Sample
 	// LastTick is the last tick, LastChange the last one that changed Want. They
@@ -48,6 +48,13 @@ type PodStatus struct {
 	Problems []Problem
 	// Converged says that what runs and takes requests is what should.
 	Converged bool
+}
+
+// NodeCounts is how many nodes of a pod are in each state. Unseen ones are in none:
+// nobody knows whether they still run.
+type NodeCounts struct {
+	metrics.Nodes
+	Unseen int // as in [NodeStatus]
 }
 
 // NodeStatus is an immutable picture of a node.

@@ -63,6 +63,7 @@ func newFake() *fake {
 	tick.Decision.Add(elastic.Step{Rule: elastic.RuleAboveUpper, From: 3, To: 4, Metric: "CPU", Value: 0.91, Bound: 0.7})
 	tick.Sample = metrics.Sample{At: at, Want: 4, Nodes: metrics.Nodes{Online: 2, New: 1}, CPU: metrics.V(0.91)}
 	web.LastTick, web.LastChange, web.Sample, web.Want = &tick, &tick, tick.Sample, 4
+	web.Counts.Nodes = tick.Sample.Nodes
 	for i, s := range []pod.State{pod.StateOnline, pod.StateOnline, pod.StateNew} {
 		n := cms.NodeStatus{
 			Name: fmt.Sprintf("web-%d", i+1), Pod: "web", Host: "local", State: s, CreatedAt: at.Add(time.Duration(i) * time.Second),

@@ -20,7 +20,7 @@ func Pod(s cms.PodStatus, now time.Time) wire.Pod {
 		Want:       s.Want,
 		Revision:   s.Revision,
 		Converged:  s.Converged,
-		Nodes:      countNodes(s.Nodes),
+		Nodes:      nodeCounts(s.Counts.Nodes, s.Counts.Unseen),
 		Cut:        s.Cut,
 		Problems:   problems(s.Problems, now),
 		Reason:     reason(s),
@@ -138,29 +138,10 @@ func front(f cms.Front, p pod.Probe) wire.Front {
 	return out
 }
 
-func countNodes(nodes []cms.NodeStatus) wire.NodeCounts {
-	var c wire.NodeCounts
-	for _, n := range nodes {
-		if n.Unseen {
-			c.Unseen++
-			continue
-		}
-		switch n.State {
-		case pod.StateNew:
-			c.New++
-		case pod.StateStarting:
-			c.Starting++
-		case pod.StateOnline:
-			c.Online++
-		case pod.StateStandby:
-			c.Standby++
-		case pod.StateDraining:
-			c.Draining++
-		case pod.StateFailed:
-			c.Failed++
-		}
+func nodeCounts(n metrics.Nodes, unseen int) wire.NodeCounts {
+	return wire.NodeCounts{
+		New: n.New, Starting: n.Starting, Online: n.Online, Standby: n.Standby, Draining: n.Draining, Failed: n.Failed, Unseen: unseen,
 	}
-	return c
 }
 
 // Node returns a node as users see it.

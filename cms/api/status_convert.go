@@ -46,7 +46,7 @@ func decision(d elastic.Decision) wire.Decision {
 // Sample returns what was measured of a pod as users see it.
 func Sample(s metrics.Sample) wire.Sample {
 	return wire.Sample{
-		At: s.At, Want: s.Want, Nodes: wire.NodeCounts{New: s.Nodes.New, Starting: s.Nodes.Starting, Online: s.Nodes.Online, Standby: s.Nodes.Standby, Draining: s.Nodes.Draining, Failed: s.Nodes.Failed},
+		At: s.At, Want: s.Want, Nodes: nodeCounts(s.Nodes, 0),
 		CPU: value(s.CPU), Memory: value(s.Memory), InFlight: value(s.InFlight), Waiting: value(s.Waiting),
 		Rate: value(s.Rate), Errors: value(s.Errors), P50: value(s.P50), P95: value(s.P95), P99: value(s.P99),
 	}

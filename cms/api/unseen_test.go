@@ -13,7 +13,9 @@ import (
 // knows whether they are.
 func TestUnseenNodesAreNotOnline(t *testing.T) {
 	f := newFake()
-	f.change("web", func(p *cms.PodStatus) { p.Nodes[0].Unseen, p.Cut = true, 4 })
+	f.change("web", func(p *cms.PodStatus) {
+		p.Nodes[0].Unseen, p.Counts.Unseen, p.Counts.Online, p.Cut = true, 1, 1, 4
+	})
 	a := newAPI(t, f)
 	p := read[wire.Pod](t, call(t, a, "GET", "/v1/pods/web", nil))
 	assert.Equal(t, wire.NodeCounts{Online: 1, New: 1, Unseen: 1}, p.Status.Nodes)

@@ -120,7 +120,7 @@ func TestStatusLine(t *testing.T) {
 	assert.Equal(t, "0 pods, 0 nodes (0 online), 0 hosts", statusLine(nil, nil))
 	p := podAt("a", 1)
 	p.Nodes = []cms.NodeStatus{{State: pod.StateOnline}, {State: pod.StateStarting}}
-	p.Counts = metrics.Nodes{Online: 1, Starting: 1}
+	p.Counts.Nodes = metrics.Nodes{Online: 1, Starting: 1}
 	p.Problems = make([]cms.Problem, 2)
 	assert.Equal(t, "2 pods, 2 nodes (1 online), 2 hosts (1 unreachable), 2 problems",
 		statusLine([]cms.PodStatus{p, podAt("b", 1)}, []cms.HostStatus{{Reachable: true}, {}}))
