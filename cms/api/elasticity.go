@@ -72,10 +72,6 @@ func patchElasticity(a *API, now cms.PodStatus, patch map[string]any) (wire.Elas
 }
 
 func (a *API) setElasticity(ctx context.Context, in *podWait, settings func(cms.PodStatus) (wire.Elasticity, error)) (*output[wire.Elasticity], error) {
-	wait, err := parseWait(in.Wait)
-	if err != nil {
-		return nil, err
-	}
 	now, err := a.pod(in.Pod)
 	if err != nil {
 		return nil, err
@@ -92,7 +88,7 @@ func (a *API) setElasticity(ctx context.Context, in *podWait, settings func(cms.
 	if err != nil {
 		return nil, a.explain(err, in.Pod)
 	}
-	s, done, err := a.await(ctx, s, wait, converged)
+	s, done, err := a.await(ctx, s, in.Wait, converged)
 	if err != nil {
 		return nil, err
 	}

@@ -18,9 +18,9 @@ type hostParam struct {
 }
 
 type removeHostParams struct {
-	Host  string `path:"host" doc:"The host's name." example:"local"`
-	Wait  string `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
-	Drain bool   `query:"drain" doc:"Move its nodes to other hosts first. Without it, a host with nodes stays."`
+	Host  string  `path:"host" doc:"The host's name." example:"local"`
+	Wait  waitFor `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
+	Drain bool    `query:"drain" doc:"Move its nodes to other hosts first. Without it, a host with nodes stays."`
 }
 
 func (a *API) hostRoutes() {
@@ -139,15 +139,11 @@ func onlyCordoned(before, after wire.Host) error {
 }
 
 func (a *API) removeHost(ctx context.Context, in *removeHostParams) (*output[wire.Host], error) {
-	wait, err := parseWait(in.Wait)
-	if err != nil {
-		return nil, err
-	}
 	s, err := a.m.RemoveHost(ctx, in.Host, in.Drain)
 	if err != nil {
 		return nil, a.explainHost(err, in.Host)
 	}
-	s, done, err := a.awaitNoHost(ctx, s, wait)
+	s, done, err := a.awaitNoHost(ctx, s, in.Wait)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +155,7 @@ const hostPoll = 100 * time.Millisecond
 
 // awaitNoHost waits until the host is gone and returns how it was last.
 func (a *API) awaitNoHost(ctx context.Context, s cms.HostStatus, wait waitFor) (cms.HostStatus, bool, error) {
-	limited, cancel := context.WithTimeout(ctx, time.Duration(wait))
+	limited, cancel := context.WithTimeout(ctx, wait.Duration)
 	defer cancel()
 	poll := time.NewTicker(hostPoll)
 	defer poll.Stop()

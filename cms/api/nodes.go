@@ -23,9 +23,9 @@ type podPage struct {
 }
 
 type nodeWait struct {
-	Pod  string `path:"pod" doc:"The pod's name." example:"web"`
-	Node string `path:"node" doc:"The node's name." example:"web-1"`
-	Wait string `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
+	Pod  string  `path:"pod" doc:"The pod's name." example:"web"`
+	Node string  `path:"node" doc:"The node's name." example:"web-1"`
+	Wait waitFor `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
 }
 
 func (a *API) nodeRoutes() {
@@ -64,30 +64,22 @@ func (a *API) nodeRoutes() {
 		method: http.MethodDelete, path: "/v1/pods/{pod}/nodes/{node}", id: "remove-node", tag: "nodes", role: Operator, summary: "Drain, stop and remove a node",
 		statuses: begun, errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *nodeWait) (*output[wire.Node], error) {
-		wait, err := parseWait(in.Wait)
-		if err != nil {
-			return nil, err
-		}
 		n, err := a.m.RemoveNode(ctx, in.Pod, in.Node)
 		if err != nil {
 			return nil, a.explainNode(err, in.Pod, in.Node)
 		}
-		return a.nodeAnswer(ctx, n, wait, pod.StateGone)
+		return a.nodeAnswer(ctx, n, in.Wait, pod.StateGone)
 	})
 	register(a, route{
 		method: http.MethodPost, path: "/v1/pods/{pod}/launch", id: "launch-node", tag: "nodes", role: Operator, summary: "Start the oldest new node",
 		description: "With wait, until it is online or has failed; its state tells which.",
 		statuses:    begun, errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *podWait) (*output[wire.Node], error) {
-		wait, err := parseWait(in.Wait)
-		if err != nil {
-			return nil, err
-		}
 		n, err := a.m.Launch(ctx, in.Pod)
 		if err != nil {
 			return nil, a.explain(err, in.Pod)
 		}
-		return a.nodeAnswer(ctx, n, wait, pod.StateOnline, pod.StateFailed)
+		return a.nodeAnswer(ctx, n, in.Wait, pod.StateOnline, pod.StateFailed)
 	})
 	a.logRoute()
 }

@@ -102,10 +102,6 @@ func (a *API) explain(err error, name string) error {
 }
 
 func (a *API) createPod(ctx context.Context, in *waitParam) (*created[wire.Pod], error) {
-	wait, err := parseWait(in.Wait)
-	if err != nil {
-		return nil, err
-	}
 	p, refused := decode[wire.Pod](bodyOf(ctx))
 	if refused != nil {
 		return nil, refused
@@ -118,17 +114,13 @@ func (a *API) createPod(ctx context.Context, in *waitParam) (*created[wire.Pod],
 	if err != nil {
 		return nil, err
 	}
-	if s, _, err = a.await(ctx, s, wait, converged); err != nil {
+	if s, _, err = a.await(ctx, s, in.Wait, converged); err != nil {
 		return nil, err
 	}
 	return &created[wire.Pod]{Location: "/v1/pods/" + spec.Name, Body: Pod(s, time.Now())}, nil
 }
 
 func (a *API) replacePod(ctx context.Context, in *podWait) (*output[wire.Pod], error) {
-	wait, err := parseWait(in.Wait)
-	if err != nil {
-		return nil, err
-	}
 	object, refused := parseObject(bodyOf(ctx))
 	if refused != nil {
 		return nil, refused
@@ -143,14 +135,10 @@ func (a *API) replacePod(ctx context.Context, in *podWait) (*output[wire.Pod], e
 	if refused != nil {
 		return nil, refused
 	}
-	return a.updatePod(ctx, in.Pod, p, wait)
+	return a.updatePod(ctx, in, p)
 }
 
 func (a *API) changePod(ctx context.Context, in *podWait) (*output[wire.Pod], error) {
-	wait, err := parseWait(in.Wait)
-	if err != nil {
-		return nil, err
-	}
 	patch, refused := parseObject(bodyOf(ctx))
 	if refused != nil {
 		return nil, refused
@@ -165,7 +153,7 @@ func (a *API) changePod(ctx context.Context, in *podWait) (*output[wire.Pod], er
 	if refused != nil {
 		return nil, refused
 	}
-	return a.updatePod(ctx, in.Pod, p, wait)
+	return a.updatePod(ctx, in, p)
 }
 
 // oneProbe makes a patch that names one kind of probe take away the others:
@@ -206,41 +194,28 @@ func oneStrategy(patch map[string]any) {
 	}
 }
 
-func (a *API) updatePod(ctx context.Context, name string, p wire.Pod, wait waitFor) (*output[wire.Pod], error) {
+func (a *API) updatePod(ctx context.Context, in *podWait, p wire.Pod) (*output[wire.Pod], error) {
 	var faults cms.Faults
-	if p.Name != name {
-		faults.Add("name", "leave it out, or create another pod", "%.80q is not the name of this pod, %q: pods cannot be renamed", p.Name, name)
+	if p.Name != in.Pod {
+		faults.Add("name", "leave it out, or create another pod", "%.80q is not the name of this pod, %q: pods cannot be renamed", p.Name, in.Pod)
 	}
 	spec, err := PodSpec(p)
-	var more cms.Faults
-	if errors.As(err, &more) {
-		faults = append(faults, more...)
-	}
+	faults.NestErr("", err)
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	s, err := a.m.UpdatePod(ctx, spec)
-	if err != nil {
-		return nil, a.explain(err, name)
-	}
-	s, done, err := a.await(ctx, s, wait, converged)
-	if err != nil {
-		return nil, err
-	}
-	return answer(doneStatus(done), Pod(s, time.Now())), nil
+	return a.podAction(ctx, in, func(ctx context.Context, _ string) (cms.PodStatus, error) {
+		return a.m.UpdatePod(ctx, spec)
+	}, converged)
 }
 
 // podAction begins something and waits for it as long as was asked for.
 func (a *API) podAction(ctx context.Context, in *podWait, begin func(context.Context, string) (cms.PodStatus, error), until func(cms.PodStatus) bool) (*output[wire.Pod], error) {
-	wait, err := parseWait(in.Wait)
-	if err != nil {
-		return nil, err
-	}
 	s, err := begin(ctx, in.Pod)
 	if err != nil {
 		return nil, a.explain(err, in.Pod)
 	}
-	s, done, err := a.await(ctx, s, wait, until)
+	s, done, err := a.await(ctx, s, in.Wait, until)
 	if err != nil {
 		return nil, err
 	}

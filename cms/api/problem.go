@@ -227,7 +227,7 @@ func parameterProblem(m *huma.ErrorModel) *problem {
 			f.Add(name, "leave it out", "is not a query parameter here")
 			continue
 		}
-		allowed := e.Message
+		allowed := strings.TrimPrefix(e.Message, "invalid value: ")
 		if right, ok := strings.CutPrefix(e.Message, "expected "); ok {
 			allowed = "use " + right
 		}

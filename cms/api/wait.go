@@ -15,26 +15,25 @@ import (
 const maxWait = 10 * time.Minute
 
 type waitParam struct {
-	Wait string `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
+	Wait waitFor `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
 }
 
 type podWait struct {
-	Pod  string `path:"pod" doc:"The pod's name." example:"web"`
-	Wait string `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
+	Pod  string  `path:"pod" doc:"The pod's name." example:"web"`
+	Wait waitFor `query:"wait" maxLength:"40" doc:"Wait until it is done, at most so long: a duration up to 10m. Default: do not wait." example:"30s"`
 }
 
 // waitFor is how long a request waits; 0 does not.
-type waitFor time.Duration
+type waitFor struct{ time.Duration }
 
-func parseWait(s string) (waitFor, error) {
-	if s == "" {
-		return 0, nil
-	}
-	d, err := wire.ParseDuration(s)
+// UnmarshalText reads a duration.
+func (w *waitFor) UnmarshalText(text []byte) error {
+	d, err := wire.ParseDuration(string(text))
 	if err != nil || d.Std() > maxWait {
-		return 0, invalidField("wait", `use a duration up to 10m, such as "30s"`, "%.40q is not one", s)
+		return errors.New(`use a duration up to 10m, such as "30s"`)
 	}
-	return waitFor(d), nil
+	w.Duration = d.Std()
+	return nil
 }
 
 func doneStatus(done bool) int {
@@ -55,10 +54,10 @@ func (a *API) await(ctx context.Context, s cms.PodStatus, wait waitFor, until fu
 	if until(s) {
 		return s, true, nil
 	}
-	if wait == 0 {
+	if wait.Duration == 0 {
 		return s, false, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, time.Duration(wait))
+	limited, cancel := context.WithTimeout(ctx, wait.Duration)
 	defer cancel()
 	defer context.AfterFunc(a.streams.ctx, cancel)() // a server that ends answers how far it got
 	last, err := a.m.WaitPod(limited, s.Spec.Name, func(now cms.PodStatus) bool {
@@ -86,7 +85,7 @@ func (a *API) awaitNode(ctx context.Context, n cms.NodeStatus, wait waitFor, sta
 	if hasState(n, states) || n.State == pod.StateGone {
 		return n, true, nil
 	}
-	if wait == 0 {
+	if wait.Duration == 0 {
 		return n, false, nil
 	}
 	s, err := a.m.Pod(n.Pod)
