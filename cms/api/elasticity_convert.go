@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"github.com/elastipod/elastipod/cms"
@@ -26,17 +25,18 @@ func ElasticitySpec(e wire.Elasticity, maxNodes int, policies *elastic.Registry)
 		out.PolicyJSON = withThresholds(out.PolicyJSON, e.LowerThreshold, e.UpperThreshold)
 	}
 	var f cms.Faults
-	addFaults(&f, out.Validate(maxNodes, policies), func(path string) string {
+	f.NestErr("", out.Validate(maxNodes, policies))
+	for i, x := range f { // the short thresholds stand elsewhere on the wire
+		inPolicy := strings.HasPrefix(x.Path, "policy.")
 		switch {
-		case e.LowerThreshold != nil && strings.HasPrefix(path, "policy.") && strings.HasSuffix(path, ".lower"):
-			return "lower_threshold"
-		case e.UpperThreshold != nil && strings.HasPrefix(path, "policy.") && strings.HasSuffix(path, ".upper"):
-			return "upper_threshold"
+		case inPolicy && e.LowerThreshold != nil && strings.HasSuffix(x.Path, ".lower"):
+			f[i].Path = "lower_threshold"
+		case inPolicy && e.UpperThreshold != nil && strings.HasSuffix(x.Path, ".upper"):
+			f[i].Path = "upper_threshold"
 		}
-		return path
-	})
+	}
 	if len(f) > 0 {
-		return cms.Elasticity{}, f.Err()
+		return cms.Elasticity{}, f
 	}
 	return out, nil
 }
@@ -44,48 +44,26 @@ func ElasticitySpec(e wire.Elasticity, maxNodes int, policies *elastic.Registry)
 // withThresholds sets lower and upper of the threshold policy in p, which may be
 // wrapped in others; where there is none, a threshold policy takes p's place.
 func withThresholds(p json.RawMessage, lower, upper *float64) json.RawMessage {
-	out, err := setThresholds(p, lower, upper, 0)
-	if err != nil {
-		out, err = setThresholds(json.RawMessage(cms.DefaultPolicy), lower, upper, 0)
-	}
-	if err != nil {
-		return p
-	}
-	return out
-}
-
-var errNoThreshold = errors.New("no threshold policy")
-
-func setThresholds(p json.RawMessage, lower, upper *float64, depth int) (json.RawMessage, error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(p, &object); err != nil || object == nil || depth > elastic.MaxNesting {
-		return nil, errNoThreshold
-	}
-	var kind string
-	_ = json.Unmarshal(object["kind"], &kind) // another type is no threshold
-	if kind == "threshold" {
-		for name, x := range map[string]*float64{"lower": lower, "upper": upper} {
-			if x == nil {
-				continue
-			}
-			raw, err := json.Marshal(*x)
-			if err != nil {
-				return nil, err
-			}
-			object[name] = raw
+	for _, base := range []string{string(p), cms.DefaultPolicy} {
+		whole, refused := parseObject([]byte(base))
+		policy := whole
+		for refused == nil && policy != nil && policy["kind"] != "threshold" {
+			policy, _ = policy["policy"].(map[string]any)
 		}
-		return json.Marshal(object)
+		if policy == nil {
+			continue
+		}
+		if lower != nil {
+			policy["lower"] = *lower
+		}
+		if upper != nil {
+			policy["upper"] = *upper
+		}
+		if out, err := json.Marshal(whole); err == nil {
+			return out
+		}
 	}
-	inner, wraps := object["policy"]
-	if !wraps {
-		return nil, errNoThreshold
-	}
-	changed, err := setThresholds(inner, lower, upper, depth+1)
-	if err != nil {
-		return nil, err
-	}
-	object["policy"] = changed
-	return json.Marshal(object)
+	return p
 }
 
 // Elasticity returns the elasticity of a pod as users see it.

@@ -29,10 +29,8 @@ func HostSpec(h wire.Host) (pod.Host, error) {
 		}
 		out.Registries[name] = pod.RegistryAuth(r)
 	}
-	var f cms.Faults
-	addFaults(&f, out.Validate(), func(path string) string { return path })
-	if len(f) > 0 {
-		return pod.Host{}, f.Err()
+	if err := out.Validate(); err != nil {
+		return pod.Host{}, err
 	}
 	return out, nil
 }

@@ -1,11 +1,9 @@
 package api
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
@@ -36,9 +34,14 @@ func PodSpec(p wire.Pod) (cms.PodSpec, error) {
 	for i, front := range p.Fronts {
 		s.Fronts = append(s.Fronts, frontSpec(&f, "fronts["+strconv.Itoa(i)+"]", front))
 	}
-	addFaults(&f, s.Validate(), podWirePath)
+	f.NestErr("", s.Validate())
+	for i := range f {
+		if f[i].Path == "workload.security" { // which stands elsewhere on the wire
+			f[i].Path = "security"
+		}
+	}
 	if len(f) > 0 {
-		return cms.PodSpec{}, f.Err()
+		return cms.PodSpec{}, f
 	}
 	return s, nil
 }
@@ -130,27 +133,4 @@ func frontSpec(f *cms.Faults, at string, w wire.Front) cms.Front {
 	}}
 	out.Retries = noneIsMinus(f, at+".retries", "never", w.Retries)
 	return out
-}
-
-// podWirePath returns where on the wire the field of a spec stands.
-func podWirePath(path string) string {
-	if path == "workload.security" {
-		return "security"
-	}
-	return path
-}
-
-// addFaults adds the faults in err, or err itself as a fault.
-func addFaults(f *cms.Faults, err error, wirePath func(string) string) {
-	var part cms.Faults
-	switch {
-	case err == nil:
-	case errors.As(err, &part):
-		for _, x := range part {
-			x.Path = wirePath(x.Path)
-			*f = append(*f, x)
-		}
-	default:
-		f.Add("", "", "%s", strings.TrimSpace(err.Error()))
-	}
 }
