@@ -77,7 +77,6 @@ const (
 // auditRecord is what is found out of a write while it is answered, all of it on
 // the goroutine that answers.
 type auditRecord struct {
-	http.ResponseWriter
 	id     string
 	at     time.Time
 	who    string
@@ -87,7 +86,6 @@ type auditRecord struct {
 	query  map[string]string
 	body   []byte
 	found  *problem
-	status int
 }
 
 type auditKey struct{}
@@ -96,25 +94,6 @@ type auditKey struct{}
 func auditOf(ctx context.Context) *auditRecord {
 	e, _ := ctx.Value(auditKey{}).(*auditRecord)
 	return e
-}
-
-// Unwrap is for [http.ResponseController].
-func (e *auditRecord) Unwrap() http.ResponseWriter { return e.ResponseWriter }
-
-// WriteHeader notes the status.
-func (e *auditRecord) WriteHeader(status int) {
-	if e.status == 0 && status >= http.StatusOK {
-		e.status = status
-	}
-	e.ResponseWriter.WriteHeader(status)
-}
-
-// Write notes the status that it stands for.
-func (e *auditRecord) Write(p []byte) (int, error) {
-	if e.status == 0 {
-		e.status = http.StatusOK
-	}
-	return e.ResponseWriter.Write(p)
 }
 
 // isWrite says whether a request may change something.
@@ -129,23 +108,23 @@ func isWrite(method string) bool {
 // audited gives every write an id, and tells Config.Audit of it exactly once
 // when it is over, also of one that no route was found for, that panicked or
 // whose client has gone.
-func (a *API) audited(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (a *API) audited(next answering) answering {
+	return func(w *patient, r *http.Request) {
 		if !isWrite(r.Method) && r.URL.Path != backupPath { // which gives all secrets of workloads away
-			next.ServeHTTP(w, r)
+			next(w, r)
 			return
 		}
-		e := &auditRecord{ResponseWriter: w, id: requestID(), at: time.Now()}
+		e := &auditRecord{id: requestID(), at: time.Now()}
 		if len(a.access.Load().tokens) == 0 {
 			e.who = auditLocal
 		}
 		w.Header().Set(requestHeader, e.id)
 		r = r.WithContext(context.WithValue(r.Context(), auditKey{}, e))
 		returned := false
-		defer func() { a.tellAudit(r, e, returned) }()
-		next.ServeHTTP(e, r)
+		defer func() { a.tellAudit(r, e, w.status, returned) }()
+		next(w, r)
 		returned = true
-	})
+	}
 }
 
 func requestID() string {
@@ -154,13 +133,13 @@ func requestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func (a *API) tellAudit(r *http.Request, e *auditRecord, returned bool) {
+func (a *API) tellAudit(r *http.Request, e *auditRecord, status int, returned bool) {
 	if a.cfg.Audit == nil {
 		return
 	}
 	out := AuditEntry{
 		At: e.at, RequestID: e.id, Source: auditSource, Who: e.who, Role: e.role, Remote: r.RemoteAddr, Method: auditMethod(r.Method),
-		Params: e.params, Query: e.query, Status: e.status, Aborted: r.Context().Err() != nil, Seconds: time.Since(e.at).Seconds(),
+		Params: e.params, Query: e.query, Status: status, Aborted: r.Context().Err() != nil, Seconds: time.Since(e.at).Seconds(),
 	}
 	if e.op != nil {
 		out.Route, out.Operation = e.op.Path, e.op.OperationID

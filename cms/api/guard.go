@@ -21,9 +21,8 @@ import (
 )
 
 // guard wraps what every request goes through before it finds its route.
-func (a *API) guard(mux *http.ServeMux, routes []string) http.Handler {
-	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		w := &answered{ResponseWriter: out}
+func (a *API) guard(mux *http.ServeMux, routes []string) answering {
+	return func(w *patient, r *http.Request) {
 		defer a.recoverFrom(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		a.boundBody(w, r)
@@ -46,10 +45,10 @@ func (a *API) guard(mux *http.ServeMux, routes []string) http.Handler {
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})
+	}
 }
 
-func (a *API) recoverFrom(w *answered, r *http.Request) {
+func (a *API) recoverFrom(w *patient, r *http.Request) {
 	v := recover()
 	if v == nil {
 		return
@@ -58,7 +57,7 @@ func (a *API) recoverFrom(w *answered, r *http.Request) {
 		panic(http.ErrAbortHandler) // the client has gone, or must see that the answer is broken off
 	}
 	a.log.ErrorContext(r.Context(), "request panicked", "method", r.Method, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
-	if w.begun {
+	if w.status != 0 {
 		panic(http.ErrAbortHandler) // the client must see that something is missing
 	}
 	newProblem(http.StatusInternalServerError, "the server failed; its log says more").write(w, r)

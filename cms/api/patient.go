@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -27,16 +28,20 @@ type patient struct {
 	// multiplexed is HTTP/2, where a deadline also ends a stream on which nothing
 	// waits to be written.
 	multiplexed bool
+	status      int // of the answer, once it has begun
 }
 
+// answering is a handler of requests to the API.
+type answering func(w *patient, r *http.Request)
+
 // patiently gives every answer a patient writer.
-func (a *API) patiently(next http.Handler) http.Handler {
+func (a *API) patiently(next answering) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &patient{ResponseWriter: w, control: http.NewResponseController(w), timeout: a.cfg.WriteTimeout, multiplexed: r.ProtoMajor > 1}
 		p.hurry() // for what the server itself writes, such as 100 Continue
 		p.rest()
 		defer p.hurry() // for the end of the answer, which the server writes
-		next.ServeHTTP(p, r)
+		next(p, r)
 	})
 }
 
@@ -53,8 +58,22 @@ func (p *patient) rest() {
 	}
 }
 
+// WriteHeader passes one head on, beside those of interim answers: of a client that
+// goes away amid an answer, huma sets the status once more, which net/http would
+// complain about.
+func (p *patient) WriteHeader(status int) {
+	if p.status != 0 {
+		return
+	}
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		p.status = status
+	}
+	p.ResponseWriter.WriteHeader(status)
+}
+
 // Write returns when all of b is on its way, or an error after a part that was not.
 func (p *patient) Write(b []byte) (written int, err error) {
+	p.status = cmp.Or(p.status, http.StatusOK)
 	defer p.rest()
 	for {
 		p.hurry()
@@ -68,6 +87,7 @@ func (p *patient) Write(b []byte) (written int, err error) {
 
 // FlushError is for [http.ResponseController].
 func (p *patient) FlushError() error {
+	p.status = cmp.Or(p.status, http.StatusOK)
 	defer p.rest()
 	p.hurry()
 	if err := p.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {

@@ -31,30 +31,29 @@ var untraced = []string{"/healthz", "/readyz", "/metrics"}
 // its handler a context in which it is. The names are those of OpenTelemetry's
 // semantic conventions; of the path only the template is told, and of the token
 // only its name and role.
-func (a *API) traced(mux *http.ServeMux, next http.Handler) http.Handler {
+func (a *API) traced(mux *http.ServeMux, next answering) answering {
 	if a.cfg.TracerProvider == nil {
 		return next
 	}
 	tracer := a.cfg.TracerProvider.Tracer(tracerName, trace.WithSchemaURL(semconv.SchemaURL), trace.WithInstrumentationVersion(a.cfg.Version))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return func(w *patient, r *http.Request) {
 		_, pattern := mux.Handler(r)
 		_, path, _ := strings.Cut(pattern, " ")
 		if slices.Contains(untraced, path) {
-			next.ServeHTTP(w, r)
+			next(w, r)
 			return
 		}
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		name, attrs := spanOf(r, path)
 		ctx, span := tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attrs...))
-		answer := &tracedAnswer{ResponseWriter: w}
 		returned := false
 		defer func() {
-			answer.describe(ctx, span, returned)
+			w.describe(ctx, span, returned)
 			span.End()
 		}()
-		next.ServeHTTP(answer, r.WithContext(ctx))
+		next(w, r.WithContext(ctx))
 		returned = true
-	})
+	}
 }
 
 // spanOf returns the name and the attributes of a request's span; path is the
@@ -115,32 +114,9 @@ func (a *API) traceCaller(ctx context.Context, token tokenHash) {
 	}
 }
 
-// tracedAnswer notes the status of an answer.
-type tracedAnswer struct {
-	http.ResponseWriter
-	status int
-}
-
-// Unwrap is for [http.ResponseController].
-func (w *tracedAnswer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *tracedAnswer) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *tracedAnswer) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
 // describe says how a request was answered. That the client was wrong is no
 // error of the server's span.
-func (w *tracedAnswer) describe(ctx context.Context, span trace.Span, returned bool) {
+func (w *patient) describe(ctx context.Context, span trace.Span, returned bool) {
 	if !span.IsRecording() {
 		return
 	}
