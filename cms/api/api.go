@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -112,9 +113,7 @@ func (r Role) rank() int {
 const minSecret = 16
 
 func (c Config) withDefaults() Config {
-	if c.Version == "" {
-		c.Version = "dev"
-	}
+	c.Version = cmp.Or(c.Version, "dev")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -124,21 +123,11 @@ func (c Config) withDefaults() Config {
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
 	}
-	if c.MaxBodyBytes == 0 {
-		c.MaxBodyBytes = 1 << 20
-	}
-	if c.ReadTimeout == 0 {
-		c.ReadTimeout = 10 * time.Second
-	}
-	if c.WriteTimeout == 0 {
-		c.WriteTimeout = 20 * time.Second
-	}
-	if c.MaxStreams == 0 {
-		c.MaxStreams = 4096
-	}
-	if c.Heartbeat == 0 {
-		c.Heartbeat = 15 * time.Second
-	}
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 1<<20)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 20*time.Second)
+	c.MaxStreams = cmp.Or(c.MaxStreams, 4096)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	return c
 }
 
@@ -167,17 +156,16 @@ func (c Config) validate() error {
 	if c.MaxBodyBytes < 0 {
 		f.Add("MaxBodyBytes", "use a number of bytes above 0", "%d is negative", c.MaxBodyBytes)
 	}
-	if c.ReadTimeout < 0 {
-		f.Add("ReadTimeout", "use a duration above 0", "%s is negative", c.ReadTimeout)
-	}
-	if c.WriteTimeout < 0 {
-		f.Add("WriteTimeout", "use a duration above 0", "%s is negative", c.WriteTimeout)
-	}
 	if c.MaxStreams < 0 {
 		f.Add("MaxStreams", "use a number above 0", "%d is negative", c.MaxStreams)
 	}
-	if c.Heartbeat < 0 {
-		f.Add("Heartbeat", "use a duration above 0", "%s is negative", c.Heartbeat)
+	for _, x := range []struct {
+		name string
+		d    time.Duration
+	}{{"ReadTimeout", c.ReadTimeout}, {"WriteTimeout", c.WriteTimeout}, {"Heartbeat", c.Heartbeat}} {
+		if x.d < 0 {
+			f.Add(x.name, "use a duration above 0", "%s is negative", x.d)
+		}
 	}
 	if err := f.Err(); err != nil {
 		return fmt.Errorf("api: %w", err)
@@ -236,25 +224,15 @@ func (a *API) Handler() http.Handler { return a.handler }
 // handlers of the server that answer for longer set a deadline of their own with
 // an [http.ResponseController].
 func (a *API) Bound(s *http.Server) {
-	if s.ReadHeaderTimeout == 0 {
-		s.ReadHeaderTimeout = 5 * time.Second
-	}
-	if s.IdleTimeout == 0 {
-		s.IdleTimeout = 2 * time.Minute
-	}
-	if s.MaxHeaderBytes == 0 {
-		s.MaxHeaderBytes = 32 << 10
-	}
-	if s.WriteTimeout == 0 {
-		s.WriteTimeout = a.cfg.WriteTimeout
-	}
+	s.ReadHeaderTimeout = cmp.Or(s.ReadHeaderTimeout, 5*time.Second)
+	s.IdleTimeout = cmp.Or(s.IdleTimeout, 2*time.Minute)
+	s.MaxHeaderBytes = cmp.Or(s.MaxHeaderBytes, 32<<10)
+	s.WriteTimeout = cmp.Or(s.WriteTimeout, a.cfg.WriteTimeout)
 	http2 := http.HTTP2Config{}
 	if s.HTTP2 != nil {
 		http2 = *s.HTTP2
 	}
-	if http2.WriteByteTimeout == 0 { // of a whole connection, the streams of which share it
-		http2.WriteByteTimeout = a.cfg.WriteTimeout
-	}
+	http2.WriteByteTimeout = cmp.Or(http2.WriteByteTimeout, a.cfg.WriteTimeout) // of a whole connection, the streams of which share it
 	s.HTTP2 = &http2
 	s.ConnContext = keepLittle(s.ConnContext)
 }

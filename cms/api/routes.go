@@ -133,7 +133,23 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 		}
 		return out, nil
 	})
-	a.document(r)
+	described := operationAt(a.huma.OpenAPI(), r.method, r.path)
+	described.RequestBody = r.requestBody()
+	for _, status := range r.statuses[1:] { // huma describes the usual one only
+		usual := *described.Responses[strconv.Itoa(r.statuses[0])]
+		usual.Description = http.StatusText(status)
+		described.Responses[strconv.Itoa(status)] = &usual
+	}
+}
+
+func operationAt(doc *huma.OpenAPI, method, path string) *huma.Operation {
+	item := doc.Paths[path]
+	if item == nil {
+		return nil
+	}
+	return map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
+	}[method]
 }
 
 // logWrite leaves a line for each change that somebody asked for.
@@ -166,45 +182,19 @@ func (r route) allErrors() []int {
 	return slices.Compact(all)
 }
 
-// document adds to the operation's description what huma cannot know: the body,
-// which we read ourselves, and the other statuses of success.
-func (a *API) document(r route) {
-	op := operationAt(a.huma.OpenAPI(), r.method, r.path)
-	if r.body != nil {
-		content := map[string]*huma.MediaType{"application/json": {Schema: r.body}}
-		if r.method == http.MethodPatch {
-			content["application/merge-patch+json"] = &huma.MediaType{Schema: r.body}
-		}
-		op.RequestBody = &huma.RequestBody{Required: !r.bodyOptional, Content: content}
-	}
-	if r.upload != "" {
-		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{r.upload: {Schema: binary()}}}
-	}
-	for _, status := range r.statuses[1:] {
-		usual := *op.Responses[strconv.Itoa(r.statuses[0])]
-		usual.Description = http.StatusText(status)
-		op.Responses[strconv.Itoa(status)] = &usual
-	}
-}
-
-func operationAt(doc *huma.OpenAPI, method, path string) *huma.Operation {
-	item := doc.Paths[path]
-	if item == nil {
+// requestBody describes a body, which we read ourselves.
+func (r route) requestBody() *huma.RequestBody {
+	switch {
+	case r.upload != "":
+		return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{r.upload: {Schema: binary()}}}
+	case r.body == nil:
 		return nil
 	}
-	switch method {
-	case http.MethodGet:
-		return item.Get
-	case http.MethodPost:
-		return item.Post
-	case http.MethodPut:
-		return item.Put
-	case http.MethodPatch:
-		return item.Patch
-	case http.MethodDelete:
-		return item.Delete
+	content := map[string]*huma.MediaType{"application/json": {Schema: r.body}}
+	if r.method == http.MethodPatch {
+		content["application/merge-patch+json"] = &huma.MediaType{Schema: r.body}
 	}
-	return nil
+	return &huma.RequestBody{Required: !r.bodyOptional, Content: content}
 }
 
 // patchSchema describes a merge patch of T: any part of it, null to leave a
