@@ -49,9 +49,5 @@ func (a *API) clusterRoutes() {
 
 func podList(pods []cms.PodStatus) wire.List[wire.Pod] {
 	now := time.Now()
-	list := wire.List[wire.Pod]{Items: make([]wire.Pod, 0, len(pods))}
-	for _, p := range pods {
-		list.Items = append(list.Items, Pod(p, now))
-	}
-	return list
+	return wire.List[wire.Pod]{Items: each(pods, func(p cms.PodStatus) wire.Pod { return Pod(p, now) })}
 }

@@ -27,11 +27,7 @@ func (a *API) historyRoutes() {
 		if err != nil {
 			return nil, a.explain(err, in.Pod)
 		}
-		list := wire.List[wire.Tick]{Items: make([]wire.Tick, 0, len(ticks))}
-		for _, t := range ticks {
-			list.Items = append(list.Items, Tick(t))
-		}
-		return answer(http.StatusOK, list), nil
+		return answer(http.StatusOK, wire.List[wire.Tick]{Items: each(ticks, Tick)}), nil
 	})
 	register(a, route{
 		method: http.MethodGet, path: "/v1/pods/{pod}/metrics", id: "list-samples", tag: "elasticity", role: Viewer,
@@ -45,11 +41,7 @@ func (a *API) historyRoutes() {
 		if err != nil {
 			return nil, a.explain(err, in.Pod)
 		}
-		list := wire.List[wire.Sample]{Items: make([]wire.Sample, 0, len(samples))}
-		for _, s := range samples {
-			list.Items = append(list.Items, Sample(s))
-		}
-		return answer(http.StatusOK, list), nil
+		return answer(http.StatusOK, wire.List[wire.Sample]{Items: each(samples, Sample)}), nil
 	})
 }
 

@@ -27,12 +27,7 @@ func (a *API) hostRoutes() {
 	register(a, route{
 		method: http.MethodGet, path: "/v1/hosts", id: "list-hosts", tag: "hosts", role: Viewer, summary: "All hosts, by name, with capacity, use and reachability",
 	}, func(_ context.Context, in *pageParams) (*output[wire.List[wire.Host]], error) {
-		hosts := a.m.Hosts()
-		items := make([]wire.Host, 0, len(hosts))
-		for _, h := range hosts {
-			items = append(items, Host(h))
-		}
-		return answer(http.StatusOK, page(in.Limit, in.After, items, func(h wire.Host) string { return h.Name })), nil
+		return answer(http.StatusOK, page(in.Limit, in.After, each(a.m.Hosts(), Host), func(h wire.Host) string { return h.Name })), nil
 	})
 	register(a, route{
 		method: http.MethodPost, path: "/v1/hosts", id: "add-host", tag: "hosts", role: Operator, summary: "Add a host",
@@ -83,10 +78,7 @@ func (a *API) explainHost(err error, name string) error {
 	if !errors.Is(err, cms.ErrNotFound) {
 		return err
 	}
-	var names []string
-	for _, h := range a.m.Hosts() {
-		names = append(names, h.Host.Name)
-	}
+	names := each(a.m.Hosts(), func(h cms.HostStatus) string { return h.Host.Name })
 	return noSuch("there is no host", name, names, "/v1/hosts")
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/wire"
@@ -37,11 +38,7 @@ func (a *API) nodeRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		nodes := make([]wire.Node, 0, len(s.Nodes))
-		for _, n := range s.Nodes {
-			nodes = append(nodes, Node(n))
-		}
-		return answer(http.StatusOK, page(in.Limit, in.After, nodes, byAge)), nil
+		return answer(http.StatusOK, page(in.Limit, in.After, each(s.Nodes, Node), byAge)), nil
 	})
 	register(a, route{
 		method: http.MethodPost, path: "/v1/pods/{pod}/nodes", id: "register-node", tag: "nodes", role: Operator, summary: "Register a node",
@@ -124,11 +121,9 @@ func (a *API) explainNode(err error, podName, node string) error {
 	if podErr != nil {
 		return podErr
 	}
-	names := make([]string, len(s.Nodes))
-	for i, n := range s.Nodes {
-		if names[i] = n.Name; names[i] == node {
-			return err // something of the node is missing, not the node
-		}
+	names := each(s.Nodes, func(n cms.NodeStatus) string { return n.Name })
+	if slices.Contains(names, node) {
+		return err // something of the node is missing, not the node
 	}
 	return noSuch(fmt.Sprintf("pod %q has no node", podName), node, names, "/v1/pods/"+podName+"/nodes")
 }

@@ -177,6 +177,15 @@ func value(v metrics.Value) *float64 {
 	return nil
 }
 
+// each returns what f makes of each of all, and no nil list.
+func each[T, U any](all []T, f func(T) U) []U {
+	out := make([]U, len(all))
+	for i, x := range all {
+		out[i] = f(x)
+	}
+	return out
+}
+
 // notNil makes an empty list an empty one in JSON too.
 func notNil[T any](s []T) []T {
 	if s == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/elastipod/elastipod/cms"
@@ -91,12 +92,9 @@ func (a *API) explain(err error, name string) error {
 	if !errors.Is(err, cms.ErrNotFound) {
 		return err
 	}
-	pods := a.m.Pods()
-	names := make([]string, len(pods))
-	for i, p := range pods {
-		if names[i] = p.Spec.Name; names[i] == name {
-			return err // something of the pod is missing, not the pod
-		}
+	names := each(a.m.Pods(), func(p cms.PodStatus) string { return p.Spec.Name })
+	if slices.Contains(names, name) {
+		return err // something of the pod is missing, not the pod
 	}
 	return noSuch("there is no pod", name, names, "/v1/pods")
 }

@@ -61,14 +61,12 @@ func (a *API) rolloutRoutes() {
 
 // Rollouts returns the last rollout and the revisions of a pod as users see them.
 func Rollouts(s cms.PodStatus) wire.Rollouts {
-	out := wire.Rollouts{Rollout: rollout(s), Revisions: make([]wire.RevisionRecord, 0, len(s.Revisions))}
-	for _, r := range s.Revisions {
-		out.Revisions = append(out.Revisions, wire.RevisionRecord{
+	return wire.Rollouts{Rollout: rollout(s), Revisions: each(s.Revisions, func(r cms.RevisionRecord) wire.RevisionRecord {
+		return wire.RevisionRecord{
 			Number: r.Number, At: r.At, Digest: r.Digest, Reason: r.Reason, Current: r.Number == s.Revision,
 			Workload: workload(r.Workload), Limits: limits(r.Limits),
-		})
-	}
-	return out
+		}
+	})}
 }
 
 func rollout(s cms.PodStatus) *wire.Rollout {

@@ -54,29 +54,27 @@ func Sample(s metrics.Sample) wire.Sample {
 
 // Balancer returns the balancer's statistics as users see them.
 func Balancer(s cms.BalancerStatus) wire.Balancer {
-	out := wire.Balancer{At: s.At, Error: s.Fault.Text, Problems: s.Stats.Problems, Fronts: []wire.FrontStats{}}
-	for _, f := range s.Stats.Fronts {
-		out.Fronts = append(out.Fronts, frontStats(f, s.Pods[f.Name]))
-	}
-	return out
+	fronts := each(s.Stats.Fronts, func(f balancer.FrontStats) wire.FrontStats { return frontStats(f, s.Pods[f.Name]) })
+	return wire.Balancer{At: s.At, Error: s.Fault.Text, Problems: s.Stats.Problems, Fronts: fronts}
 }
 
 func frontStats(f balancer.FrontStats, podName string) wire.FrontStats {
 	out := wire.FrontStats{
 		Name: f.Name, Pod: podName, Listen: f.Listen,
 		Requests: f.Requests, Errors: f.Errors, InFlight: f.InFlight, Waiting: f.Waiting,
-		Servers: []wire.ServerStats{},
+		Servers: each(f.Servers, serverStats),
 	}
 	if l := f.Latency; l.Count > 0 {
 		out.Latency = &wire.Latency{Count: l.Count, P50: wire.SecondsOf(l.P50), P95: wire.SecondsOf(l.P95), P99: wire.SecondsOf(l.P99)}
 	}
-	for _, s := range f.Servers {
-		out.Servers = append(out.Servers, wire.ServerStats{
-			Name: s.Name, Addr: s.Addr, State: string(s.State), Weight: s.Weight, Up: s.Up,
-			InFlight: s.InFlight, Requests: s.Requests, Errors: s.Errors,
-		})
-	}
 	return out
+}
+
+func serverStats(s balancer.ServerStats) wire.ServerStats {
+	return wire.ServerStats{
+		Name: s.Name, Addr: s.Addr, State: string(s.State), Weight: s.Weight, Up: s.Up,
+		InFlight: s.InFlight, Requests: s.Requests, Errors: s.Errors,
+	}
 }
 
 // Cluster returns the summary of a cluster as users see it at a time.
@@ -89,13 +87,9 @@ func Cluster(s cms.ClusterStatus, version string, now time.Time) wire.Cluster {
 
 // problems returns what is wrong as users see it at a time.
 func problems(all []cms.Problem, now time.Time) []wire.Problem {
-	out := make([]wire.Problem, 0, len(all))
-	for _, p := range all {
-		out = append(out, wire.Problem{
-			Code: string(p.Code), Pod: p.Pod, Node: p.Node, Host: p.Host, Front: p.Front, Text: p.Sentence(now), Again: p.Again,
-		})
-	}
-	return out
+	return each(all, func(p cms.Problem) wire.Problem {
+		return wire.Problem{Code: string(p.Code), Pod: p.Pod, Node: p.Node, Host: p.Host, Front: p.Front, Text: p.Sentence(now), Again: p.Again}
+	})
 }
 
 // Event returns an event as users see it.

@@ -24,11 +24,7 @@ type Webhooks interface {
 
 // EventTypeNames returns the names of all types of events.
 func EventTypeNames() []string {
-	var out []string
-	for _, t := range cms.EventTypes() {
-		out = append(out, string(t))
-	}
-	return out
+	return each(cms.EventTypes(), func(t cms.EventType) string { return string(t) })
 }
 
 type noWebhooks struct{}
@@ -56,11 +52,7 @@ func (a *API) webhookRoutes() {
 		description: "At once and once, past the target's queue. The answer says what became of it.",
 		errors:      []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *webhookParam) (*output[wire.WebhookTest], error) {
-		targets := a.cfg.Webhooks.Targets()
-		names := make([]string, len(targets))
-		for i, t := range targets {
-			names[i] = t.Name
-		}
+		names := each(a.cfg.Webhooks.Targets(), func(t wire.Webhook) string { return t.Name })
 		notFound := noSuch("there is no webhook", in.Webhook, names, "/v1/webhooks")
 		if !slices.Contains(names, in.Webhook) {
 			return nil, notFound
