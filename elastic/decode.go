@@ -53,7 +53,7 @@ func Decode(raw json.RawMessage, into any) error {
 	object, f := parseObject(raw)
 	if f == nil {
 		delete(object, "kind")
-		f = strict.Fill(object, into, strict.Options{NoNull: true})
+		f = strict.Fill(object, into, strict.Options{NoNull: true, Raw: allowedPolicy})
 	}
 	return f.Err()
 }

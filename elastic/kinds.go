@@ -33,7 +33,7 @@ func builtin() []Kind {
 			Schema:  wrapperSchema(``),
 			New: func(raw json.RawMessage, r *Registry) (Policy, error) {
 				var w struct {
-					Policy wrapped `json:"policy"`
+					Policy json.RawMessage `json:"policy"`
 				}
 				inner, f := decodeWrapper(raw, r, &w, &w.Policy)
 				return &Clamp{Policy: inner}, f.Err()

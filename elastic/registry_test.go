@@ -83,7 +83,7 @@ func TestParseFaults(t *testing.T) {
 		{`{"kind":"cooldown","down":"60 seconds","policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`, []string{`is not a duration`}},
 		{`{"kind":"cooldown","down":"48h","up":"-1s","policy":{"kind":"threshold","lower":0.3,"upper":2}}`,
 			[]string{`up: -1s is out of range`, `down: 48h0m0s is out of range; use a duration from "0s" to "24h"`, `policy.upper: 2 is out of range`}},
-		{`{"kind":"cooldown","policy":5}`, []string{`policy: 5 is not a policy; use a policy such as`}},
+		{`{"kind":"cooldown","policy":5}`, []string{`policy: 5 is not an object; use a policy such as`}},
 		{`{"kind":"clamp","policy":{"kind":"cooldown","policy":{"kind":"target","metric":"cpu","value":3}}}`, []string{`policy.policy.value: 3 is out of range`}},
 		{`{"kind":"step-limit","up":-1,"down":2000,"policy":{"kind":"threshold","lower":0.3,"upper":0.7}}`, []string{`up: -1 is out of range`, `down: 2000 is out of range`}},
 		{`{"kind":"stabilize","window":"5m","policy":{"kind":"nope"}}`, []string{`window: is unknown; use "up", "down" or "policy"`, `policy.kind: "nope" is unknown`}},

@@ -3,7 +3,6 @@ package elastic
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -30,9 +29,9 @@ func validateWrapped(f Faults, p Policy) error {
 
 // wireWindows are the settings of a wrapper whose fields are durations.
 type wireWindows struct {
-	Up     Duration `json:"up,omitempty"`
-	Down   Duration `json:"down,omitempty"`
-	Policy wrapped  `json:"policy"`
+	Up     Duration        `json:"up,omitempty"`
+	Down   Duration        `json:"down,omitempty"`
+	Policy json.RawMessage `json:"policy"`
 }
 
 func (w wireWindows) marshal(kind string, p Policy) (_ []byte, err error) {
@@ -47,10 +46,10 @@ func (w wireWindows) marshal(kind string, p Policy) (_ []byte, err error) {
 
 // wireSteps are the settings of a [StepLimit].
 type wireSteps struct {
-	Up     int      `json:"up,omitempty"`
-	Down   int      `json:"down,omitempty"`
-	Period Duration `json:"period,omitempty"`
-	Policy wrapped  `json:"policy"`
+	Up     int             `json:"up,omitempty"`
+	Down   int             `json:"down,omitempty"`
+	Period Duration        `json:"period,omitempty"`
+	Policy json.RawMessage `json:"policy"`
 }
 
 func (w wireSteps) marshal(kind string, p Policy) (_ []byte, err error) {
@@ -63,21 +62,8 @@ func (w wireSteps) marshal(kind string, p Policy) (_ []byte, err error) {
 	}{kind, w})
 }
 
-// wrapped is the JSON object of a wrapped policy.
-type wrapped json.RawMessage
-
-func (w *wrapped) UnmarshalJSON(data []byte) error {
-	if data[0] != '{' {
-		return fmt.Errorf("%.40s is not a policy; "+allowedPolicy, data)
-	}
-	*w = slices.Clone(data)
-	return nil
-}
-
-func (w wrapped) MarshalJSON() ([]byte, error) { return w, nil }
-
 // wireForm returns the JSON of a wrapped policy.
-func wireForm(p Policy) (wrapped, error) {
+func wireForm(p Policy) (json.RawMessage, error) {
 	if _, ok := p.(json.Marshaler); !ok {
 		return nil, fmt.Errorf("elastic: a policy of type %T has no wire form: it is no json.Marshaler", p)
 	}
@@ -86,12 +72,12 @@ func wireForm(p Policy) (wrapped, error) {
 
 // decodeWrapper reads the settings of a wrapper into w and makes the policy that it
 // wraps, which w then has in inside. The faults are those of both.
-func decodeWrapper(raw json.RawMessage, r *Registry, w any, inside *wrapped) (p Policy, f Faults) {
+func decodeWrapper(raw json.RawMessage, r *Registry, w any, inside *json.RawMessage) (p Policy, f Faults) {
 	f.NestErr("", Decode(raw, w))
 	if *inside == nil { // missing, which Decode has said
 		return nil, f
 	}
-	p, err := r.Parse(json.RawMessage(*inside))
+	p, err := r.Parse(*inside)
 	f.NestErr("policy", err)
 	return p, f
 }

@@ -147,7 +147,7 @@ func TestBadFlags(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--lisetn", "x"}, []string{"--lisetn: is not a flag; did you mean \"--listen\"?"}},
+		{[]string{"--lisetn", "x"}, []string{"--lisetn: is not a flag; did you mean --listen?"}},
 		{[]string{"-x"}, []string{"is not a flag"}},
 		{[]string{"start"}, []string{`"start" is not a flag; flags begin with --, see server --help`}},
 		{[]string{"--listen"}, []string{"flag needs an argument: -listen; see server --help"}},

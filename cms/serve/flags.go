@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/elastipod/elastipod/internal/strict"
 )
 
 // flags are the command line. Those that were given go before the file.
@@ -128,5 +126,5 @@ func flagError(err error, set *flag.FlagSet) error {
 	var names []string
 	set.VisitAll(func(x *flag.Flag) { names = append(names, "--"+x.Name) })
 	name = "--" + strings.TrimLeft(name, "-")
-	return fmt.Errorf("%s: is not a flag; %s", name, strict.Suggest(name, names))
+	return fmt.Errorf("%s: is not a flag; %s", name, suggest(name, names))
 }

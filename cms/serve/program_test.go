@@ -46,4 +46,12 @@ func TestBareProgram(t *testing.T) {
 	assert.Empty(t, (&stack{}).builtinPods())
 }
 
+func TestSuggest(t *testing.T) {
+	names := []string{"listen", "stack", "max_nodes"}
+	assert.Equal(t, "did you mean listen?", suggest("lisetn", names))
+	assert.Equal(t, "did you mean max_nodes?", suggest("max-nodes", names))
+	assert.Equal(t, "did you mean stack?", suggest("STACK", names))
+	assert.Equal(t, "use one of listen, stack, max_nodes", suggest("zzzzzz", names))
+}
+
 func TestVersion(t *testing.T) { assert.Regexp(t, regexp.MustCompile(`^(dev|v\d)`), version()) }

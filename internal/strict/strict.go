@@ -31,6 +31,8 @@ type Options struct {
 	// NoNull refuses null for a field, which otherwise stands for one left out, as in
 	// encoding/json.
 	NoNull bool
+	// Raw says what is right for a [json.RawMessage], such as "use a policy".
+	Raw string
 }
 
 // Fill checks a value as [ParseJSON] returns it against the struct that the pointer
@@ -104,7 +106,7 @@ func (c *checker) value(path string, t reflect.Type, tag reflect.StructTag, v an
 	if fits {
 		return
 	}
-	allowed := shape(t)
+	allowed := c.shape(t)
 	if t.Kind() == reflect.String {
 		switch v.(type) {
 		case bool, json.Number:
@@ -142,21 +144,21 @@ func (c *checker) members(path string, t reflect.Type, object map[string]any) {
 		case v != nil:
 			c.value(at, known[i].Type, known[i].Tag, v)
 		case c.o.NoNull:
-			c.add(at, shape(known[i].Type)+", or leave it out", "is null")
+			c.add(at, c.shape(known[i].Type)+", or leave it out", "is null")
 		}
 		if len(c.faults) > before {
 			delete(object, name)
 		}
 	}
 	for _, f := range missing {
-		c.add(Below(path, f.name), shape(f.Type), "is missing")
+		c.add(Below(path, f.name), c.shape(f.Type), "is missing")
 	}
 }
 
 func (c *checker) number(path string, t reflect.Type, tag reflect.StructTag, n json.Number) {
 	if t.Kind() != reflect.Float64 {
 		if _, err := strconv.ParseInt(n.String(), 10, t.Bits()); err != nil {
-			c.add(path, shape(t), "is %s", Describe(n))
+			c.add(path, c.shape(t), "is %s", Describe(n))
 			return
 		}
 	}
@@ -222,8 +224,11 @@ func readsItself(t reflect.Type) any {
 func isNumber(t reflect.Type) bool { return t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 }
 
 // shape says what to write for a value of a type.
-func shape(t reflect.Type) string {
+func (c *checker) shape(t reflect.Type) string {
 	t = plain(t)
+	if t == reflect.TypeFor[json.RawMessage]() && c.o.Raw != "" {
+		return c.o.Raw
+	}
 	if own := readsItself(t); own != nil {
 		if err := decode([]any{}, own); err != nil { // which says what it takes
 			if _, allowed, ok := strings.Cut(err.Error(), "; "); ok {
