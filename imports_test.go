@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"examples":            {"*"},
 	"internal":            {},
 	"internal/invariant/fakes": {
-		"cms", "cms/reconcile", "cms/cmstest", "pod/podtest", "balancer/balancertest",
+		"cms", "cms/cmstest", "pod/podtest", "balancer/balancertest",
 	},
 	"internal/e2e": {"*"},
 }

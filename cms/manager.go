@@ -170,22 +170,22 @@ func (m *Manager) Cluster() ClusterStatus {
 	for _, h := range m.Hosts() {
 		s.Hosts++
 		if !h.Reachable {
-			code := reconcile.ProblemHost
+			code := ProblemHost
 			if h.Fault.Code == reconcile.FaultForeign {
-				code = reconcile.ProblemForeign
+				code = ProblemForeign
 			}
 			s.Problems = append(s.Problems, Problem{Code: code, Host: h.Host.Name, Fault: h.Fault})
 		}
 	}
 	if f := m.store.fault(); !f.OK() {
-		s.Problems = append(s.Problems, Problem{Code: reconcile.ProblemStore, Fault: f})
+		s.Problems = append(s.Problems, Problem{Code: ProblemStore, Fault: f})
 	}
 	b := m.Balancer()
 	if !b.Fault.OK() {
-		s.Problems = append(s.Problems, Problem{Code: reconcile.ProblemBalancer, Fault: b.Fault})
+		s.Problems = append(s.Problems, Problem{Code: ProblemBalancer, Fault: b.Fault})
 	}
 	for _, text := range b.Stats.Problems {
-		s.Problems = append(s.Problems, Problem{Code: reconcile.ProblemBalancerTrouble, Fault: Reason{Code: reconcile.FaultOther, Text: text}})
+		s.Problems = append(s.Problems, Problem{Code: ProblemBalancerTrouble, Fault: Reason{Code: reconcile.FaultOther, Text: text}})
 	}
 	return s
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
-	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
@@ -89,7 +88,7 @@ func TestRegistryThatFailsUndoesNoRollout(t *testing.T) {
 					}
 					w.each(time.Second, check)
 					s := w.now()
-					p := problem(s, reconcile.ProblemStart)
+					p := problem(s, cms.ProblemStart)
 					require.NotNil(t, p, "%v", s.Problems)
 					assert.False(t, p.Again.IsZero())
 					assert.Contains(t, p.Sentence(time.Now()), "429 Too Many Requests; ")
@@ -97,7 +96,7 @@ func TestRegistryThatFailsUndoesNoRollout(t *testing.T) {
 					w.each(3*time.Minute, check)
 					w.restart()
 					w.each(3*time.Minute, check)
-					p = problem(w.now(), reconcile.ProblemStart)
+					p = problem(w.now(), cms.ProblemStart)
 					require.NotNil(t, p, "%v", sentences(w.now().Problems))
 					assert.LessOrEqual(t, time.Until(p.Again), time.Minute)
 					assert.Less(t, w.unpinned("web:2"), 50, "it is asked ever more seldom")
@@ -135,8 +134,8 @@ func TestRegistryThatFailsInTheMiddleOfARollout(t *testing.T) {
 // An image that does not exist, or that the registry denies, is final.
 func TestImageThatCannotBeHadIsFinal(t *testing.T) {
 	for code, err := range map[cms.ProblemCode]error{
-		reconcile.ProblemImage:  fmt.Errorf("%w: manifest unknown", pod.ErrImage),
-		reconcile.ProblemDenied: fmt.Errorf("%w: authentication required", pod.ErrImageDenied),
+		cms.ProblemImage:  fmt.Errorf("%w: manifest unknown", pod.ErrImage),
+		cms.ProblemDenied: fmt.Errorf("%w: authentication required", pod.ErrImageDenied),
 	} {
 		for _, failures := range []int{1, 3, 10} {
 			inImageWorld(t, []string{"a", "b"}, 2, nil, func(t *testing.T, w *world, registry *podtest.FakeRegistry) {
@@ -316,7 +315,7 @@ func TestImageOfOneHostRunsThere(t *testing.T) {
 					return
 				}
 				assert.Equal(t, map[string]int{"id:sha256:11": 3}, w.digests(), "all that fit on its host")
-				p := problem(s, reconcile.ProblemStart)
+				p := problem(s, cms.ProblemStart)
 				require.NotNil(t, p, "%v", sentences(s.Problems))
 				assert.Equal(t, "b", p.Host)
 				assert.Contains(t, p.Sentence(time.Now()), "push it to a registry")

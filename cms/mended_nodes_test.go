@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastipod/elastipod/cms"
-	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
@@ -59,13 +58,13 @@ func TestOverdueStartHoldsUpNothing(t *testing.T) {
 			s := w.busy(15*time.Second, 0.95)
 			require.Equal(t, 3, s.Want, "it is not overdue yet")
 			require.Len(t, names(s, pod.StateOnline), 2)
-			require.Nil(t, problem(s, reconcile.ProblemOverdue))
+			require.Nil(t, problem(s, cms.ProblemOverdue))
 			prepared := len(w.hosts["a"].Calls("prepare"))
 
 			s = w.busy(10*time.Second, 0.5)
 			require.Less(t, time.Since(begun), 30*time.Second)
 			assert.Len(t, names(s, pod.StateOnline), 3, "another one runs elsewhere")
-			p := problem(s, reconcile.ProblemOverdue)
+			p := problem(s, cms.ProblemOverdue)
 			require.NotNil(t, p, "%v", sentences(s.Problems))
 			assert.Equal(t, []string{hung, "a"}, []string{p.Node, p.Host})
 			assert.Contains(t, p.Sentence(time.Now()), "20s")
@@ -129,7 +128,7 @@ func TestFirstStartIsOverdueAfterItsDeadline(t *testing.T) {
 				require.Empty(t, now.Problems)
 				now = w.busy(3*time.Second, 0.5)
 				assert.Equal(t, []string{"n2"}, names(now, pod.StateOnline))
-				p := problem(now, reconcile.ProblemOverdue)
+				p := problem(now, cms.ProblemOverdue)
 				require.NotNil(t, p, "%v", sentences(now.Problems))
 				assert.Equal(t, "n1", p.Node)
 				now = w.busy(30*time.Second, 0.95)
@@ -196,7 +195,7 @@ func TestOverdueStartDoesNotHoldUpARollout(t *testing.T) {
 				s := w.now()
 				assert.Equal(t, cms.RolloutDone, rollout(s))
 				assert.Equal(t, map[string]int{"2": 3}, w.runs())
-				assert.NotNil(t, problem(s, reconcile.ProblemOverdue), "%v", sentences(s.Problems))
+				assert.NotNil(t, problem(s, cms.ProblemOverdue), "%v", sentences(s.Problems))
 				hang(w, false)
 				w.provenFor(time.Minute, 3)
 				assert.Len(t, w.converge().Nodes, 3)
@@ -259,7 +258,7 @@ func TestOverdueStartWhileARolloutIsPaused(t *testing.T) {
 				time.Sleep(2 * time.Minute)
 				s := w.now()
 				assert.GreaterOrEqual(t, len(names(s, pod.StateOnline)), 6, "%v", sentences(s.Problems))
-				assert.NotNil(t, problem(s, reconcile.ProblemOverdue), "%v", sentences(s.Problems))
+				assert.NotNil(t, problem(s, cms.ProblemOverdue), "%v", sentences(s.Problems))
 				w.hosts["a"].HangPrepare(false)
 				time.Sleep(time.Minute)
 				w.want(2)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
-	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/pod"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
@@ -70,7 +69,7 @@ func TestRolloutWaitsForRoomBesideTheOnlyNode(t *testing.T) {
 						w.ready(time.Minute, 1)
 					}
 					s := w.now()
-					p := problem(s, reconcile.ProblemWaits)
+					p := problem(s, cms.ProblemWaits)
 					require.NotNil(t, p, "%v", sentences(s.Problems))
 					assert.Contains(t, p.Sentence(time.Now()), "update.max_unavailable")
 					assert.Len(t, s.Problems, 1)
@@ -201,7 +200,7 @@ func TestRolloutThatWaitsGoesOnWithRoom(t *testing.T) {
 				w.large(1, 14<<30, func(s *cms.PodSpec) { s.Update = u })
 				w.update(version(2))
 				w.ready(time.Minute, 1)
-				require.NotNil(t, problem(w.now(), reconcile.ProblemWaits))
+				require.NotNil(t, problem(w.now(), cms.ProblemWaits))
 				w.hosts["b"] = podtest.NewFakeHost()
 				w.hosts["b"].Capacity = pod.Resources{CPU: 8, Memory: 24 << 30}
 				_, err := w.AddHost(t.Context(), pod.Host{Name: "b", Runtime: "fake"})

@@ -17,7 +17,6 @@ import (
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms"
-	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/metrics"
 	"github.com/elastipod/elastipod/pod"
@@ -136,7 +135,7 @@ func TestProblemsCountDown(t *testing.T) {
 			var p *cms.Problem
 			for p == nil || p.Again.Sub(wall()) < 20*time.Second {
 				time.Sleep(time.Second)
-				p = problem(w.now(), reconcile.ProblemStart)
+				p = problem(w.now(), cms.ProblemStart)
 			}
 			now := wall()
 			left := p.Again.Sub(now)
@@ -149,7 +148,7 @@ func TestProblemsCountDown(t *testing.T) {
 			ahead.Store(int64(jump))
 			w.each(left-100*time.Millisecond, func(s cms.PodStatus) {
 				if time.Until(due) < left-1100*time.Millisecond { // after the next tick
-					p := problem(s, reconcile.ProblemStart)
+					p := problem(s, cms.ProblemStart)
 					require.NotNil(t, p)
 					require.InDelta(t, time.Until(due), p.Again.Sub(wall()), float64(time.Millisecond))
 				}

@@ -30,7 +30,7 @@ type (
 // What is wrong; see package reconcile.
 type (
 	Problem     = reconcile.Problem // something that is wrong now
-	ProblemCode = reconcile.Code    // what kind of problem it is; a constant of package reconcile
+	ProblemCode = reconcile.Code    // what kind of problem it is
 	Reason      = reconcile.Fault   // why something failed
 )
 
@@ -73,8 +73,15 @@ const (
 	ModeDryRun = state.ModeDryRun
 )
 
-// DefaultPolicy is the policy of a pod whose user chose none.
-const DefaultPolicy = state.DefaultPolicy
+// Default values of an [Update] and an [Elasticity].
+const (
+	DefaultMaxSurge     = state.DefaultMaxSurge
+	DefaultMaxFailures  = state.DefaultMaxFailures
+	DefaultCanaryErrors = state.DefaultCanaryErrors
+	DefaultCanaryPause  = state.DefaultCanaryPause
+	GateRequests        = state.GateRequests
+	DefaultPolicy       = state.DefaultPolicy
+)
 
 // The types of events.
 const (
@@ -115,4 +122,30 @@ const (
 	EventBalancerIncident  = reconcile.EventBalancerIncident
 	EventTick              = reconcile.EventTick
 	EventReset             = reconcile.EventReset
+)
+
+// The codes of problems.
+const (
+	ProblemPolicy          = reconcile.ProblemPolicy
+	ProblemStart           = reconcile.ProblemStart
+	ProblemImage           = reconcile.ProblemImage
+	ProblemDenied          = reconcile.ProblemDenied
+	ProblemOverdue         = reconcile.ProblemOverdue
+	ProblemDeaths          = reconcile.ProblemDeaths
+	ProblemRoom            = reconcile.ProblemRoom
+	ProblemSurge           = reconcile.ProblemSurge
+	ProblemWaits           = reconcile.ProblemWaits
+	ProblemRollback        = reconcile.ProblemRollback
+	ProblemLost            = reconcile.ProblemLost
+	ProblemServers         = reconcile.ProblemServers
+	ProblemFront           = reconcile.ProblemFront
+	ProblemLeftFront       = reconcile.ProblemLeftFront
+	ProblemStop            = reconcile.ProblemStop
+	ProblemOrphan          = reconcile.ProblemOrphan
+	ProblemSettings        = reconcile.ProblemSettings
+	ProblemStore           = reconcile.ProblemStore
+	ProblemBalancer        = reconcile.ProblemBalancer
+	ProblemHost            = reconcile.ProblemHost
+	ProblemForeign         = reconcile.ProblemForeign
+	ProblemBalancerTrouble = reconcile.ProblemBalancerTrouble
 )

@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastipod/elastipod/cms"
-	"github.com/elastipod/elastipod/cms/reconcile"
 )
 
 // lockedBuffer takes a log.
@@ -42,7 +41,7 @@ func (l *lockedBuffer) String() string {
 // to tell of.
 func TestClientThatGoesAwayLeavesNoTrace(t *testing.T) {
 	f := newFake()
-	f.pods["web"].Problems = []cms.Problem{{Code: reconcile.ProblemStore, Fault: cms.Reason{Text: strings.Repeat("this is long ", 1<<20)}}}
+	f.pods["web"].Problems = []cms.Problem{{Code: cms.ProblemStore, Fault: cms.Reason{Text: strings.Repeat("this is long ", 1<<20)}}}
 	var told lockedBuffer
 	ended := make(chan struct{})
 	handler := newAPI(t, f).Handler()

@@ -33,8 +33,8 @@ func TestProblems(t *testing.T) {
 	again := at.Add(5 * time.Second)
 	s := *newFake().pods["web"]
 	s.Problems = []cms.Problem{
-		{Code: reconcile.ProblemStart, Pod: "web", Node: "n1", Host: "a", Fault: cms.Reason{Code: "exited", Text: "it exited with status 1"}, Again: again},
-		{Code: reconcile.ProblemFront, Pod: "web", Front: "web", Fault: cms.Reason{Code: "address-in-use", Text: "another program listens there"}},
+		{Code: cms.ProblemStart, Pod: "web", Node: "n1", Host: "a", Fault: cms.Reason{Code: "exited", Text: "it exited with status 1"}, Again: again},
+		{Code: cms.ProblemFront, Pod: "web", Front: "web", Fault: cms.Reason{Code: "address-in-use", Text: "another program listens there"}},
 	}
 	data, err := json.Marshal(api.Pod(s, at).Status.Problems)
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func TestProblems(t *testing.T) {
 
 	s.Problems = nil
 	assert.NotNil(t, api.Pod(s, at).Status.Problems, "an empty list is one in JSON too")
-	c := api.Cluster(cms.ClusterStatus{Problems: []cms.Problem{{Code: reconcile.ProblemHost, Host: "a", Fault: cms.Reason{Text: "no route"}}}}, "", at)
+	c := api.Cluster(cms.ClusterStatus{Problems: []cms.Problem{{Code: cms.ProblemHost, Host: "a", Fault: cms.Reason{Text: "no route"}}}}, "", at)
 	assert.Equal(t, []wire.Problem{{Code: "host-unreachable", Host: "a", Text: "host a does not answer: no route"}}, c.Problems)
 }
 

@@ -3,6 +3,7 @@ package act
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -26,15 +27,21 @@ type Ports struct {
 	Fetched func(h *watch.Host)
 }
 
-// Do does an action with the ports. It returns soon after ctx ends, and is
-// idempotent.
-type Do func(ctx context.Context, a reconcile.Action, p *Ports) reconcile.Result
+// Action is something to do. It brings its own Do, which returns soon after ctx
+// ends and is idempotent.
+type Action interface {
+	Key() reconcile.Key
+	Do(ctx context.Context, p *Ports) reconcile.Result
+}
+
+// slotted is an action of which only so many run at a time.
+type slotted interface{ NeedsSlot() bool }
 
 // Executor does the actions of one pod, at most one of a key at a time.
 type Executor struct {
 	pod   string
 	ports *Ports
-	do    Do
+	of    func(reconcile.Action) Action
 	wake  func()
 	ctx   context.Context
 	stop  context.CancelFunc
@@ -53,12 +60,12 @@ type run struct {
 	release func() // gives its slot up, once; nil while it has had none
 }
 
-// New returns the executor of a pod. wake is called when a result is there, and
-// slots bounds how many nodes are started at a time. The actions do not end with ctx,
-// but with Close.
-func New(ctx context.Context, pod string, ports *Ports, do Do, slots int, wake func()) *Executor {
+// New returns the executor of a pod. of turns the actions of plans into what is done, wake is
+// called when a result is there, and slots bounds how many nodes are started at a
+// time. The actions do not end with ctx, but with Close.
+func New(ctx context.Context, pod string, ports *Ports, of func(reconcile.Action) Action, slots int, wake func()) *Executor {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	return &Executor{pod: pod, ports: ports, do: do, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
+	return &Executor{pod: pod, ports: ports, of: of, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
 }
 
 // Do begins actions. One whose key has not ended yet is left out: the next plan
@@ -71,7 +78,7 @@ func (x *Executor) Do(actions ...reconcile.Action) {
 		case reconcile.Release:
 			x.release(a.Of)
 		default:
-			x.begin(a)
+			x.begin(x.of(a))
 		}
 	}
 }
@@ -93,7 +100,7 @@ func (x *Executor) release(k reconcile.Key) {
 	}
 }
 
-func (x *Executor) begin(a reconcile.Action) {
+func (x *Executor) begin(a Action) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.running[a.Key()] != nil {
@@ -101,7 +108,8 @@ func (x *Executor) begin(a reconcile.Action) {
 	}
 	ctx, cancel := context.WithCancel(x.ctx)
 	r := &run{cancel: cancel}
-	wait := slotted(a)
+	s, ok := a.(slotted)
+	wait := ok && s.NeedsSlot()
 	if !wait {
 		r.since = x.ports.Clock.Now()
 	}
@@ -120,7 +128,7 @@ func (x *Executor) begin(a reconcile.Action) {
 			r.since, r.release = x.ports.Clock.Now(), release
 			x.mu.Unlock()
 		}
-		result := x.do(ctx, a, x.ports)
+		result := a.Do(ctx, x.ports)
 		x.log(result)
 		x.mu.Lock()
 		delete(x.running, a.Key())
@@ -128,15 +136,6 @@ func (x *Executor) begin(a reconcile.Action) {
 		x.mu.Unlock()
 		x.wake()
 	})
-}
-
-// slotted says that only so many of such actions run at a time.
-func slotted(a reconcile.Action) bool {
-	switch a.(type) {
-	case reconcile.Resolve, reconcile.Start:
-		return true
-	}
-	return false
 }
 
 // log tells of a failure. Those of starts are told with the node that failed.
@@ -159,13 +158,18 @@ func (x *Executor) Take() (running map[reconcile.Key]time.Time, results []reconc
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	results, x.results = x.results, nil
-	for k, r := range x.running {
-		if running == nil {
-			running = make(map[reconcile.Key]time.Time, len(x.running))
-		}
+	return x.runningLocked(), results
+}
+
+func (x *Executor) runningLocked() map[reconcile.Key]time.Time {
+	if len(x.running) == 0 {
+		return nil
+	}
+	running := make(map[reconcile.Key]time.Time, len(x.running))
+	for k, r := range maps.All(x.running) {
 		running[k] = r.since
 	}
-	return running, results
+	return running
 }
 
 // Close lets actions go on for a while, breaks off those that have not ended then,

@@ -11,9 +11,11 @@ import (
 
 const applyTimeout = 30 * time.Second
 
-func (p *Ports) setFront(ctx context.Context, a reconcile.SetFront) reconcile.Result {
+type setFront struct{ reconcile.SetFront }
+
+func (a setFront) Do(ctx context.Context, p *Ports) reconcile.Result {
 	r := reconcile.Result{Key: a.Key(), Kind: reconcile.FrontEnded, Front: &a.Front, Cause: a.Cause}
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	ctx, cancel := context.WithTimeout(Below(ctx, a.Cause), applyTimeout)
 	defer cancel()
 	sctx, span := p.Tracing.Begin(ctx, "balancer.set_front", 0, KeyFront.String(a.Front.Name))
 	err := p.Balancer.SetFront(sctx, a.Front.Front)
@@ -23,22 +25,24 @@ func (p *Ports) setFront(ctx context.Context, a reconcile.SetFront) reconcile.Re
 		return r
 	}
 	r.Step = reconcile.StepSet
-	if a.Apply {
-		p.serve(ctx, &r, a.Front.Name, a.Servers)
+	if a.SetFront.Apply {
+		serve(ctx, p, &r, a.Front.Name, a.Servers)
 	}
 	return r
 }
 
-func (p *Ports) apply(ctx context.Context, a reconcile.Apply) reconcile.Result {
+type apply struct{ reconcile.Apply }
+
+func (a apply) Do(ctx context.Context, p *Ports) reconcile.Result {
 	r := reconcile.Result{Key: a.Key(), Kind: reconcile.FrontEnded, Cause: a.Cause}
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	ctx, cancel := context.WithTimeout(Below(ctx, a.Cause), applyTimeout)
 	defer cancel()
-	p.serve(ctx, &r, a.Front, a.Servers)
+	serve(ctx, p, &r, a.Front, a.Servers)
 	return r
 }
 
 // serve sets the servers of a front.
-func (p *Ports) serve(ctx context.Context, r *reconcile.Result, front string, servers []balancer.Server) {
+func serve(ctx context.Context, p *Ports, r *reconcile.Result, front string, servers []balancer.Server) {
 	ctx, span := p.Tracing.Begin(ctx, "balancer.apply", 0, KeyFront.String(front))
 	if span.Recording() {
 		ready := 0
@@ -56,8 +60,10 @@ func (p *Ports) serve(ctx context.Context, r *reconcile.Result, front string, se
 	}
 }
 
-func (p *Ports) removeFront(ctx context.Context, a reconcile.RemoveFront) reconcile.Result {
-	err := RemoveFront(ctx, p, a.Front)
+type removeFront struct{ reconcile.RemoveFront }
+
+func (a removeFront) Do(ctx context.Context, p *Ports) reconcile.Result {
+	err := RemoveFront(Below(ctx, a.Cause), p, a.Front)
 	return reconcile.Result{Key: a.Key(), Kind: reconcile.RemoveEnded, Fault: faults.Or(reconcile.FaultBalancer, err), Cause: a.Cause}
 }
 

@@ -19,21 +19,23 @@ const (
 )
 
 // ForPod returns what does the actions of a pod.
-func ForPod(name string) Do {
-	return func(ctx context.Context, a reconcile.Action, p *Ports) reconcile.Result {
+func ForPod(name string) func(reconcile.Action) Action {
+	return func(a reconcile.Action) Action {
 		switch a := a.(type) {
 		case reconcile.Resolve:
-			return p.resolve(Below(ctx, a.Cause), name, a)
+			return resolve{a, name}
 		case reconcile.Start:
-			return p.start(Below(ctx, a.Cause), name, a)
+			return start{a, name}
 		case reconcile.Stop:
-			return p.stop(Below(ctx, a.Cause), name, a)
+			return stop{a, name}
 		case reconcile.SetFront:
-			return p.setFront(Below(ctx, a.Cause), a)
+			return setFront{a}
 		case reconcile.Apply:
-			return p.apply(Below(ctx, a.Cause), a)
+			return apply{a}
 		case reconcile.RemoveFront:
-			return p.removeFront(Below(ctx, a.Cause), a)
+			return removeFront{a}
+		case Action:
+			return a
 		}
 		panic(fmt.Sprintf("act: unknown action %T", a))
 	}
@@ -49,11 +51,19 @@ func (p *Ports) runtime(host string) (*watch.Host, pod.Runtime, error) {
 	return h, rt, err
 }
 
-func (p *Ports) resolve(ctx context.Context, podName string, a reconcile.Resolve) reconcile.Result {
+type resolve struct {
+	reconcile.Resolve
+	pod string
+}
+
+func (a resolve) NeedsSlot() bool { return true }
+
+func (a resolve) Do(ctx context.Context, p *Ports) reconcile.Result {
 	r := reconcile.Result{Key: a.Key(), Kind: reconcile.ResolveEnded, Node: a.Node, Host: a.Host, Cause: a.Cause}
+	ctx = Below(ctx, a.Cause)
 	h, rt, err := p.runtime(a.Host)
 	if err == nil {
-		r.Digest, err = p.prepare(ctx, h, rt, pod.NodeID{Pod: podName, Name: a.Node}, a.Workload, "")
+		r.Digest, err = p.prepare(ctx, h, rt, pod.NodeID{Pod: a.pod, Name: a.Node}, a.Workload, "")
 	}
 	r.Fault = faults.Of(err)
 	return r
@@ -87,14 +97,21 @@ func (p *Ports) prepare(ctx context.Context, h *watch.Host, rt pod.Runtime, id p
 	return made.Digest, err
 }
 
-// start prepares the host, starts the node and waits until it is ready.
-func (p *Ports) start(ctx context.Context, podName string, a reconcile.Start) reconcile.Result {
+type start struct {
+	reconcile.Start
+	pod string
+}
+
+func (a start) NeedsSlot() bool { return true }
+
+// Do prepares the host, starts the node and waits until it is ready.
+func (a start) Do(ctx context.Context, p *Ports) reconcile.Result {
 	r := reconcile.Result{Key: a.Key(), Kind: reconcile.StartEnded, Node: a.Node, Host: a.Host, Cause: a.Cause}
-	ctx, span := p.Tracing.Begin(ctx, "node.start", p.Clock.Since(a.Ordered), KeyPod.String(podName), KeyNode.String(a.Node), KeyHost.String(a.Host))
+	ctx, span := p.Tracing.Begin(Below(ctx, a.Cause), "node.start", p.Clock.Since(a.Ordered), KeyPod.String(a.pod), KeyNode.String(a.Node), KeyHost.String(a.Host))
 	if c := p.Tracing.Cause(ctx); c != "" {
 		r.Cause = c
 	}
-	made, err := p.startUntilReady(ctx, pod.NodeID{Pod: podName, Name: a.Node}, a)
+	made, err := a.run(ctx, p)
 	span.End(err)
 	if r.Fault = faults.Of(err); err == nil {
 		r.Made = &made
@@ -102,7 +119,7 @@ func (p *Ports) start(ctx context.Context, podName string, a reconcile.Start) re
 	return r
 }
 
-func (p *Ports) startUntilReady(ctx context.Context, id pod.NodeID, a reconcile.Start) (made pod.Node, err error) {
+func (a start) run(ctx context.Context, p *Ports) (made pod.Node, err error) {
 	if err := ctx.Err(); err != nil {
 		return made, err
 	}
@@ -110,6 +127,7 @@ func (p *Ports) startUntilReady(ctx context.Context, id pod.NodeID, a reconcile.
 	if err != nil {
 		return made, err
 	}
+	id := pod.NodeID{Pod: a.pod, Name: a.Node}
 	if _, err := p.prepare(ctx, h, rt, id, a.Spec.Workload, a.Digest); err != nil {
 		return made, err
 	}
@@ -119,7 +137,7 @@ func (p *Ports) startUntilReady(ctx context.Context, id pod.NodeID, a reconcile.
 	}
 	sctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	sctx, span := p.Tracing.Begin(sctx, "runtime.start", 0, KeyPod.String(id.Pod), KeyNode.String(a.Node), KeyHost.String(a.Host))
+	sctx, span := p.Tracing.Begin(sctx, "runtime.start", 0, KeyPod.String(a.pod), KeyNode.String(a.Node), KeyHost.String(a.Host))
 	made, err = rt.Start(sctx, pod.StartRequest{
 		ID: id, Revision: reconcile.RevisionName(a.Revision), Kind: pod.NodeService, Workload: a.Spec.Workload, Digest: a.Digest,
 		Limits: a.Spec.Limits, Secrets: secrets, Settings: a.Settings,
@@ -130,7 +148,7 @@ func (p *Ports) startUntilReady(ctx context.Context, id pod.NodeID, a reconcile.
 	}
 	settled := p.Clock.Now()
 	h.Kick()
-	ctx, probing := p.Tracing.Begin(ctx, "node.probe", 0, KeyPod.String(id.Pod), KeyNode.String(a.Node), KeyHost.String(a.Host))
+	ctx, probing := p.Tracing.Begin(ctx, "node.probe", 0, KeyPod.String(a.pod), KeyNode.String(a.Node), KeyHost.String(a.Host))
 	err = awaitReady(ctx, a.Host, a.Spec.Workload.Probe, made.Endpoints, func() (pod.Node, bool, bool) { return h.View().Lookup(id, settled) })
 	probing.End(err)
 	return made, err
@@ -182,19 +200,25 @@ func readSecrets(secrets []pod.Secret) (map[string]pod.SecretValue, error) {
 	return values, nil
 }
 
-func (p *Ports) stop(ctx context.Context, podName string, a reconcile.Stop) reconcile.Result {
+type stop struct {
+	reconcile.Stop
+	pod string
+}
+
+func (a stop) Do(ctx context.Context, p *Ports) reconcile.Result {
 	r := reconcile.Result{Key: a.Key(), Kind: reconcile.StopEnded, Node: a.Node, Host: a.Host, Cause: a.Cause}
+	ctx = Below(ctx, a.Cause)
 	var whole Span
 	if !a.Told.IsZero() && p.Tracing.On() {
-		ctx, whole = p.Tracing.Begin(ctx, "node.remove", p.Clock.Since(a.Told), KeyPod.String(podName), KeyNode.String(a.Node), KeyHost.String(a.Host), KeyReason.String(a.Why))
+		ctx, whole = p.Tracing.Begin(ctx, "node.remove", p.Clock.Since(a.Told), KeyPod.String(a.pod), KeyNode.String(a.Node), KeyHost.String(a.Host), KeyReason.String(a.Why))
 		_, drain := p.Tracing.Begin(ctx, "node.drain", p.Clock.Since(a.Told))
 		drain.EndAgo(p.Clock.Since(a.Idle))
 	}
 	if a.Orphan {
-		p.Log.Warn("stop a node that no record knows", "pod", podName, "node", a.Node, "host", a.Host)
+		p.Log.Warn("stop a node that no record knows", "pod", a.pod, "node", a.Node, "host", a.Host)
 	}
 	var err error
-	r.Tail, err = StopNode(ctx, p, pod.NodeID{Pod: podName, Name: a.Node}, a.Host, a.Grace)
+	r.Tail, err = StopNode(ctx, p, pod.NodeID{Pod: a.pod, Name: a.Node}, a.Host, a.Grace)
 	whole.End(err)
 	r.Fault = faults.Of(err)
 	return r

@@ -9,7 +9,6 @@ import (
 	"github.com/elastipod/elastipod/balancer/balancertest"
 	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/cms/cmstest"
-	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/internal/invariant"
 	"github.com/elastipod/elastipod/pod/podtest"
 )
@@ -57,7 +56,7 @@ func Pod(p cms.PodStatus) invariant.Pod {
 	for _, problem := range p.Problems {
 		text := problem.Sentence(time.Now())
 		out.Problems = append(out.Problems, text)
-		if problem.Code == reconcile.ProblemRoom || problem.Code == reconcile.ProblemWaits {
+		if problem.Code == cms.ProblemRoom || problem.Code == cms.ProblemWaits {
 			out.Excuse = text
 		}
 	}
