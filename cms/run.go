@@ -22,6 +22,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return m.run(ctx, cancel)
+}
+
+func (m *Manager) run(ctx context.Context, cancel context.CancelFunc) error {
 	defer func() {
 		cancel()
 		m.events.Close()
@@ -94,15 +98,15 @@ func (m *Manager) Run(ctx context.Context) error {
 // has ended; when its own ctx ends first, it returns the error of that, and may
 // be called again. Any goroutine may call it, any number of times.
 func (m *Manager) Start(ctx context.Context) (stop func(ctx context.Context) error, err error) {
-	if m.life.now().ctx != nil {
-		return nil, errStarted
+	run, cancel, err := m.life.begin(context.WithoutCancel(ctx), m.clock.Now(), m.clock.Wall())
+	if err != nil {
+		return nil, err
 	}
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	var failed error
 	go func() {
 		defer close(ended)
-		failed = m.Run(run)
+		failed = m.run(run, cancel)
 	}()
 	stop = func(ctx context.Context) error {
 		cancel()

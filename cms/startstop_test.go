@@ -3,6 +3,7 @@ package cms_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,23 @@ func TestStart(t *testing.T) {
 			_, err = m.CreatePod(t.Context(), spec())
 			require.ErrorIs(t, err, cms.ErrNotRunning)
 		})
+	})
+	t.Run("several at once: one begins", func(t *testing.T) {
+		for range 200 {
+			m := manager(t, free, nil)
+			stops := make(chan func(context.Context) error, 3)
+			var calling sync.WaitGroup
+			for range cap(stops) {
+				calling.Go(func() {
+					if stop, err := m.Start(t.Context()); err == nil {
+						stops <- stop
+					}
+				})
+			}
+			calling.Wait()
+			require.Len(t, stops, 1)
+			require.NoError(t, (<-stops)(t.Context()))
+		}
 	})
 	t.Run("stop that may not wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
