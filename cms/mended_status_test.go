@@ -285,6 +285,8 @@ func TestPoliciesAsValues(t *testing.T) {
 			assert.True(t, strings.HasPrefix(f[0].Path, "policy"), f[0].Path)
 			assert.Contains(t, f[0].Allowed, "Registry.Register")
 		}
+		_, err := w.SetElasticity(t.Context(), "web", cms.Elasticity{Enabled: true, Policy: elastic.Target{Metric: elastic.MetricCPU, Value: 7}})
+		assert.EqualError(t, err, "policy.value: 7 is out of range; use a fraction of the node's limit above 0 and up to 1, such as 0.7")
 		assert.Equal(t, before.Elasticity, w.now().Elasticity)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/elastipod/elastipod/elastic"
 	"github.com/elastipod/elastipod/internal/fault"
@@ -126,7 +127,12 @@ func (e Elasticity) Stored(policies *elastic.Registry) (Elasticity, error) {
 	if err == nil {
 		_, err = policies.Parse(text)
 	}
-	if err != nil {
+	var wrong fault.List
+	switch {
+	case err == nil:
+	case errors.As(err, &wrong) && !strings.HasSuffix(wrong[0].Path, "kind"):
+		f.Nest("policy", wrong)
+	default:
 		f.Add("policy", "give it a MarshalJSON that writes its kind, and add that kind with Registry.Register", "%T cannot be stored: %v", e.Policy, err)
 	}
 	e.Policy, e.PolicyJSON = nil, text

@@ -111,12 +111,20 @@ func wentBack(p wire.Pod) error {
 	return fmt.Errorf("pod %s went back to revision %d: %s", p.Name, r.From, r.Reason)
 }
 
+// freshText says what the nodes are that are as they should be.
+func freshText(r *wire.Rollout) string {
+	if r.State == "rolled-back" {
+		return fmt.Sprintf("of revision %d", r.From)
+	}
+	return "new"
+}
+
 // progressText says in a line how far a rollout is.
 func progressText(r rolloutOf) string {
 	if r.Rollout == nil {
 		return "pod " + r.Pod + " never ran anything else"
 	}
-	text := fmt.Sprintf("%s: %d of %d nodes new, %d ready, %d old", r.Rollout.State, r.Rollout.New, r.Want, r.Rollout.Ready, r.Rollout.Old)
+	text := fmt.Sprintf("%s: %d of %d nodes %s, %d ready, %d old", r.Rollout.State, r.Rollout.New, r.Want, freshText(r.Rollout), r.Rollout.Ready, r.Rollout.Old)
 	if step := stepText(*r.Rollout); step != "" && !over(r.Rollout) {
 		text += "; " + step
 	}
@@ -167,7 +175,7 @@ func (a *app) printRollout(r rolloutOf) error {
 		{"Step", ""},
 		{"From", revisionText(x.From)},
 		{"To", revisionText(x.To)},
-		{"Nodes", fmt.Sprintf("%d of %d new, %d ready, %d old", x.New, r.Want, x.Ready, x.Old)},
+		{"Nodes", fmt.Sprintf("%d of %d %s, %d ready, %d old", x.New, r.Want, freshText(&x), x.Ready, x.Old)},
 		{"Began", text},
 		{"Reason", x.Reason},
 	}
