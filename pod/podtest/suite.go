@@ -177,8 +177,14 @@ func (s *suite) serving(name, mode string) pod.Node {
 func (s *suite) await(n pod.Node) {
 	s.Helper()
 	require.NotEmpty(s, n.Endpoints["http"], "the node has an endpoint")
+	var err error
+	defer func() {
+		if err != nil {
+			s.Logf("the last answer: %v", err)
+		}
+	}()
 	s.eventually("node answers at "+n.Endpoints["http"], 10*time.Second, func() bool {
-		_, err := s.get(n, "/", nil)
+		_, err = s.get(n, "/", nil)
 		return err == nil
 	})
 }

@@ -81,6 +81,7 @@ func testStopTail(s *suite) {
 	}
 
 	n = s.serving("n4", "deaf") // one that is killed
+	s.kept(n.ID, 1)
 	assert.Equal(s, []string{"serving"}, s.stop(s.rt, n.ID, 0))
 }
 

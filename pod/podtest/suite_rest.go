@@ -39,6 +39,29 @@ func testUsage(s *suite) {
 	assert.True(s, after.At.After(before.At))
 }
 
+// output returns the lines of a node's output.
+func (s *suite) output(l pod.Logger, id pod.NodeID, o pod.LogOptions) []string {
+	s.Helper()
+	r, err := l.Logs(s.Context(), id, o)
+	require.NoError(s, err)
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	require.NoError(s, err)
+	if len(b) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+}
+
+// kept waits until so many lines of a node's output are kept, where that can be
+// read: what a node has just written may be on its way.
+func (s *suite) kept(id pod.NodeID, lines int) {
+	s.Helper()
+	if l := s.rt.Extras().Logger; l != nil {
+		s.eventually("output is kept", 0, func() bool { return len(s.output(l, id, pod.LogOptions{})) == lines })
+	}
+}
+
 func testLogs(s *suite) {
 	l := s.rt.Extras().Logger
 	if l == nil {
@@ -47,16 +70,8 @@ func testLogs(s *suite) {
 	}
 	n := s.serving("n1", "serve")
 	s.ask(n, "/print", "n", "30", "text", "line")
-	read := func(o pod.LogOptions) []string {
-		s.Helper()
-		r, err := l.Logs(s.Context(), n.ID, o)
-		require.NoError(s, err)
-		defer r.Close()
-		b, err := io.ReadAll(r)
-		require.NoError(s, err)
-		return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
-	}
-	s.eventually("output is kept", 0, func() bool { return len(read(pod.LogOptions{})) == 31 })
+	read := func(o pod.LogOptions) []string { return s.output(l, n.ID, o) }
+	s.kept(n.ID, 31)
 	all := read(pod.LogOptions{})
 	assert.Equal(s, "serving", all[0])
 	assert.Equal(s, "line 30", all[30])
