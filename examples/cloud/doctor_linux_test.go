@@ -13,7 +13,7 @@ import (
 
 // What the flags of a real engine mean for nodes is found out from it.
 func TestDoctorKnowsAnEnginesFlags(t *testing.T) {
-	e := dockertest.Start(t, dockertest.Options{Flags: []string{"--live-restore", "--userland-proxy=false"}})
+	e := dockertest.Start(t, dockertest.Options{Remote: true, Flags: []string{"--live-restore", "--userland-proxy=false"}})
 	d := &diagnosis{}
 	examineMachine(t.Context(), d, machineOptions{engines: []string{e.Socket}, haproxy: "haproxy", server: "http://127.0.0.1:1"})
 	texts := map[string]string{}

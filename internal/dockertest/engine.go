@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,6 +102,9 @@ func Start(t testing.TB, o Options) *Engine {
 // Launch starts an engine and returns once it answers, within some seconds. The
 // caller closes it. On an error nothing is left behind.
 func Launch(ctx context.Context, o Options) (_ *Engine, err error) {
+	if !o.Remote && slices.Contains(o.Flags, "--userland-proxy=false") {
+		return nil, errors.New("dockertest: without its proxy an engine changes the rules of the machine's loopback, and ports that others publish do not answer: make it Remote")
+	}
 	if err := checkPrograms(o); err != nil {
 		return nil, err
 	}

@@ -168,6 +168,13 @@ func TestEnginesSideBySide(t *testing.T) {
 	answers(t, url)
 }
 
+// An engine without its proxy makes the ports that the engines of other tests
+// publish on the loopback of the machine not answer.
+func TestEngineWithoutProxyMustBeRemote(t *testing.T) {
+	_, err := dockertest.Launch(t.Context(), dockertest.Options{Flags: []string{"--userland-proxy=false"}})
+	require.ErrorContains(t, err, "make it Remote")
+}
+
 func TestMissingProgramNamesThePackage(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := dockertest.Launch(t.Context(), dockertest.Options{SSH: true})
