@@ -423,6 +423,7 @@ func TestBlueGreenWithholdsNewNodes(t *testing.T) {
 	s.pass(30 * time.Second)
 	assert.Equal(t, [2]int{2, 2}, [2]int{s.live(1), s.live(2)})
 	assert.Equal(t, []string{"n1", "n2"}, s.servers("web"))
+	assert.Len(t, s.fronts["web"].Servers, 2, "the new ones are not there at all")
 	w := s.world()
 	in, _ := w.Observe()
 	assert.Equal(t, 2, in.Online, "the others do the work")

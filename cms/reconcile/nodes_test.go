@@ -290,7 +290,7 @@ func TestVictims(t *testing.T) {
 	s.add(9, 2, "a")
 	stats := &balancer.FrontStats{Name: "web"}
 	for i, name := range []string{"n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9"} {
-		stats.Servers = append(stats.Servers, balancer.ServerStats{Name: name, Up: true, InFlight: 10 - i/2})
+		stats.Servers = append(stats.Servers, balancer.ServerStats{Name: name, Up: true, InFlight: i / 2})
 	}
 	s.fronts["web"] = stats
 	starting := s.launch(2, "a", time.Second)
@@ -304,11 +304,11 @@ func TestVictims(t *testing.T) {
 
 	all := func(*state.Node) bool { return true }
 	turn := s.begun()
-	order := []string{starting, "n2", "n3", "n4", "n8", "n7", "n6", "n5", "n1"}
+	order := []string{starting, "n2", "n3", "n4", "n1", "n6", "n5", "n8", "n7"}
 	assert.Equal(t, order, turn.victims(20, all))
 	assert.Equal(t, order[:4], turn.victims(4, all))
 	assert.Empty(t, turn.victims(0, all))
-	assert.Equal(t, []string{"n7", "n5"}, turn.victims(20, func(n *state.Node) bool { return n.Name == "n5" || n.Name == "n7" }))
+	assert.Equal(t, []string{"n5", "n7"}, turn.victims(20, func(n *state.Node) bool { return n.Name == "n5" || n.Name == "n7" }))
 
 	// What the balancer said before it ceased to answer does not count.
 	s.down = Fault{Code: FaultBalancer, Text: "away"}

@@ -111,7 +111,7 @@ func (t *turn) servers(f state.Front, m *FrontMemory) []balancer.Server {
 		if n.Revision == t.pod.Revision {
 			s.Weight = freshWeight
 		}
-		gone := n.State == pod.StateFailed || n.State != pod.StateStarting && !t.busy(n.Name) && t.ended(n) != ""
+		gone := n.State == pod.StateFailed || !t.busy(n.Name) && t.ended(n) != ""
 		switch {
 		case gone:
 			if !m.lingers(t, n.Name, ended) {
