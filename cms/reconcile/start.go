@@ -167,6 +167,7 @@ func (t *turn) settings(revision uint64) string {
 // up its slot, and those that wait for one on its host are given up.
 func giveUpStarts(t *turn) {
 	_, overdue := t.startingOn()
+	var releases []Action
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
 		if n.State != pod.StateStarting || !t.busy(n.Name) {
@@ -176,9 +177,10 @@ func giveUpStarts(t *turn) {
 		case t.lost(n), t.betterElsewhere(n), overdue[n.Host] && t.w.Running[key].IsZero():
 			t.before(Cancel{Of: key})
 		case t.overdue(n):
-			t.before(Release{Of: key})
+			releases = append(releases, Release{Of: key})
 		}
 	}
+	t.plan.Before = append(t.plan.Before, releases...) // none that was given up gets a slot
 }
 
 // betterElsewhere says that the host on which a node is being started does not

@@ -182,8 +182,7 @@ func TestOverdueStartsHoldNobodyUp(t *testing.T) {
 	overdue, waits, other := s.launch(1, "a", time.Hour), s.launch(1, "a", 0), s.launch(1, "b", 0)
 	s.running[NodeKey(waits)].since, s.running[NodeKey(other)].since = time.Time{}, time.Time{}
 	p := s.turn()
-	assert.Equal(t, []Cancel{{Of: NodeKey(waits)}}, actions[Cancel](p.Before))
-	assert.Equal(t, []Release{{Of: NodeKey(overdue)}}, actions[Release](p.Before))
+	assert.Equal(t, []Action{Cancel{Of: NodeKey(waits)}, Release{Of: NodeKey(overdue)}}, p.Before, "in this order: who waits gets no slot")
 }
 
 // A start that ended while nothing could be saved is recorded later, and is not done

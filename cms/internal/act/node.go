@@ -72,8 +72,8 @@ func (a resolve) Do(ctx context.Context, p *Ports) reconcile.Result {
 // prepare fetches what the workload needs, and returns the image's digest.
 func (p *Ports) prepare(ctx context.Context, h *watch.Host, rt pod.Runtime, id pod.NodeID, w pod.Workload, digest string) (string, error) {
 	preparer := rt.Extras().Preparer
-	if preparer == nil {
-		return digest, nil
+	if err := ctx.Err(); err != nil || preparer == nil { // it may have been given up while it waited for a slot
+		return digest, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
@@ -120,9 +120,6 @@ func (a start) Do(ctx context.Context, p *Ports) reconcile.Result {
 }
 
 func (a start) run(ctx context.Context, p *Ports) (made pod.Node, err error) {
-	if err := ctx.Err(); err != nil {
-		return made, err
-	}
 	h, rt, err := p.runtime(a.Host)
 	if err != nil {
 		return made, err
