@@ -180,7 +180,9 @@ func giveUpStarts(t *turn) {
 			releases = append(releases, Release{Of: key})
 		}
 	}
-	t.plan.Before = append(t.plan.Before, releases...) // none that was given up gets a slot
+	for _, r := range releases { // last: none that was given up gets the slot
+		t.before(r)
+	}
 }
 
 // betterElsewhere says that the host on which a node is being started does not
