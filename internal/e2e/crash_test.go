@@ -515,8 +515,8 @@ func killPorts(k *killing) {
 	assert.GreaterOrEqual(k.t, reached, 3, "kills of a server that starts")
 }
 
-// killBackends kills a server inside of its backends, in later rounds after it
-// has passed some points a few times.
+// killBackends kills a server inside of its backends, in every second round after
+// it has passed some points once.
 func killBackends(k *killing, round int) {
 	shared := 0
 	for _, point := range crashpoint.Steps() {
@@ -527,7 +527,7 @@ func killBackends(k *killing, round int) {
 		}
 		hit := 1
 		if onEmbedded && onDocker {
-			hit += round % 3
+			hit += round % 2
 			// The short run takes what both stacks pass on one of them.
 			if shared++; rounds(0, 1) == 0 && (shared%2 == 0) != embedded {
 				continue

@@ -322,7 +322,7 @@ func (k *killing) extra() bool {
 }
 
 // toReach returns the command that makes the server pass a point of a backend up
-// to three times, after others that have been carried out by then.
+// to twice, after others that have been carried out by then.
 func (k *killing) toReach(point string, times int) command {
 	switch step, _, _ := strings.Cut(point, "/"); {
 	case step == "docker-start", step == "process-start", point == "servers/added":
@@ -336,7 +336,7 @@ func (k *killing) toReach(point string, times int) command {
 		return []func() command{k.move, k.remove}[k.rand.IntN(2)]()
 	case step == "store" && times == 1:
 		return k.note()
-	case step == "store": // what is wanted, what is begun, and how it ended
+	case step == "store": // what is wanted and begun, and how it ended
 		return k.toScaleOut()
 	}
 	k.t.Fatalf("no command reaches %s", point)
