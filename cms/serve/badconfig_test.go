@@ -56,7 +56,7 @@ func TestBadConfigs(t *testing.T) {
 		{"text for a list", "pods: web", []string{`1:7: pods: is the string "web"; use a list`}},
 		{"group for text", "listen: {host: 1}", []string{"1:1: listen: is an object; use a string"}},
 		{"number for text", web + "    env: {A: 1}", []string{"4:5: "}},
-		{"number for text in a map", "pods:\n- name: web\n  workload:\n    command: [x]\n    env: {A: 1}", []string{`5:14: pods[0].workload.env.A: is the number 1; use a string: "1"`}},
+		{"number for text in a map", "pods:\n- name: web\n  workload:\n    command: [x]\n    env: {A: 1}", []string{`5:14: pods[0].workload.env.A: is a number; use a string, in quotes`}},
 		{"text for a bool", "insecure: sure", []string{`1:11: insecure: is the string "sure"; use true or false`}},
 		{"text for a number", web + "  fronts: [{listen: 127.0.0.1:80, max_conn: many}]", []string{`4:45: pods[0].fronts[0].max_conn: is the string "many"; use a whole number`}},
 		{"undefined alias", "log: *base", []string{`1:7: could not find alias "base"`}},

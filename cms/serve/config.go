@@ -82,7 +82,7 @@ type fileConfig struct {
 
 // podConfig is a pod, how many nodes it begins with, and whether it is elastic.
 type podConfig struct {
-	wire.Pod   `yaml:",inline"`
+	wire.Pod
 	Nodes      wire.Count       `json:"nodes,omitempty"`
 	Elasticity *wire.Elasticity `json:"elasticity,omitempty"`
 }

@@ -33,7 +33,7 @@ func Tree(v any) (map[string]any, error) {
 // Between compares two trees, in the order of their names. An object that one side
 // lacks differs field by field. Of a list whose entries have names each entry is
 // compared with the one of its name, and one that came or went differs as a whole;
-// any other list differs as a whole. Null, and what is empty, counts as missing.
+// any other list differs as a whole. Null, and an empty list, counts as missing.
 func Between(from, to map[string]any) []Change { return between("", from, to) }
 
 func between(path string, from, to any) []Change {
@@ -86,5 +86,5 @@ func parts(v any) (map[string]any, bool) {
 
 func isEmpty(v any) bool {
 	list, ok := v.([]any)
-	return v == nil || v == "" || ok && len(list) == 0
+	return v == nil || ok && len(list) == 0
 }

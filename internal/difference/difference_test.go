@@ -14,7 +14,8 @@ func TestBetween(t *testing.T) {
 	for _, c := range []struct{ from, to, want string }{
 		{`{}`, `{}`, ``},
 		{`{"a":1}`, `{"a":1.0}`, ``},
-		{`{"a":null,"b":"","c":[],"d":{}}`, `{}`, ``},
+		{`{"a":null,"c":[],"d":{}}`, `{}`, ``},
+		{`{"w":{"env":{"K":""}}}`, `{}`, `w.env.K "" null`},
 		{`{"a":1,"b":"x"}`, `{"b":"y","a":2}`, `a 1 2|b "x" "y"`},
 		{`{"a":false}`, `{}`, `a false null`},
 		{`{}`, `{"w":{"env":{"K":"v"},"ports":{"http":80}}}`, `w.env.K null "v"|w.ports.http null 80`},

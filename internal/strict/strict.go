@@ -106,14 +106,17 @@ func (c *checker) value(path string, t reflect.Type, tag reflect.StructTag, v an
 	if fits {
 		return
 	}
-	allowed := c.shape(t)
-	if t.Kind() == reflect.String {
+	if t.Kind() == reflect.String { // YAML made it a number, maybe another one than was written
 		switch v.(type) {
-		case bool, json.Number:
-			allowed += fmt.Sprintf(": \"%.40v\"", v)
+		case bool:
+			c.add(path, c.shape(t)+", in quotes", "is true or false")
+			return
+		case json.Number:
+			c.add(path, c.shape(t)+", in quotes", "is a number")
+			return
 		}
 	}
-	c.add(path, allowed, "is %s", Describe(v))
+	c.add(path, c.shape(t), "is %s", Describe(v))
 }
 
 // members checks the members of an object. A null stands for a field that was left
@@ -156,11 +159,16 @@ func (c *checker) members(path string, t reflect.Type, object map[string]any) {
 }
 
 func (c *checker) number(path string, t reflect.Type, tag reflect.StructTag, n json.Number) {
-	if t.Kind() != reflect.Float64 {
-		if _, err := strconv.ParseInt(n.String(), 10, t.Bits()); err != nil {
-			c.add(path, c.shape(t), "is %s", Describe(n))
-			return
-		}
+	var whole error
+	switch {
+	case t.Kind() < reflect.Uint:
+		_, whole = strconv.ParseInt(n.String(), 10, t.Bits())
+	case t.Kind() < reflect.Float32:
+		_, whole = strconv.ParseUint(n.String(), 10, t.Bits())
+	}
+	if whole != nil {
+		c.add(path, c.shape(t), "is %s", Describe(n))
+		return
 	}
 	x, err := n.Float64()
 	if err != nil {
@@ -250,6 +258,8 @@ func (c *checker) shape(t reflect.Type) string {
 		return "use an object that sets " + OneOf(FieldNames(t))
 	case reflect.Map:
 		return "use an object"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "use a whole number, 0 or more"
 	}
 	return "use a whole number"
 }

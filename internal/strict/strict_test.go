@@ -36,6 +36,8 @@ type thing struct {
 	On      bool              `json:"on,omitempty"`
 	Share   *float64          `json:"share,omitempty" minimum:"0" maximum:"1"`
 	Small   int8              `json:"small,omitempty"`
+	Count   uint8             `json:"count,omitempty"`
+	Half    float32           `json:"half,omitempty"`
 	Even    even              `json:"even"`
 	Env     map[string]string `json:"env,omitempty"`
 	Parts   []base            `json:"parts,omitempty"`
@@ -54,10 +56,10 @@ func parse(t *testing.T, text string) any {
 
 func TestFill(t *testing.T) {
 	var x thing
-	require.Empty(t, strict.Fill(parse(t, `{"name":"a","on":true,"share":0.5,"small":-3,"even":4,"env":{"A":"b"},"parts":[{"name":"p"}],"addr":"::1","any":[1],"status":7}`), &x, strict.Options{}))
+	require.Empty(t, strict.Fill(parse(t, `{"name":"a","on":true,"share":0.5,"small":-3,"count":200,"half":0.5,"even":4,"env":{"A":"b"},"parts":[{"name":"p"}],"addr":"::1","any":[1],"status":7}`), &x, strict.Options{}))
 	half := 0.5
 	assert.Equal(t, thing{
-		base: base{"a"}, On: true, Share: &half, Small: -3, Even: 4, Env: map[string]string{"A": "b"}, Parts: []base{{"p"}},
+		base: base{"a"}, On: true, Share: &half, Small: -3, Count: 200, Half: 0.5, Even: 4, Env: map[string]string{"A": "b"}, Parts: []base{{"p"}},
 		Addr: netip.IPv6Loopback(), Any: []any{1.0},
 	}, x)
 	require.Empty(t, strict.Fill(parse(t, `{"on":null}`), &x, strict.Options{Partial: true}))
@@ -68,22 +70,27 @@ func TestFaults(t *testing.T) {
 	for in, want := range map[string][]string{
 		`{}`:                      {`name: is missing; use a string`, `even: is missing; use 2 or 4`},
 		`{"nam":1,"even":2}`:      {`nam: is unknown; did you mean "name"?`, `name: is missing; use a string`},
-		`{"name":7,"even":3}`:     {`even: 3 is not even; use 2 or 4`, `name: is the number 7; use a string: "7"`},
+		`{"name":7,"even":3}`:     {`even: 3 is not even; use 2 or 4`, `name: is a number; use a string, in quotes`},
 		`{"Name":"a","even":2}`:   {`Name: is unknown; did you mean "name"?`, `name: is missing; use a string`},
-		`[]`:                      {`is a list; use an object that sets "name", "on", "share", "small", "even", "env", "parts", "addr" or "any"`},
-		`null`:                    {`is null; use an object that sets "name", "on", "share", "small", "even", "env", "parts", "addr" or "any"`},
+		`[]`:                      {`is a list; use an object that sets "name", "on", "share", "small", "count", "half", "even", "env", "parts", "addr" or "any"`},
+		`null`:                    {`is null; use an object that sets "name", "on", "share", "small", "count", "half", "even", "env", "parts", "addr" or "any"`},
 		some(`"on":"yes"`):        {`on: is the string "yes"; use true or false`},
 		some(`"share":1.5`):       {`share: 1.5 is out of range; use 0 to 1`},
 		some(`"share":1e999`):     {`share: 1e999 is too large; use a smaller number`},
 		some(`"share":"1"`):       {`share: is the string "1"; use a number`},
 		some(`"small":200`):       {`small: is the number 200; use a whole number`},
 		some(`"small":1.5`):       {`small: is the number 1.5; use a whole number`},
+		some(`"small":-129`):      {`small: is the number -129; use a whole number`},
+		some(`"count":-3`):        {`count: is the number -3; use a whole number, 0 or more`},
+		some(`"count":256`):       {`count: is the number 256; use a whole number, 0 or more`},
+		some(`"half":"x"`):        {`half: is the string "x"; use a number`},
+		some(`"env":{"A":true}`):  {`env.A: is true or false; use a string, in quotes`},
 		some(`"env":{"A":null}`):  {`env.A: is null; use a string`},
 		some(`"env":{"a b":[]}`):  {`env."a b": is a list; use a string`},
 		some(`"parts":{}`):        {`parts: is an object; use a list`},
 		some(`"parts":[{},true]`): {`parts[0].name: is missing; use a string`, `parts[1]: is true; use an object that sets "name"`},
 		some(`"addr":"x"`):        {`addr: ParseAddr("x"): unable to parse IP`},
-		some(`"Skipped":1`):       {`Skipped: is unknown; use "name", "on", "share", "small", "even", "env", "parts", "addr" or "any"`},
+		some(`"Skipped":1`):       {`Skipped: is unknown; use "name", "on", "share", "small", "count", "half", "even", "env", "parts", "addr" or "any"`},
 	} {
 		var x thing
 		var got []string
