@@ -3,7 +3,6 @@ package reconcile
 import (
 	"fmt"
 
-	"github.com/elastipod/elastipod/cms/state"
 	"github.com/elastipod/elastipod/pod"
 )
 
@@ -70,16 +69,13 @@ func (t *turn) launchByHand(a *Answer) {
 }
 
 // revisionByHand is what a node runs that a person launches: while a rollout is
-// paused, what keeps the share of its new nodes.
+// held, what keeps the share of its new nodes.
 func (t *turn) revisionByHand() uint64 {
 	r := t.pod.Rolling()
-	if r == nil || r.State != state.RolloutPaused {
-		return t.pod.Revision
-	}
 	c := t.census()
 	rule := t.rule(c, t.stale)
 	rule.Want++
-	if rule.Moves(c).StartFresh > 0 {
+	if !rule.held() || rule.Moves(c).StartFresh > 0 {
 		return t.pod.Revision
 	}
 	return r.From

@@ -29,7 +29,7 @@ func obey(t *turn) {
 			}
 		}
 		a.ID = c.ID
-		if c.Kind == CommandUpdate && a.Kind != AnswerInvalid || c.Kind == CommandCreate && a.Kind != AnswerDone && a.Kind != AnswerExists {
+		if t.mem.Answer == nil && (c.Kind == CommandUpdate && a.Kind != AnswerInvalid || c.Kind == CommandCreate && a.Kind != AnswerDone && a.Kind != AnswerExists) {
 			t.hold(a)
 			continue
 		}

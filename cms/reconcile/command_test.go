@@ -366,8 +366,15 @@ func TestRolloutThatCannotGoBack(t *testing.T) {
 	assert.EqualValues(t, 2, s.pod.Revision)
 	assert.Contains(t, codes(s.plan), ProblemRollback)
 	assert.Contains(t, s.sentences()[len(s.sentences())-1], "the rollout failed, and the pod cannot go back: ")
+	failed := *s
 	s.obey(Command{Kind: CommandRestart})
 	assert.NotContains(t, codes(s.plan), ProblemRollback, "another rollout begins")
+	s = &failed
+	s.do = nil
+	s.turn()
+	s.pass(10 * time.Minute)
+	require.Equal(t, state.RolloutDone, s.pod.Rollout.State)
+	assert.NotContains(t, codes(s.plan), ProblemRollback, "its nodes start after all")
 }
 
 func TestDeletedPodTakesNoCommands(t *testing.T) {
@@ -385,6 +392,32 @@ func TestDeletedPodTakesNoCommands(t *testing.T) {
 	assert.Equal(t, AnswerDone, s.obey(Command{Kind: CommandRemove, Node: "n1"}).Kind)
 	assert.Equal(t, AnswerDone, s.obey(Command{Kind: CommandFit, Record: &s.pod}).Kind)
 	assert.Len(t, s.eventsOf(EventPodDeleting), 1)
+}
+
+// A change that was made is answered so, also where the pod is deleted before its old
+// front is gone and another change is refused.
+func TestAnswerOfAChangeBeforeADeletion(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	stuck := true
+	s.do = func(a Action, _ *Result) time.Duration {
+		if _, ok := a.(RemoveFront); ok && stuck {
+			return time.Minute
+		}
+		return 0
+	}
+	first := s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("shop", "127.0.0.1:7"))})
+	s.turn()
+	s.pass(time.Second)
+	require.NotContains(t, s.answers, first)
+	require.Equal(t, "shop", s.pod.Spec.Fronts[0].Name, "it is made")
+	s.inFlight("shop", "n1", 1)
+	s.command(Command{Kind: CommandDelete})
+	s.turn()
+	second := s.command(Command{Kind: CommandUpdate, Spec: s.changed(frontAt("other", "127.0.0.1:8"))})
+	s.turn()
+	assert.Equal(t, "pod web is being deleted", s.answers[second].Text)
+	s.pass(2 * time.Minute)
+	assert.Equal(t, Answer{ID: first}, s.answers[first])
 }
 
 func TestCommandsToAPodThatIsNotThere(t *testing.T) {

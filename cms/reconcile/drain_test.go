@@ -427,6 +427,29 @@ func TestHungNodesAreReplaced(t *testing.T) {
 	s.probes["n1"] = Probed{Failures: 3, Text: "connection refused"}
 	s.turn()
 	assert.Len(t, s.eventsOf(EventNodeHung), 2, "again, once it had answered")
+	// On a full host one after the other gives way, as nobody answers.
+	s = serving(t, 2, 2, "a")
+	for _, name := range []string{"n1", "n2"} {
+		s.probes[name] = Probed{Failures: 3, Text: "connection refused"}
+	}
+	s.turn()
+	s.pass(time.Minute)
+	assert.Equal(t, []string{"n3", "n4"}, s.servers("web"))
+	// What hangs on hosts that answer is judged without those that are lost.
+	s = serving(t, 4, 9, "a", "b")
+	s.away("a", true)
+	s.turn()
+	s.pass(31 * time.Second)
+	s.turn()
+	s.pass(10 * time.Second)
+	for i := range s.pod.Nodes {
+		if n := &s.pod.Nodes[i]; n.Host == "b" {
+			s.probes[n.Name] = Probed{Failures: 3, Text: "connection refused"}
+		}
+	}
+	require.Len(t, s.probes, 4)
+	s.turn()
+	assert.Zero(t, s.pod.Count(pod.StateDraining))
 }
 
 // A drain that is adopted has its whole time again.
@@ -488,6 +511,25 @@ func TestNodesThatHangYoungAreStartedEverMoreSeldom(t *testing.T) {
 		if n := &s.pod.Nodes[len(s.pod.Nodes)-1]; len(s.pod.Nodes) > 3 && n.State == pod.StateOnline {
 			ups++
 			require.Less(t, ups, 100)
+			s.probes[n.Name] = Probed{Failures: 3, Text: "connection refused"}
+			s.turn()
+		}
+	}
+	assert.Greater(t, ups, 9)
+	assert.Less(t, ups, 40)
+}
+
+// So does the only one of a pod, for which another is started before it goes.
+func TestOnlyNodeThatHangsYoungIsStartedEverMoreSeldom(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	s.boot = 100 * time.Millisecond
+	ups, last := 0, ""
+	for range 3000 {
+		s.pass(200 * time.Millisecond)
+		if n := &s.pod.Nodes[len(s.pod.Nodes)-1]; n.Name != last && n.State == pod.StateOnline {
+			ups++
+			require.Less(t, ups, 100)
+			last = n.Name
 			s.probes[n.Name] = Probed{Failures: 3, Text: "connection refused"}
 			s.turn()
 		}

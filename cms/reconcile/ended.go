@@ -40,12 +40,13 @@ func replaceHung(t *turn) {
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
 		m, why := t.mem.Nodes[n.Name], t.hung(n)
-		if n.State == pod.StateOnline && why == "" {
+		if n.State == pod.StateOnline && why == "" && !t.lost(n) {
 			answering++
 		}
 		if (why != "") != m.Hung {
 			m.tellHung(why != "")
 			if why != "" {
+				t.vacate(n, why)
 				t.tell(Event{Type: EventNodeHung, Node: n.Name, Host: n.Host, Message: fmt.Sprintf("node %s %s", n.Name, why)})
 			}
 		}
@@ -56,7 +57,6 @@ func replaceHung(t *turn) {
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
 		if why := t.hung(n); why != "" {
-			t.vacate(n, why)
 			t.drain(n.Name, why)
 			t.blame(n, why, Fault{Code: FaultNotReady, Text: why})
 		}

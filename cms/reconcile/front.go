@@ -190,7 +190,7 @@ func (m *FrontMemory) empties(t *turn, name string) bool {
 		}
 	}
 	switch {
-	case len(m.Applied) == 0, m.Set == nil, !b.Fault.OK(): // nothing that could wait
+	case len(m.Applied) == 0, m.Set == nil, !m.Trusted && !b.Fault.OK(): // nothing that could wait
 		l.Empty = true
 	case !t.w.Now.Before(l.By):
 		l.Empty = true
@@ -198,7 +198,7 @@ func (m *FrontMemory) empties(t *turn, name string) bool {
 			t.cut(Event{Cut: seen.InFlight,
 				Message: fmt.Sprintf("front %s, which was removed, still had %s in flight at its drain deadline of %s; they were cut", name, requests(seen.InFlight), t.pod.Spec.Drain)})
 		}
-	case slices.Equal(m.draining(), m.Applied) && m.Trusted && b.Asked.After(since) && seen.InFlight == 0:
+	case slices.Equal(m.draining(), m.Applied) && m.Trusted && b.Fault.OK() && b.Asked.After(since) && seen.InFlight == 0:
 		l.Empty = true
 	}
 	return l.Empty
@@ -211,7 +211,9 @@ func (m *FrontMemory) stays(t *turn, why Fault) {
 	}
 }
 
-// busyLeaving says that a front which leaves gets nothing new, and has requests.
+// busyLeaving says that a front which leaves gets nothing new, and has requests, or
+// may have.
 func (m *FrontMemory) busyLeaving(t *turn, name string) bool {
-	return m.Trusted && slices.Equal(m.draining(), m.Applied) && t.w.Balancer.Fronts[name].InFlight > 0 || !m.Try.Fault.OK()
+	b := t.w.Balancer
+	return m.Trusted && slices.Equal(m.draining(), m.Applied) && (b.Fronts[name].InFlight > 0 || !b.Fault.OK()) || !m.Try.Fault.OK()
 }

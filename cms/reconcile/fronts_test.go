@@ -562,6 +562,7 @@ func TestFrontEmpties(t *testing.T) {
 		"seen before it drained": {func(m *FrontMemory, t *turn) { m.Drained["n1"] = t.w.Balancer.Asked }, false, 0},
 		"without servers":        {func(m *FrontMemory, t *turn) { m.Applied, m.Trusted, t.w.Balancer.Asked = nil, false, time.Time{} }, true, 0},
 		"it is lost":             {func(m *FrontMemory, _ *turn) { m.Set, m.Trusted = nil, false }, true, 0},
+		"one look failed":        {func(_ *FrontMemory, t *turn) { t.w.Balancer.Fault = Fault{FaultBalancer, "away"} }, false, 0},
 		"nobody can tell":        {func(m *FrontMemory, t *turn) { m.Trusted, t.w.Balancer.Fault = false, Fault{FaultBalancer, "away"} }, true, 0},
 		"out of time": {func(m *FrontMemory, t *turn) {
 			m.Leave.By, t.w.Balancer.Fronts["old"] = now, balancer.FrontStats{InFlight: 4}
@@ -595,6 +596,8 @@ func TestBusyLeaving(t *testing.T) {
 		turn := begin(World{Balancer: Balancer{Fronts: map[string]balancer.FrontStats{"web": {InFlight: c.inFlight}}}})
 		assert.Equal(t, c.want, c.m.busyLeaving(turn, "web"), name)
 	}
+	unseen := begin(World{Balancer: Balancer{Fault: Fault{FaultBalancer, "away"}}})
+	assert.True(t, (&FrontMemory{Trusted: true, Applied: drain}).busyLeaving(unseen, "web"), "nobody can tell")
 }
 
 // Of several fronts of which one cannot be set, those that were are set back before

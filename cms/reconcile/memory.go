@@ -94,6 +94,13 @@ type NoRoom struct {
 type RolloutMemory struct {
 	StepReady time.Time // since when the nodes of the step are ready
 	Stuck     Fault     // why the pod cannot go back
+	Share     Share     // of new nodes, which it keeps while it is paused
+}
+
+// Share is how many of some nodes are new.
+type Share struct {
+	Fresh int // new ones
+	Live  int // of so many
 }
 
 // remember begins to remember a node.

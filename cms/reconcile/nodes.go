@@ -54,7 +54,7 @@ func (t *turn) ended(n *state.Node) string {
 // the host is back there is one node too many, and one is drained.
 func (t *turn) lost(n *state.Node) bool {
 	h, ok := t.w.Hosts[n.Host]
-	return ok && n.State.Live() && !h.Fault.OK() && t.w.Now.Sub(h.Since) >= t.w.Settings.HostTimeout
+	return ok && n.State.Live() && !h.Fault.OK() && !h.Since.IsZero() && t.w.Now.Sub(h.Since) >= t.w.Settings.HostTimeout
 }
 
 // unreachable says why a host does not answer.

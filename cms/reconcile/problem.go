@@ -89,13 +89,13 @@ func (p Problem) sentence() string {
 	case ProblemRoom:
 		return "cannot start a node: no room: " + why
 	case ProblemSurge:
-		return fmt.Sprintf("there is room for %d new nodes beside the old ones, as max_nodes is %d; the rest will be rolled", p.Count, p.Limit)
+		return fmt.Sprintf("there is room for %s beside the old ones, as max_nodes is %d; the rest will be rolled", plural(p.Count, "new node"), p.Limit)
 	case ProblemWaits:
 		return fmt.Sprintf("the rollout waits: no host has room for a new node beside the only ready one (%s); make room, or set update.max_unavailable to 1 or more to stop the old node first", why)
 	case ProblemRollback:
 		return "the rollout failed, and the pod cannot go back: " + why
 	case ProblemLost:
-		return fmt.Sprintf("host %s has not answered for more than %s, so others run in place of %d nodes there", p.Host, p.Lasts, p.Count)
+		return fmt.Sprintf("host %s has not answered for more than %s, so others run in place of %s there", p.Host, p.Lasts, plural(p.Count, "node"))
 	case ProblemServers:
 		return fmt.Sprintf("the balancer does not have the servers of front %s that it should: %s", p.Front, why)
 	case ProblemFront:
@@ -120,4 +120,11 @@ func (p Problem) sentence() string {
 		return "the balancer has a problem: " + why
 	}
 	return p.Fault.Text
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/elastipod/elastipod/balancer"
 	"github.com/elastipod/elastipod/cms/state"
@@ -83,7 +82,8 @@ func followRollout(t *turn) {
 	}
 	c, want, u := t.census(), t.want(), t.pod.Spec.Update
 	switch {
-	case c.Old == 0 && c.FreshReady >= want:
+	case c.Old == 0 && c.FreshReady >= want && !t.rule(c, t.stale).keepsOld(c):
+		t.mem.Rollout = RolloutMemory{}
 		t.rec().Rollout.End(t.w.Wall.UTC())
 		t.tell(Event{Type: EventRolloutDone, Message: fmt.Sprintf("pod %s runs revision %d", t.w.Name, t.pod.Revision)})
 	case u.Strategy == state.Canary && r.Step < len(u.Steps):
@@ -96,7 +96,7 @@ func followRollout(t *turn) {
 // blueGreenGoal is how many new nodes must be ready before a blue-green rollout
 // changes over to them: as many as are wanted, or as there is room for.
 func (t *turn) blueGreenGoal(c Census, want int) int {
-	if r := t.rule(c, t.stale); r.full(c) {
+	if r := t.rule(c, t.stale); r.packed(c) {
 		want = min(want, c.Fresh)
 	}
 	return min(want, max(t.pod.Spec.MaxNodes-c.Old, 1))
@@ -127,9 +127,19 @@ func (t *turn) stepReady(ready bool) {
 	m := &t.mem.Rollout
 	switch {
 	case !ready:
-		*m = RolloutMemory{Stuck: m.Stuck}
+		*m = RolloutMemory{Stuck: m.Stuck, Share: m.Share}
 	case m.StepReady.IsZero():
 		m.StepReady = t.w.Now
+	}
+}
+
+// noteShare notes how many of a rollout's nodes are new, while there are as many as
+// there should be: those that die do not change what a paused one keeps.
+func (t *turn) noteShare(c Census) {
+	m := &t.mem.Rollout
+	r := Rule{Want: t.want(), MaxNodes: t.pod.Spec.MaxNodes, Update: t.pod.Spec.Update}
+	if live := c.Live(); t.pod.Rolling() != nil && live >= r.Want && live <= r.most() {
+		m.Share = Share{c.Fresh, live}
 	}
 }
 
@@ -161,15 +171,18 @@ func (t *turn) gate(r *state.Rollout) string {
 }
 
 // withheld says whether an online node gets no requests yet: it is one of the
-// new ones of a change that happens all at once.
+// new ones of a change that happens all at once, and an old one answers.
 func (t *turn) withheld(n *state.Node) bool {
 	r := t.pod.Rolling()
 	if r == nil || t.pod.Spec.Update.Strategy != state.BlueGreen || r.Step > 0 || n.Revision != r.To {
 		return false
 	}
-	return slices.ContainsFunc(t.pod.Nodes, func(n state.Node) bool {
-		return n.State == pod.StateOnline && n.Revision != r.To
-	})
+	for i := range t.pod.Nodes {
+		if old := &t.pod.Nodes[i]; old.State == pod.StateOnline && old.Revision != r.To && !t.lost(old) && t.hung(old) == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // weights returns the balancer's weights of new and of old nodes, so that a

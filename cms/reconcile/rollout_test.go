@@ -320,7 +320,7 @@ func TestBlueGreenWithLittleRoom(t *testing.T) {
 				for _, problem := range p.Problems {
 					if problem.Code == ProblemSurge {
 						short = true
-						assert.Equal(t, fmt.Sprintf("there is room for %d new nodes beside the old ones, as max_nodes is %d; the rest will be rolled", c.over, c.max), problem.Sentence(s.now))
+						assert.Equal(t, fmt.Sprintf("there is room for %s beside the old ones, as max_nodes is %d; the rest will be rolled", plural(c.over, "new node"), c.max), problem.Sentence(s.now))
 					}
 				}
 			}
@@ -435,6 +435,30 @@ func TestWhatGivesWay(t *testing.T) {
 	assert.Nil(t, turn.gives(turn.stale), "one that starts has no place of its own yet")
 }
 
+// The share of new nodes is that of the last time when none was missing.
+func TestShareOfARollout(t *testing.T) {
+	s := newSim(t, 20, "a")
+	s.add(4, 1, "a")
+	s.pod.SetWant(4)
+	turn := s.begun()
+	turn.noteShare(Census{Old: 4})
+	assert.Zero(t, turn.mem.Rollout.Share, "there is no rollout")
+	s.revise("2", state.Update{MaxSurge: 1})
+	turn = s.begun()
+	for _, c := range []struct {
+		now  Census
+		want Share
+	}{
+		{Census{Fresh: 1, Old: 4}, Share{1, 5}},
+		{Census{Fresh: 1, Old: 5}, Share{1, 5}},
+		{Census{Fresh: 1, Old: 2}, Share{1, 5}},
+		{Census{Fresh: 2, Old: 2}, Share{2, 4}},
+	} {
+		turn.noteShare(c.now)
+		assert.Equal(t, c.want, turn.mem.Rollout.Share)
+	}
+}
+
 // What a launch by hand brings during a paused rollout keeps its share.
 func TestRevisionByHand(t *testing.T) {
 	for _, c := range []struct {
@@ -453,6 +477,7 @@ func TestRevisionByHand(t *testing.T) {
 		s.revise("2", state.Update{})
 		s.add(c.fresh, 2, "a")
 		s.pause(c.paused)
+		s.mem.Rollout.Share = Share{c.fresh, c.old + c.fresh}
 		s.pod.SetWant(c.want)
 		assert.Equal(t, c.revision, s.begun().revisionByHand(), "%+v", c)
 	}

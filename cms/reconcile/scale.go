@@ -15,6 +15,7 @@ func scale(t *turn) {
 		return
 	}
 	c, old := t.census(), t.stale
+	t.noteShare(c)
 	r := t.rule(c, old)
 	m := r.Moves(c)
 	if r.held() {
@@ -45,10 +46,11 @@ func scale(t *turn) {
 		}
 		return !t.stale(n)
 	})
-	t.grow(m.StartOld, m.StartFresh)
-	if c.Live() >= r.Want && c.Starting == 0 {
-		t.forgetFaults()
+	if c.FreshReady+c.OldReady >= r.Want {
+		t.drainLost()
 	}
+	t.grow(m.StartOld, m.StartFresh)
+	t.forgetFaults(c.Live() >= r.Want && c.Starting == 0)
 	if !t.notes.starts {
 		t.roomEnough()
 		if c.Live() >= r.Want && c.Old == 0 {
@@ -58,11 +60,11 @@ func scale(t *turn) {
 }
 
 func (t *turn) rule(c Census, old func(*state.Node) bool) Rule {
-	r := Rule{Want: t.want(), MaxNodes: t.pod.Spec.MaxNodes, Update: t.pod.Spec.Update, Stuck: t.stuck()}
+	r := Rule{Want: t.want(), MaxNodes: t.pod.Spec.MaxNodes, Update: t.pod.Spec.Update, Share: t.mem.Rollout.Share, Stuck: t.stuck()}
 	if rolling := t.pod.Rolling(); rolling != nil {
 		r.Rolling, r.Paused, r.Step = true, rolling.State == state.RolloutPaused, rolling.Step
 	}
-	if c.Old > 0 {
+	if c.Old > 0 || r.Rolling {
 		n, _ := t.roomFor(t.pod.Spec.Limits, t.usable(), 1)
 		r.Room = n > 0
 		if gives := t.gives(old); gives != nil {
@@ -79,6 +81,17 @@ func (t *turn) shrink(n int, some func(*state.Node) bool) {
 	}
 	for _, name := range t.victims(n, some) {
 		t.drain(name, cmp.Or(t.staleWhy(t.pod.Node(name)), "scaled in"))
+	}
+}
+
+// drainLost drains the nodes in whose place others run, where they need not be
+// waited for: their host is being removed, or no node is wanted.
+func (t *turn) drainLost() {
+	for i := range t.pod.Nodes {
+		n := &t.pod.Nodes[i]
+		if n.Live() && t.lost(n) && (t.want() == 0 || t.w.Hosts[n.Host].Draining) {
+			t.drain(n.Name, cmp.Or(t.staleWhy(n), "scaled in"))
+		}
 	}
 }
 

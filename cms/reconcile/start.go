@@ -67,9 +67,13 @@ func (t *turn) startWorked(host string) {
 	}
 }
 
-// forgetFaults forgets what is told of hosts that start nodes again.
-func (t *turn) forgetFaults() {
-	maps.DeleteFunc(t.mem.Starts, func(_ string, r Retry) bool { return r.Failures == 0 })
+// forgetFaults forgets what is told of hosts that are not there any more and, once
+// all nodes have started, of those that start nodes again.
+func (t *turn) forgetFaults(started bool) {
+	maps.DeleteFunc(t.mem.Starts, func(host string, r Retry) bool {
+		_, there := t.w.Hosts[host]
+		return !there || started && r.Failures == 0
+	})
 }
 
 // forgiveStarts forgets what failed: it may be mended.
@@ -124,8 +128,8 @@ func orderStarts(t *turn) {
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
 		m := t.mem.Nodes[n.Name]
-		if n.State != pod.StateStarting || t.busy(n.Name) || m.Start.Made != nil || !m.Start.Failed.OK() {
-			continue // or it has ended, and that could not be recorded yet
+		if n.State != pod.StateStarting || t.busy(n.Name) || t.running(orphanKey(n.Host, n.Name)) || m.Start.Made != nil || !m.Start.Failed.OK() {
+			continue // one of its name is being stopped there, or it has ended, and that could not be recorded yet
 		}
 		spec := t.pod.SpecOf(n.Revision)
 		v := t.pod.RevisionOf(n.Revision)
@@ -170,7 +174,14 @@ func giveUpStarts(t *turn) {
 	var releases []Action
 	for i := range t.pod.Nodes {
 		n := &t.pod.Nodes[i]
-		if n.State != pod.StateStarting || !t.busy(n.Name) {
+		if n.State != pod.StateStarting {
+			continue
+		}
+		if m := &t.mem.Nodes[n.Name].Start; !t.busy(n.Name) {
+			if overdue[n.Host] && m.Made == nil && m.Failed.OK() { // it waits for what its image is
+				m.Failed = Fault{Code: FaultCanceled, Text: "given up: another start on the host takes too long"}
+				t.again()
+			}
 			continue
 		}
 		switch key := NodeKey(n.Name); {

@@ -100,7 +100,7 @@ func TestHostOnWhichStartsFail(t *testing.T) {
 
 // A host that works again is told of until all nodes have started.
 func TestStartThatWorksAgain(t *testing.T) {
-	s := newSim(t, 3, "a")
+	s := newSim(t, 3, "a", "b")
 	turn := s.begun()
 	turn.startFailed("a", "n1", Fault{FaultOther, "x"})
 	turn.startWorked("a")
@@ -108,7 +108,7 @@ func TestStartThatWorksAgain(t *testing.T) {
 	turn.startWorked("b")
 	assert.Len(t, turn.mem.Starts, 1)
 	turn.startFailed("b", "n2", Fault{FaultOther, "y"})
-	turn.forgetFaults()
+	turn.forgetFaults(true)
 	assert.NotContains(t, turn.mem.Starts, "a")
 	assert.Contains(t, turn.mem.Starts, "b")
 	turn.mem.Vacant, turn.mem.Room = []Vacancy{{}}, NoRoom{Why: "x"}
@@ -183,6 +183,49 @@ func TestOverdueStartsHoldNobodyUp(t *testing.T) {
 	s.running[NodeKey(waits)].since, s.running[NodeKey(other)].since = time.Time{}, time.Time{}
 	p := s.turn()
 	assert.Equal(t, []Action{Cancel{Of: NodeKey(waits)}, Release{Of: NodeKey(overdue)}}, p.Before, "in this order: who waits gets no slot")
+}
+
+// So does what waits there until the image is known, and others are asked for that.
+func TestOverdueResolveHoldsNobodyUp(t *testing.T) {
+	s := newSim(t, 4, "a", "b")
+	s.hosts["b"].taken.CPU = 3
+	s.pod.SetWant(3)
+	s.do = func(a Action, _ *Result) time.Duration {
+		if r, ok := a.(Resolve); ok && r.Host == "a" {
+			return time.Hour
+		}
+		return 0
+	}
+	s.turn()
+	require.Equal(t, 3, s.pod.Count(pod.StateStarting))
+	s.hosts["b"].taken.CPU = 0
+	s.pass(s.pod.Spec.Workload.Probe.StartDeadline + time.Minute - time.Second)
+	woken := false
+	s.check = func(_ state.Pod, p Plan) {
+		for _, m := range p.Memory.Nodes {
+			woken = woken || m.Start.Failed.Code == FaultCanceled && !p.Wake.After(s.now)
+		}
+	}
+	s.pass(2 * time.Second)
+	s.turn()
+	s.pass(10 * time.Second)
+	assert.True(t, woken, "they are given up at once")
+	assert.Equal(t, 3, s.online())
+	for _, a := range actions[Start](s.began) {
+		assert.Equal(t, "b", a.Host)
+	}
+}
+
+// A node is not started where one of its name is being stopped.
+func TestNoStartBesideTheStopOfAnOrphan(t *testing.T) {
+	s := serving(t, 1, 9, "a")
+	late := s.launch(1, "a", time.Second)
+	delete(s.running, NodeKey(late))
+	s.running[orphanKey("a", late)] = &simRun{action: Stop{Node: late, Host: "a", Orphan: true}, due: s.now.Add(time.Minute)}
+	s.pod.SetWant(2)
+	assert.Empty(t, actions[Start](s.turn().After))
+	delete(s.running, orphanKey("a", late))
+	assert.Len(t, actions[Start](s.turn().After), 1)
 }
 
 // A start that ended while nothing could be saved is recorded later, and is not done
@@ -360,6 +403,56 @@ func TestLostHostsAreReplaced(t *testing.T) {
 	assert.Empty(t, s.plan.Problems)
 }
 
+// Nodes on a host that is lost are given up when it is removed, once others serve,
+// and when no node is wanted.
+func TestLostNodesAreDrained(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(s *sim)
+		left int
+	}{
+		"the host is removed":     {func(s *sim) { s.hosts["a"].draining = true }, 4},
+		"no node is wanted":       {func(s *sim) { s.pod.SetWant(0) }, 2}, // its host cannot be asked to stop them
+		"it is removed before":    {func(*sim) {}, 4},
+		"others cannot be placed": {func(s *sim) { s.hosts["a"].draining = true }, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serving(t, 4, 9, "a", "b")
+			s.hosts["a"].draining = name == "it is removed before"
+			if name == "others cannot be placed" {
+				s.hosts["b"].refused = "cordoned"
+			}
+			s.away("a", true)
+			s.turn()
+			s.pass(31 * time.Second)
+			s.turn()
+			s.pass(10 * time.Second)
+			c.then(s)
+			s.turn()
+			s.pass(10 * time.Second)
+			if name == "others cannot be placed" {
+				assert.Len(t, s.servers("web"), 4, "they may answer")
+				s.hosts["b"].refused = ""
+				s.turn()
+				s.pass(time.Minute)
+			}
+			s.turn()
+			s.pass(5 * time.Minute)
+			assert.Len(t, s.servers("web"), s.pod.Want)
+			assert.Len(t, s.pod.Nodes, c.left)
+		})
+	}
+}
+
+// A host that was not observed yet is not lost.
+func TestHostThatWasNotObserved(t *testing.T) {
+	s := serving(t, 4, 9, "a", "b")
+	s.away("a", true)
+	s.hosts["a"].since = time.Time{}
+	s.turn()
+	s.pass(time.Second)
+	assert.Len(t, s.pod.Nodes, 4)
+}
+
 // The loop looks again when something is due, and no later.
 func TestWake(t *testing.T) {
 	at := func(d time.Duration) time.Time { return simEpoch.Add(d) }
@@ -485,10 +578,15 @@ func TestWhenFaultsAreForgotten(t *testing.T) {
 		change         func(s *sim)
 		faults, vacant int // left
 	}{
-		"all are there":     {func(*sim) {}, 0, 0},
-		"one starts":        {func(s *sim) { s.pod.SetWant(3); s.launch(1, "a", time.Second) }, 1, 0},
-		"one is missing":    {func(s *sim) { s.pod.SetWant(3); s.hosts["a"].refused = "cordoned" }, 1, 1},
-		"there are more":    {func(s *sim) { s.pod.SetWant(1) }, 0, 0},
+		"all are there":  {func(*sim) {}, 0, 0},
+		"one starts":     {func(s *sim) { s.pod.SetWant(3); s.launch(1, "a", time.Second) }, 1, 0},
+		"one is missing": {func(s *sim) { s.pod.SetWant(3); s.hosts["a"].refused = "cordoned" }, 1, 1},
+		"there are more": {func(s *sim) { s.pod.SetWant(1) }, 0, 0},
+		"its host is gone": {func(s *sim) {
+			s.pod.SetWant(3)
+			s.hosts["a"].refused = "cordoned"
+			s.mem.Starts["b"] = Retry{Failures: 3, Node: "n0", Fault: Fault{FaultOther, "x"}}
+		}, 1, 1},
 		"a rollout goes on": {func(s *sim) { s.revise("2", state.Update{MinReady: time.Hour}); s.add(1, 2, "a") }, 0, 1},
 		"one that starts is old": {func(s *sim) {
 			s.revise("2", state.Update{MinReady: time.Hour})

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -62,16 +63,9 @@ func (t *turn) endNode(n *state.Node, why string) {
 		}
 		if s.Try.ready(t.w.Now) {
 			m := t.mem.Nodes[n.Name]
-			t.after(Stop{Node: n.Name, Host: n.Host, Grace: t.pod.Spec.Grace, Why: why, Told: m.Drain.Told, Idle: m.Drain.Idle, Cause: firstOf(m.Drain.Cause, t.cause)})
+			t.after(Stop{Node: n.Name, Host: n.Host, Grace: t.pod.Spec.Grace, Why: why, Told: m.Drain.Told, Idle: m.Drain.Idle, Cause: cmp.Or(m.Drain.Cause, t.cause)})
 		}
 	}
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // forgetEnded removes draining nodes of which nothing is left from the record.

@@ -41,7 +41,7 @@ func TestPausedRolloutMovesNothingOver(t *testing.T) {
 		"rolling, 6 → 4": {state.Update{MaxSurge: 2, MinReady: time.Minute}, 10 * time.Second, [2]int{6, 2}, 4, [2]int{3, 1}, 1, [2]int{3, 1}},
 		"rolling, 6 → 9": {state.Update{MaxSurge: 1, MinReady: time.Minute}, 10 * time.Second, [2]int{6, 1}, 9, [2]int{8, 1}, 1, [2]int{8, 1}},
 		"canary, 6 → 1":  {state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 20, Pause: time.Hour}}}, 30 * time.Second, [2]int{4, 2}, 1, [2]int{1, 0}, 1, [2]int{1, 0}},
-		"canary, 6 → 3":  {state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 20, Pause: time.Hour}}}, 30 * time.Second, [2]int{4, 2}, 3, [2]int{2, 1}, 2, [2]int{3, 0}},
+		"canary, 6 → 3":  {state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 20, Pause: time.Hour}}}, 30 * time.Second, [2]int{4, 2}, 3, [2]int{2, 1}, 2, [2]int{2, 1}},
 		"canary, 6 → 10": {state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 20, Pause: time.Hour}}}, 30 * time.Second, [2]int{4, 2}, 10, [2]int{7, 3}, 1, [2]int{7, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +72,104 @@ func TestPausedRolloutMovesNothingOver(t *testing.T) {
 			s.pass(2 * time.Hour)
 			assert.Equal(t, state.RolloutDone, s.pod.Rollout.State)
 			assert.Equal(t, [2]int{0, c.want}, [2]int{s.live(1), s.live(2)})
+		})
+	}
+}
+
+// Several nodes of one kind go at once while a rollout is paused or at a step of a
+// canary: they come back as they were, and nothing moves over.
+func TestHeldRolloutBringsOldNodesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		update state.Update
+		paused bool
+	}{
+		"rolling, paused": {state.Update{MinReady: time.Minute}, true},
+		"canary, paused":  {state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 10, Pause: time.Hour}}}, true},
+		"canary":          {state.Update{Strategy: state.Canary, Steps: []state.CanaryStep{{Weight: 10, Pause: time.Hour}}}, false},
+	} {
+		for lost := range 2 {
+			t.Run(fmt.Sprintf("%s, lost %d", name, lost), func(t *testing.T) {
+				s := serving(t, 4, 9, "a", "b")
+				s.revise("2", c.update)
+				s.turn()
+				s.pass(30 * time.Second)
+				if c.paused {
+					s.pause(true)
+				}
+				s.turn()
+				s.pass(5 * time.Second)
+				was := [2]int{s.live(1), s.live(2)}
+				require.Positive(t, was[1])
+				for i := range s.pod.Nodes {
+					if n := &s.pod.Nodes[i]; n.Revision == 1 {
+						s.exit(n.Name, 1)
+					}
+				}
+				if lost == 1 {
+					s.away("b", true)
+				}
+				s.turn()
+				s.pass(40 * time.Second)
+				s.turn()
+				s.pass(20 * time.Second)
+				if c := s.begun().census(); c.Fresh > was[1] || c.Live() < 4 {
+					t.Fatalf("of %v: %+v", was, c)
+				}
+				require.NotNil(t, s.pod.Rolling(), "it is not over")
+			})
+		}
+	}
+}
+
+// A host can be removed also where max_nodes leaves no room beside a blue-green rollout
+// that is paused: one old node goes first.
+func TestHostLeavesAPausedBlueGreenRolloutAtMaxNodes(t *testing.T) {
+	s := newSim(t, 9, "a", "b")
+	s.pod.Spec.MaxNodes = 6
+	s.pod.SetWant(3)
+	s.add(2, 1, "a")
+	s.add(1, 1, "b")
+	s.revise("2", state.Update{Strategy: state.BlueGreen, MinReady: time.Minute})
+	s.add(3, 2, "a")
+	s.pause(true)
+	s.turn()
+	s.pass(time.Minute)
+	s.hosts["b"].draining = true
+	s.boot = 10 * time.Second
+	s.turn()
+	least := 3
+	for range 60 {
+		s.pass(5 * time.Second)
+		least = min(least, len(s.servers("web")))
+	}
+	assert.Empty(t, s.hosts["b"].nodes)
+	assert.Equal(t, 2, least)
+	assert.Equal(t, [2]int{3, 3}, [2]int{s.live(1), s.live(2)})
+}
+
+// New nodes of a blue-green rollout take requests where no old one can.
+func TestBlueGreenServesWhereOldNodesCannot(t *testing.T) {
+	for name, harm := range map[string]func(s *sim){
+		"lost": func(s *sim) { s.away("a", true) },
+		"they hang": func(s *sim) {
+			for _, n := range []string{"n1", "n2"} {
+				s.probes[n] = Probed{Failures: 3, Text: "connection refused"}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serving(t, 2, 2, "a")
+			s.hosts["b"] = newSim(t, 2, "b").hosts["b"]
+			s.revise("2", state.Update{Strategy: state.BlueGreen, MinReady: time.Hour})
+			s.turn()
+			s.pass(time.Minute)
+			require.Equal(t, []string{"n1", "n2"}, s.servers("web"))
+			harm(s)
+			s.turn()
+			s.pass(40 * time.Second)
+			s.turn()
+			s.pass(time.Second)
+			assert.Subset(t, s.servers("web"), []string{"n3", "n4"})
 		})
 	}
 }

@@ -9,6 +9,7 @@ type Rule struct {
 	Update         state.Update // how nodes are replaced
 	Rolling        bool         // a rollout is under way
 	Paused         bool         // by a person
+	Share          Share        // of new nodes, which a paused rollout keeps; zero where it is not known
 	Step           int          // of the rollout
 	Room           bool         // a host has room for one more node
 	Swap           bool         // a node fits where an old one is, once that is gone
@@ -33,14 +34,29 @@ func (r Rule) Moves(c Census) Moves {
 		return Moves{DrainFresh: c.Fresh + c.Overdue, DrainOld: c.Old}
 	case r.Rolling && r.Paused:
 		return r.hold(c)
+	case r.keepsOld(c), c.Old > 0 && r.atStep():
+		return r.canary(c, steps[r.Step].Weight)
 	case c.Old == 0:
 		return r.settle(c)
-	case r.Rolling && r.Update.Strategy == state.Canary && r.Step < len(steps):
-		return r.canary(c, steps[r.Step].Weight)
 	case r.Rolling && r.Update.Strategy == state.BlueGreen && r.Step == 0 && r.MaxNodes > c.Old && (c.Fresh > 0 || !r.full(c)):
 		return r.blueGreen(c)
 	}
 	return r.roll(c)
+}
+
+// atStep says that a canary is at one of its steps.
+func (r Rule) atStep() bool {
+	return r.Rolling && r.Update.Strategy == state.Canary && r.Step < len(r.Update.Steps)
+}
+
+// keepsOld says that old nodes should be there beside the new ones of a canary's
+// step, also where all of them died.
+func (r Rule) keepsOld(c Census) bool {
+	if r.Want == 0 || !r.atStep() {
+		return false
+	}
+	fresh, old := canaryShare(r.Update.Steps[r.Step].Weight, r.Want, r.MaxNodes)
+	return old > 0 && c.Fresh <= fresh
 }
 
 // settle brings nodes that are all alike to the wanted number.
@@ -72,11 +88,14 @@ func (r Rule) mayGiveWay(c Census, most int) bool {
 	return ready >= r.Want-max(r.Update.MaxUnavailable, 1) && spareOld(1, c, r.keepsOne(c, most)) > 0
 }
 
-// full says that hosts have room for a new node only where an old one is, and
-// that nothing under way changes that.
-func (r Rule) full(c Census) bool {
-	return !r.Room && r.Swap && !r.Stuck && c.Live() >= r.Want && c.Starting == 0 && c.Draining == 0
+// packed says that hosts have no room for a new node, and that nothing under way
+// changes that.
+func (r Rule) packed(c Census) bool {
+	return !r.Room && !r.Stuck && c.Live() >= r.Want && c.Starting == 0 && c.Draining == 0
 }
+
+// full says that hosts have room for a new node only where an old one is.
+func (r Rule) full(c Census) bool { return r.packed(c) && r.Swap }
 
 // replaceInPlace has an old node make room for its replacement, where hosts are
 // full.
@@ -116,7 +135,7 @@ func (r Rule) roll(c Census) (m Moves) {
 		spare = min(spare, max(ready-r.Want, 0)) // nothing could take their place now
 	}
 	gone := spareOld(spare, c, keepOne)
-	m.Waits = !surge && gone == 0 && spare > 0 && c.Fresh == 0 && c.Live() >= most
+	m.Waits = !surge && gone == 0 && spare > 0 && c.Fresh == 0 && c.OldReady > 0 && c.Live() >= most
 	ready -= gone
 	live := c.Live() - (c.Old - c.OldOnline) - gone // old ones that are not online go in any case
 	m.DrainOld = c.Old - c.OldOnline + gone
@@ -142,26 +161,29 @@ func (r Rule) hold(c Census) (m Moves) {
 	if live >= r.Want && live <= r.most() {
 		return m
 	}
-	fresh := r.Want * c.Fresh / max(live, 1) // rounded down, so that an old node that dies is replaced by an old one
 	if live > r.Want {
+		fresh := r.Want * c.Fresh / live
 		m.DrainFresh, m.DrainOld = c.Fresh-fresh, c.Old-(r.Want-fresh)
 		return r.sparing(m, c)
 	}
+	fresh := max(r.Want*r.Share.Fresh/max(r.Share.Live, 1), c.Fresh)
 	fresh = min(fresh, r.Want-1) // at least one old: it is proven
-	m.StartOld = r.upTo(r.Want-fresh-c.Old, c)
-	m.StartFresh = max(min(fresh-c.Fresh, r.MaxNodes-c.Launched()-m.StartOld), 0)
+	missing := r.upTo(r.Want-live, c)
+	m.StartOld = min(max(r.Want-fresh-c.Old, 0), missing)
+	m.StartFresh = min(fresh-c.Fresh, missing-m.StartOld)
 	return m
 }
 
 // held says that a rollout is kept where it is: it is paused, or at a step of a
 // canary.
 func (r Rule) held() bool {
-	return r.Want > 0 && r.Rolling && (r.Paused || r.Update.Strategy == state.Canary && r.Step < len(r.Update.Steps))
+	return r.Want > 0 && r.Rolling && (r.Paused || r.atStep())
 }
 
 // replace replaces nodes that must go though the rollout is held, by ones of what
 // is proven. Here those that must go are the old ones.
 func (r Rule) replace(c Census) Moves {
+	r.MaxNodes, c.Overdue = r.MaxNodes-c.Overdue, 0 // which are not replaced
 	m := r.roll(c)
 	return Moves{StartOld: m.StartFresh, DrainOld: m.DrainOld, GiveWay: m.GiveWay, Waits: m.Waits}
 }
@@ -183,10 +205,15 @@ func (r Rule) sparing(m Moves, c Census) Moves {
 func (r Rule) canary(c Census, weight int) (m Moves) {
 	fresh, old := canaryShare(weight, r.Want, r.MaxNodes)
 	switch {
+	case c.Fresh < fresh && c.FreshReady < c.Fresh && r.packed(c): // one after the other
 	case c.Fresh < fresh && c.Launched() < r.MaxNodes && r.full(c):
 		return r.replaceInPlace(c, r.MaxNodes)
+	case c.Fresh < fresh && r.packed(c) && c.FreshReady+c.OldReady > r.Want:
+		m.DrainOld = spareOld(1, c, true)
 	case c.Fresh < fresh && c.Launched() < r.MaxNodes:
 		m.StartFresh = r.upTo(fresh-c.Fresh, c)
+		m.StartOld = max(min(old-c.Old, r.upTo(r.Want-c.Live(), c)-m.StartFresh), 0)
+		m.DrainOld = max(c.Old-r.Want, 0) // fewer are wanted than when it began
 	case c.Fresh < fresh: // no room for a surge: one goes first
 		if c.Starting == 0 && c.Overdue == 0 && c.Draining == 0 && c.FreshReady == c.Fresh {
 			m.DrainOld = spareOld(1, c, r.Update.MaxUnavailable == 0)
@@ -196,7 +223,7 @@ func (r Rule) canary(c Census, weight int) (m Moves) {
 		m.DrainOld = c.Old - old
 	case c.Old > r.Want: // fewer are wanted than when it began
 		m.DrainOld = c.Old - r.Want
-	case c.Old < old && c.Launched() < r.MaxNodes:
+	case c.Old < old && c.Launched() < r.MaxNodes && (r.Room || c.Live() < r.Want):
 		m.StartOld = r.upTo(old-c.Old, c)
 	case c.Fresh > fresh && c.Live() > fresh+old:
 		// Of the new ones: an old one would have to be started again.
@@ -225,10 +252,9 @@ func (r Rule) blueGreen(c Census) (m Moves) {
 	if room < r.Want {
 		m.Short = room
 	}
+	m.DrainOld, m.DrainFresh = max(c.Old-r.Want, 0), max(c.Fresh-r.Want, 0)
 	if goal := min(r.Want, room); c.Fresh < goal && !r.full(c) {
 		m.StartFresh = r.upTo(goal-c.Fresh, c)
-		return m
 	}
-	m.DrainOld, m.DrainFresh = max(c.Old-r.Want, 0), max(c.Fresh-r.Want, 0)
 	return m
 }

@@ -23,6 +23,8 @@ func drawRule(t *rapid.T) Rule {
 		Step:    rapid.IntRange(0, 1).Draw(t, "step"),
 		Room:    rapid.Bool().Draw(t, "room"), Swap: rapid.Bool().Draw(t, "swap"), Stuck: rapid.Bool().Draw(t, "stuck"),
 	}
+	r.Share.Fresh = rapid.IntRange(0, 4).Draw(t, "share")
+	r.Share.Live = r.Share.Fresh + rapid.IntRange(0, 4).Draw(t, "of more")
 	r.MaxNodes = r.Want + rapid.IntRange(0, 3).Draw(t, "more")
 	r.Paused = r.Rolling && rapid.Bool().Draw(t, "paused")
 	if r.Update.MaxSurge < 0 && r.Update.MaxUnavailable == 0 { // refused by Update.Validate
@@ -139,7 +141,7 @@ func TestMovesLeaveTheLastReadyNode(t *testing.T) {
 }
 
 // A paused rollout moves nothing over, in neither direction: it follows the wanted
-// number in the proportion that it has.
+// number in the proportion that it has, or had before nodes died.
 func TestMovesOfAPausedRollout(t *testing.T) {
 	anyMoves(t, func(r Rule, c Census, m Moves) string {
 		if !r.Paused || r.Update.Strategy == state.BlueGreen && r.Step == 0 {
@@ -148,6 +150,7 @@ func TestMovesOfAPausedRollout(t *testing.T) {
 		drains, starts := m.DrainFresh+m.DrainOld, m.StartFresh+m.StartOld
 		fresh, live := c.Fresh+m.StartFresh-m.DrainFresh, c.Live()+starts-drains
 		share := r.Want * c.Fresh / max(c.Live(), 1)
+		kept := min(r.Want*r.Share.Fresh/max(r.Share.Live, 1), r.Want-1)
 		switch {
 		case m.GiveWay || m.Waits:
 			return "a node is replaced"
@@ -155,9 +158,9 @@ func TestMovesOfAPausedRollout(t *testing.T) {
 			return "some are started for others"
 		case drains > 0 && live < r.Want, starts > 0 && live > r.Want:
 			return "not the wanted number"
-		case starts > 0 && fresh*c.Live() > c.Fresh*live:
+		case m.StartFresh > 0 && fresh > kept:
 			return "the share of new nodes grows"
-		case starts > 0 && c.Old > 0 && fresh < share && c.Launched()+starts < r.MaxNodes:
+		case starts > 0 && c.Old > 0 && fresh < kept && (m.StartOld > 0 || live < r.Want) && c.Launched()+starts < r.MaxNodes:
 			return "the share of new nodes falls"
 		case drains > 0 && live == r.Want && fresh != share:
 			return "not in proportion"
@@ -176,7 +179,11 @@ func TestMovesOfAPausedRollout(t *testing.T) {
 func TestMovesOfACanaryTakeOneNodeFirst(t *testing.T) {
 	anyMoves(t, func(r Rule, c Census, m Moves) string {
 		canary := r.Rolling && !r.Paused && r.Update.Strategy == state.Canary && r.Step < len(r.Update.Steps)
-		if canary && c.FreshReady == 0 && c.Old-m.DrainOld < min(c.Old, r.Want-1) {
+		gone := m.DrainOld
+		if m.GiveWay {
+			gone++
+		}
+		if canary && c.FreshReady == 0 && c.Old-gone < min(c.Old, r.Want-1) {
 			return "a second old node"
 		}
 		return ""
@@ -217,7 +224,7 @@ func TestMovesWaitOnlyForTheLastReadyNode(t *testing.T) {
 func TestMovesAtRest(t *testing.T) {
 	anyMoves(t, func(r Rule, c Census, m Moves) string {
 		blueGreen := r.Paused && r.Update.Strategy == state.BlueGreen && r.Step == 0 // it wants its old nodes back
-		if c.Old == 0 && c.Fresh == r.Want && m != (Moves{}) && !blueGreen {
+		if c.Old == 0 && c.Fresh == r.Want && m != (Moves{}) && !blueGreen && !r.keepsOld(c) {
 			return "it is as it should be"
 		}
 		r.Want = 0
@@ -234,6 +241,9 @@ func TestMoves(t *testing.T) {
 	}
 	with := func(r Rule, change func(*Rule)) Rule { change(&r); return r }
 	paused := func(r *Rule) { r.Paused = true }
+	of := func(fresh, live int) func(*Rule) {
+		return func(r *Rule) { r.Paused, r.Share = true, Share{fresh, live} }
+	}
 	full := func(r *Rule) { r.Room, r.Swap = false, true }
 	stuck := func(r *Rule) { r.Stuck = true }
 	canary := func(want, most, weight int) Rule {
@@ -266,6 +276,7 @@ func TestMoves(t *testing.T) {
 		{"as many as max_nodes", rolling(3, 4, 5, 0), ready(0, 3), Moves{StartFresh: 1}},
 		{"it waits until it is proven", rolling(3, 10, 1, 0), unproven(1, 3), Moves{}},
 		{"then an old one goes, and the next comes", rolling(3, 10, 1, 0), ready(1, 3), Moves{DrainOld: 1, StartFresh: 1}},
+		{"one that starts does not wait", rolling(1, 10, -1, 2), Census{Old: 1, Starting: 1}, Moves{DrainOld: 1, StartFresh: 1}},
 		{"the old one first", rolling(3, 10, -1, 1), ready(0, 3), Moves{DrainOld: 1, StartFresh: 1}},
 		{"as many as may be unavailable", rolling(3, 10, -1, 2), ready(0, 3), Moves{DrainOld: 2, StartFresh: 2}},
 		{"all of them, where no other may come beside them", rolling(2, 10, -1, 2), ready(0, 2), Moves{DrainOld: 2, StartFresh: 2}},
@@ -311,13 +322,15 @@ func TestMoves(t *testing.T) {
 		{"paused, 5 → 3", with(rolling(3, 10, 1, 0), paused), ready(2, 3), Moves{DrainFresh: 1, DrainOld: 1}},
 		{"paused, 5 → 3, not proven", with(rolling(3, 10, -1, 1), paused), unproven(2, 3), Moves{DrainFresh: 1, DrainOld: 1}},
 		{"paused, 5 → 3, not proven and none unavailable", with(rolling(3, 10, 1, 0), paused), unproven(2, 3), Moves{DrainFresh: 1}},
-		{"paused, 5 → 10", with(rolling(10, 10, 1, 0), paused), ready(2, 3), Moves{StartFresh: 2, StartOld: 3}},
+		{"paused, 5 → 10", with(rolling(10, 10, 1, 0), of(2, 5)), ready(2, 3), Moves{StartFresh: 2, StartOld: 3}},
 		{"paused, 5 → 6", with(rolling(6, 10, 1, 0), paused), ready(2, 3), Moves{StartOld: 1}},
 		{"paused, and max_nodes is lower", with(rolling(10, 8, 1, 0), paused), ready(2, 3), Moves{StartOld: 3}},
 		{"paused, an old one died", with(rolling(4, 10, 1, 0), paused), ready(2, 1), Moves{StartOld: 1}},
 		{"paused, the only old one died", with(rolling(2, 10, 1, 0), paused), ready(1, 0), Moves{StartOld: 1}},
 		{"paused, all died", with(rolling(2, 10, 1, 0), paused), Census{}, Moves{StartOld: 2}},
-		{"paused, the new one died", with(rolling(3, 10, 1, 0), paused), ready(0, 2), Moves{StartOld: 1}},
+		{"paused, the new one died", with(rolling(3, 10, 1, 0), of(1, 3)), ready(0, 2), Moves{StartFresh: 1}},
+		{"paused, three old ones died", with(rolling(4, 10, 1, 0), of(1, 4)), ready(1, 0), Moves{StartOld: 3}},
+		{"paused, two old ones died, and nobody remembers", with(rolling(4, 10, 1, 0), paused), ready(2, 0), Moves{StartOld: 2}},
 		{"paused when it was nearly done", with(rolling(2, 10, 1, 0), paused), ready(4, 0), Moves{DrainFresh: 2}},
 		{"paused, the only ready one is new", with(rolling(1, 10, -1, 0), paused), Census{Fresh: 1, FreshReady: 1, Old: 2, Starting: 2}, Moves{DrainOld: 1}},
 
@@ -328,6 +341,16 @@ func TestMoves(t *testing.T) {
 		{"the next step", canary(10, 20, 50), ready(1, 9), Moves{StartFresh: 4}},
 		{"the next step, within max_nodes", canary(10, 12, 50), ready(1, 9), Moves{StartFresh: 2}},
 		{"an old one died", canary(10, 20, 10), ready(1, 8), Moves{StartOld: 1}},
+		{"all old ones died", canary(4, 10, 25), ready(1, 0), Moves{StartOld: 3}},
+		{"the only old one died", canary(1, 2, 10), ready(1, 0), Moves{StartOld: 1}},
+		{"the only old one gave way", with(canary(1, 2, 10), full), ready(1, 0), Moves{}},
+		{"full hosts: the only old one gave way before that", with(canary(1, 2, 10), full), Census{}, Moves{StartFresh: 1}},
+		{"all are new", canary(4, 10, 25), ready(4, 0), Moves{}},
+		{"fewer are wanted before it is ready", canary(2, 10, 25), ready(0, 4), Moves{StartFresh: 1, DrainOld: 2}},
+		{"old ones died before it is ready", canary(4, 10, 25), ready(0, 2), Moves{StartFresh: 1, StartOld: 1}},
+		{"full hosts: fewer are wanted before it is proven", with(canary(3, 10, 10), full), unproven(1, 4), Moves{DrainOld: 1}},
+		{"full hosts: one after the other", with(canary(3, 10, 50), full), unproven(1, 2), Moves{}},
+		{"full hosts: none fits in place of one", with(canary(3, 10, 50), func(r *Rule) { r.Room = false }), ready(1, 3), Moves{DrainOld: 1}},
 		{"no room: one goes first", canary(3, 3, 10), ready(0, 3), Moves{DrainOld: 1}},
 		{"no room: only one", canary(3, 3, 10), starting(0, 2), Moves{StartFresh: 1}},
 		{"too many new ones, too few old ones, and max_nodes", canary(4, 6, 10), ready(4, 2), Moves{DrainFresh: 2}},
@@ -348,6 +371,8 @@ func TestMoves(t *testing.T) {
 		{"blue-green, as much as max_nodes", blueGreen(1, 2, 0), Census{Old: 1, OldOnline: 1}, Moves{StartFresh: 1}},
 		{"blue-green, full hosts: the only one waits", with(blueGreen(1, 10, 0), full), ready(0, 1), Moves{Waits: true}},
 		{"blue-green, as many new ones as wanted", blueGreen(1, 3, 0), Census{Fresh: 1, Old: 2, OldOnline: 2}, Moves{DrainOld: 1}},
+		{"blue-green, fewer are wanted, and none can be started", with(blueGreen(2, 10, 0), stuck), ready(1, 4), Moves{StartFresh: 1, DrainOld: 2}},
+		{"blue-green, full hosts: as many as fit", with(blueGreen(3, 10, 0), full), ready(1, 3), Moves{}},
 		{"blue-green, all are there", blueGreen(3, 10, 0), ready(3, 3), Moves{}},
 		{"blue-green, fewer are wanted", blueGreen(2, 10, 0), ready(3, 3), Moves{DrainOld: 1, DrainFresh: 1}},
 		{"blue-green, changed over", blueGreen(3, 10, 1), ready(3, 3), Moves{DrainOld: 3}},

@@ -131,6 +131,7 @@ type Room struct {
 func (w World) Failing(p Plan, why Fault) World {
 	w.Store = why
 	w.Memory.Fronts = p.Memory.Fronts
+	w.Results = slices.DeleteFunc(slices.Clone(w.Results), Result.OfFront) // which are in there
 	running := make(map[Key]time.Time, len(w.Running)+len(p.Before))
 	for k, since := range w.Running {
 		running[k] = since

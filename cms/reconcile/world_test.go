@@ -95,7 +95,10 @@ func TestWorldAfterAFailedCommit(t *testing.T) {
 	p := Reconcile(w)
 	require.True(t, p.Changed)
 	require.Len(t, actions[Apply](p.Before), 1)
+	w.Results = []Result{{Kind: FrontEnded}, {Kind: StopEnded}, {Kind: RemoveEnded}}
 	failing := w.Failing(p, Fault{Code: FaultStoreFull, Text: "no space"})
+	assert.Equal(t, []Result{{Kind: StopEnded}}, failing.Results, "what the balancer answered is in the memory of fronts")
+	assert.Len(t, w.Results, 3)
 	assert.Equal(t, running, w.Running)
 	assert.Contains(t, failing.Running, FrontKey("web"))
 	assert.Contains(t, failing.Running, NodeKey("x"))
