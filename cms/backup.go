@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/elastipod/elastipod/cms/internal/faults"
 	"github.com/elastipod/elastipod/cms/reconcile"
 )
 
@@ -175,7 +176,7 @@ func (m *Manager) sameAs(now PodStatus, rec *PodRecord) bool {
 func (m *Manager) carryOut(ctx context.Context, p restorePlan) {
 	failed := func(what, name string, err error) {
 		if err != nil {
-			p.Problems = append(p.Problems, fmt.Sprintf("%s %s: %v", what, name, err))
+			p.Problems = append(p.Problems, fmt.Sprintf("%s %s: %s", what, name, faults.Of(err).Text))
 		}
 	}
 	for _, h := range p.state.Hosts {
@@ -217,7 +218,7 @@ func (m *Manager) awaitEnds(ctx context.Context, spec PodSpec, ending []string) 
 			continue
 		}
 		if _, err := m.WaitPod(ctx, name, func(PodStatus) bool { return false }); !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("pod %s is still being deleted: %w", name, err)
+			return refuse(ErrConflict, "pod %s is still being deleted", name)
 		}
 	}
 	return nil

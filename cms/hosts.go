@@ -3,67 +3,17 @@ package cms
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
-	"sync"
 
 	"github.com/elastipod/elastipod/cms/internal/faults"
 	"github.com/elastipod/elastipod/cms/internal/watch"
 	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/pod"
 )
-
-// startHosts starts the pollers of all hosts and waits a while for their first
-// observations. Hosts of the configuration go before those of the store.
-func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, stored []HostRecord) error {
-	records := map[string]HostRecord{}
-	for _, r := range stored {
-		records[r.Host.Name] = r
-	}
-	for _, h := range m.cfg.Hosts {
-		r := HostRecord{Host: h.WithDefaults()}
-		if old, ok := records[h.Name]; ok {
-			r.Host.Cordoned = r.Host.Cordoned || old.Host.Cordoned
-			r.Images = old.Images
-		}
-		records[h.Name] = r
-	}
-	if len(records) > 0 {
-		if err := m.store.save(Change{PutHosts: slices.Collect(maps.Values(records))}); err != nil {
-			return fmt.Errorf("cms: save hosts: %w", err)
-		}
-	}
-	wait, cancel := context.WithTimeout(ctx, adoptWait)
-	defer cancel()
-	var firsts []chan struct{}
-	m.mu.Lock()
-	m.poll = func(h *host, first chan<- struct{}) {
-		hctx := h.Begin(ctx)
-		polling.Go(func() {
-			defer h.Stop()
-			h.Run(hctx, m.life.now().epoch, first)
-		})
-	}
-	names := slices.Sorted(maps.Keys(records))
-	for _, name := range names {
-		h := m.newHost(records[name])
-		first := make(chan struct{})
-		firsts = append(firsts, first)
-		m.addHost(h)
-		m.poll(h, first)
-	}
-	m.mu.Unlock()
-	for i, first := range firsts {
-		select {
-		case <-first:
-		case <-wait.Done():
-			m.cfg.Logger.Warn("a host has not answered yet; going on without it", "host", names[i])
-			return ctx.Err()
-		}
-	}
-	return nil
-}
 
 // host is a host of the cluster. Who holds the token in editing may change its
 // record, durably.
@@ -200,21 +150,26 @@ func (m *Manager) admit(h *host, spec pod.Host) error {
 		return unsaved(err)
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.life.now().closing {
-		_ = m.store.save(Change{DeleteHosts: []string{spec.Name}}) // or it is there after the next start
-		return ErrNotRunning
+	closing := m.life.now().closing
+	if !closing {
+		m.addHost(h)
+		m.poll(h, nil)
 	}
-	m.addHost(h)
-	m.poll(h, nil)
-	return nil
+	m.mu.Unlock()
+	if !closing {
+		return nil
+	}
+	if err := m.store.save(Change{DeleteHosts: []string{spec.Name}}); err != nil {
+		m.cfg.Logger.Warn("a host that was not added is in the store", "host", spec.Name, "error", err)
+	}
+	return ErrNotRunning
 }
 
 func noHost(name string) error { return refuse(ErrNotFound, "there is no host %q", name) }
 
 // unsaved says that a change could not be saved.
 func unsaved(err error) error {
-	return refuse(err, "nothing can be saved, so nothing was changed: %s", faults.Or(reconcile.FaultStore, err).Text)
+	return refuse(errors.Join(ErrUnsaved, err), "nothing can be saved, so nothing was changed: %s", faults.Or(reconcile.FaultStore, err).Text)
 }
 
 // twin returns the name of the host that shows the same nodes: the same machine
@@ -238,8 +193,8 @@ func (m *Manager) twin(h *host) string {
 
 // CordonHost makes a host take no new nodes, or take them again. It returns
 // [ErrNotFound].
-func (m *Manager) CordonHost(_ context.Context, name string, cordoned bool) (HostStatus, error) {
-	h, err := m.editHost(name, func(r *HostRecord) { r.Host.Cordoned = cordoned })
+func (m *Manager) CordonHost(ctx context.Context, name string, cordoned bool) (HostStatus, error) {
+	h, err := m.editHost(ctx, name, func(r *HostRecord) { r.Host.Cordoned = cordoned })
 	if err != nil {
 		return HostStatus{}, err
 	}
@@ -255,7 +210,7 @@ func (m *Manager) CordonHost(_ context.Context, name string, cordoned bool) (Hos
 // RemoveHost removes a host. While nodes are there it returns [ErrConflict],
 // unless drain is set: then they are replaced elsewhere first, and the host is
 // removed when the last has gone. It returns [ErrNotFound].
-func (m *Manager) RemoveHost(_ context.Context, name string, drain bool) (HostStatus, error) {
+func (m *Manager) RemoveHost(ctx context.Context, name string, drain bool) (HostStatus, error) {
 	h := m.host(name)
 	if h == nil {
 		return HostStatus{}, noHost(name)
@@ -266,7 +221,7 @@ func (m *Manager) RemoveHost(_ context.Context, name string, drain bool) (HostSt
 	if n := m.ledger.On(name).Nodes; n > 0 && !drain {
 		return HostStatus{}, refuse(ErrConflict, "host %s has %d nodes; remove it with drain, which moves them first", name, n)
 	}
-	if _, err := m.editHost(name, func(r *HostRecord) { r.Draining = true }); err != nil {
+	if _, err := m.editHost(ctx, name, func(r *HostRecord) { r.Draining = true }); err != nil {
 		return HostStatus{}, err
 	}
 	m.wakeAll()
@@ -275,7 +230,7 @@ func (m *Manager) RemoveHost(_ context.Context, name string, drain bool) (HostSt
 }
 
 // editHost changes the record of a host, durably.
-func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
+func (m *Manager) editHost(ctx context.Context, name string, edit func(*HostRecord)) (*host, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
@@ -283,13 +238,20 @@ func (m *Manager) editHost(name string, edit func(*HostRecord)) (*host, error) {
 	if h == nil {
 		return nil, noHost(name)
 	}
-	h.editing <- struct{}{}
-	defer func() { <-h.editing }()
+	select {
+	case h.editing <- struct{}{}:
+		defer func() { <-h.editing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if m.host(name) != h {
 		return nil, noHost(name) // removed meanwhile
 	}
 	rec := h.Record()
 	edit(&rec)
+	if reflect.DeepEqual(rec, h.Record()) {
+		return h, nil
+	}
 	if err := m.store.save(Change{PutHosts: []HostRecord{rec}}); err != nil {
 		return nil, unsaved(err)
 	}

@@ -139,6 +139,35 @@ func TestHostsComeAndGoAtRunTime(t *testing.T) {
 	})
 }
 
+// A host that is being removed and does not answer when the manager starts again is
+// not dropped with nodes on it that may serve.
+func TestHostThatIsBeingRemovedIsAwayAtTheStart(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.hosts["b"] = podtest.NewFakeHost()
+		_, err := w.AddHost(t.Context(), pod.Host{Name: "b", Runtime: "fake"})
+		require.NoError(t, err)
+		w.pod(4)
+		require.NotEmpty(t, running(w.hosts["b"]))
+		_, err = w.CordonHost(t.Context(), "a", true)
+		require.NoError(t, err, "so that b's nodes have no other place")
+		_, err = w.RemoveHost(t.Context(), "b", true)
+		require.NoError(t, err)
+		w.hosts["b"].SetUnreachable(true)
+		w.restart()
+		time.Sleep(10 * time.Second)
+		_, err = w.Host("b")
+		require.NoError(t, err)
+		assert.Len(t, w.servers(balancer.Ready), 4)
+		_, err = w.CordonHost(t.Context(), "a", false)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Minute)
+		_, err = w.Host("b")
+		require.ErrorIs(t, err, cms.ErrNotFound)
+		assert.Len(t, w.servers(balancer.Ready), 4)
+		assert.Len(t, running(w.hosts["a"]), 4)
+	})
+}
+
 func TestForeignHostIsRefused(t *testing.T) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		_, err := w.CreatePod(t.Context(), spec())

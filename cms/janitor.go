@@ -120,7 +120,7 @@ func (m *Manager) hostObserved(wh *watch.Host, old, v *watch.View) {
 	if v.Err == nil && m.life.now().loops {
 		m.janitor.lookAtHost(wh, v)
 	}
-	if h := m.host(wh.Name); h != nil && h.Host == wh {
+	if h := m.host(wh.Name); h != nil && h.Host == wh && m.life.now().loops { // before, the ledger does not know what is there
 		m.finishRemoval(h)
 	}
 }
@@ -173,7 +173,7 @@ func (m *Manager) finishRemoval(h *host) {
 
 // editImages changes the list of images that the cluster brought to a host.
 func (m *Manager) editImages(name string, edit func([]pod.Image) []pod.Image) error {
-	_, err := m.editHost(name, func(r *HostRecord) { r.Images = edit(slices.Clone(r.Images)) })
+	_, err := m.editHost(context.Background(), name, func(r *HostRecord) { r.Images = edit(slices.Clone(r.Images)) })
 	return err
 }
 

@@ -1,8 +1,8 @@
 package cms
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -128,7 +128,7 @@ func (r reply) result(pod string) (PodStatus, *NodeRecord, error) {
 	case reconcile.AnswerNotFound:
 		return PodStatus{}, nil, &Refusal{Kind: ErrNotFound, Text: a.Text}
 	case reconcile.AnswerUnsaved:
-		return PodStatus{}, nil, &Refusal{Kind: cmp.Or(r.err, ErrUnsaved), Text: "nothing can be saved, so nothing was changed: " + a.Text}
+		return PodStatus{}, nil, &Refusal{Kind: errors.Join(ErrUnsaved, r.err), Text: "nothing can be saved, so nothing was changed: " + a.Text}
 	case reconcile.AnswerFailed:
 		return PodStatus{}, nil, &Refusal{Kind: ErrBalancer, Text: a.Text}
 	default:

@@ -155,10 +155,13 @@ func (l *loop) turn(mode reconcile.Mode, tick *ticking) reconcile.Plan {
 		w.Room = l.m.room() // another pod was quicker
 		p = l.plan(w)
 	}
+	if len(p.Before) > 0 { // what is set in the balancer is claimed before that
+		l.m.claims.Add(l.name, balancerFronts(p.Claims))
+	}
 	l.exec.Do(p.Before...)
 	var failure error
 	if p.Changed || p.Gone {
-		if failure = l.commit(&p); failure != nil {
+		if failure = l.commit(&p, mode); failure != nil {
 			w = w.Failing(p, faults.Or(reconcile.FaultStore, failure))
 			p = l.plan(w)
 			l.exec.Do(p.Before...)
@@ -197,7 +200,7 @@ func (l *loop) keep(p reconcile.Plan) {
 
 // commit saves a plan. While that takes long, the balancer goes on getting what it
 // needs: a store that hangs keeps no dead server.
-func (l *loop) commit(p *reconcile.Plan) error {
+func (l *loop) commit(p *reconcile.Plan, mode reconcile.Mode) error {
 	change := Change{PutPods: []PodRecord{p.Pod}}
 	if p.Gone {
 		if l.board.status() == nil {
@@ -209,6 +212,9 @@ func (l *loop) commit(p *reconcile.Plan) error {
 	go func() { saved <- l.m.store.save(change) }()
 	alone := time.NewTimer(saveAlone)
 	defer alone.Stop()
+	if mode == reconcile.Ending {
+		return <-saved // nothing is begun any more
+	}
 	for {
 		select {
 		case err := <-saved:

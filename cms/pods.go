@@ -59,7 +59,7 @@ func (m *Manager) SetDefaultPods(pods []PodSpec) {
 
 // CreatePod makes a pod without nodes. It returns [Faults], [ErrExists],
 // [ErrConflict] when a front's name or address is taken, or [ErrBalancer]. On an
-// error nothing was made.
+// error nothing was made; where ctx ended first, it may be.
 func (m *Manager) CreatePod(ctx context.Context, spec PodSpec) (PodStatus, error) {
 	if err := m.validate(spec); err != nil {
 		return PodStatus{}, err
@@ -108,11 +108,11 @@ func (m *Manager) dropLoop(l *loop) { delete(m.pods, l.name) }
 
 // forget removes a loop that has ended, whose pod is gone or was never made.
 func (m *Manager) forget(l *loop) {
-	m.mu.Lock()
-	m.dropLoop(l)
-	m.mu.Unlock()
 	m.claims.Set(l.name, nil)
 	m.ledger.Set(l.name, nil)
+	m.mu.Lock()
+	m.dropLoop(l) // last: another pod may have the name from now on
+	m.mu.Unlock()
 	if l.board.status() != nil {
 		m.images.Soon()
 		m.events.Emit(Event{Type: EventPodDeleted, Pod: l.name, Message: "pod " + l.name + " is gone"})

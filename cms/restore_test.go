@@ -273,6 +273,9 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		require.ErrorIs(t, w.StoreError(), cms.ErrStoreFull)
 		_, err = w.CreatePod(t.Context(), cms.PodSpec{Spec: pod.Spec{Name: "other", Workload: pod.Workload{Command: []string{"x"}}}})
 		require.ErrorIs(t, err, cms.ErrStoreFull)
+		require.ErrorIs(t, err, cms.ErrUnsaved)
+		_, err = w.CordonHost(t.Context(), "a", true)
+		require.ErrorIs(t, err, cms.ErrUnsaved)
 		_, err = w.AddHost(t.Context(), pod.Host{Name: "b", Runtime: "fake"})
 		require.Error(t, err)
 		assert.Contains(t, strings.Join(sentences(w.Cluster().Problems), "|"), "nothing can be saved")
@@ -294,6 +297,27 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 			}
 		}
 		assert.Equal(t, []cms.EventType{cms.EventStoreFailed, cms.EventStoreRecovered}, told, "once each")
+	})
+}
+
+// A store that hangs, and does not look at the time that it has, counts as one that
+// cannot be written.
+func TestStoreThatHangs(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.pod(2)
+		hangs := make(chan struct{})
+		w.store.OnSave(func(context.Context, cms.Change) error { <-hangs; return nil })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := w.RegisterNode(ctx, "web", "late")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NoError(t, w.StoreError())
+		time.Sleep(10 * time.Second)
+		require.Error(t, w.StoreError())
+		close(hangs)
+		time.Sleep(5 * time.Second)
+		require.NoError(t, w.StoreError())
+		w.converge()
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,6 +89,57 @@ func (m *Manager) run(ctx context.Context, cancel context.CancelFunc) error {
 	m.life.close() // no host comes in while the pollers are waited for
 	m.mu.Unlock()
 	m.life.running.Wait()
+	return nil
+}
+
+// startHosts starts the pollers of all hosts and waits a while for their first
+// observations. Hosts of the configuration go before those of the store.
+func (m *Manager) startHosts(ctx context.Context, polling *sync.WaitGroup, stored []HostRecord) error {
+	records := map[string]HostRecord{}
+	for _, r := range stored {
+		records[r.Host.Name] = r
+	}
+	for _, h := range m.cfg.Hosts {
+		r := HostRecord{Host: h.WithDefaults()}
+		if old, ok := records[h.Name]; ok {
+			r.Host.Cordoned = r.Host.Cordoned || old.Host.Cordoned
+			r.Images = old.Images
+		}
+		records[h.Name] = r
+	}
+	if len(records) > 0 {
+		if err := m.store.save(Change{PutHosts: slices.Collect(maps.Values(records))}); err != nil {
+			return fmt.Errorf("cms: save hosts: %w", err)
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, adoptWait)
+	defer cancel()
+	var firsts []chan struct{}
+	m.mu.Lock()
+	m.poll = func(h *host, first chan<- struct{}) {
+		hctx := h.Begin(ctx)
+		polling.Go(func() {
+			defer h.Stop()
+			h.Run(hctx, m.life.now().epoch, first)
+		})
+	}
+	names := slices.Sorted(maps.Keys(records))
+	for _, name := range names {
+		h := m.newHost(records[name])
+		first := make(chan struct{})
+		firsts = append(firsts, first)
+		m.addHost(h)
+		m.poll(h, first)
+	}
+	m.mu.Unlock()
+	for i, first := range firsts {
+		select {
+		case <-first:
+		case <-wait.Done():
+			m.cfg.Logger.Warn("a host has not answered yet; going on without it", "host", names[i])
+			return ctx.Err()
+		}
+	}
 	return nil
 }
 

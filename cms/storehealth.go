@@ -31,10 +31,13 @@ func newStoreHealth(m *Manager) *storeHealth {
 	return &storeHealth{m: m, ailing: make(chan struct{}, 1)}
 }
 
-// save writes a change, bounded in time, also while the manager is ending.
+// save writes a change, also while the manager is ending. What takes longer than
+// saveTimeout counts as failed until it is done.
 func (h *storeHealth) save(c Change) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
+	late := time.AfterFunc(saveTimeout, func() { h.note(context.DeadlineExceeded) }) // a store may not look at ctx while it writes
+	defer late.Stop()
 	err := h.m.cfg.Store.Save(ctx, c)
 	h.note(err)
 	return err

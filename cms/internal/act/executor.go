@@ -3,7 +3,6 @@ package act
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -60,9 +59,9 @@ type run struct {
 	release func() // gives its slot up, once; nil while it has had none
 }
 
-// New returns the executor of a pod. of turns the actions of plans into what is done, wake is
-// called when a result is there, and slots bounds how many nodes are started at a
-// time. The actions do not end with ctx, but with Close.
+// New returns the executor of a pod. of turns the actions of plans into what is
+// done, wake is called when a result is there, and slots bounds how many nodes are
+// started at a time. The actions do not end with ctx, but with Close.
 func New(ctx context.Context, pod string, ports *Ports, of func(reconcile.Action) Action, slots int, wake func()) *Executor {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	return &Executor{pod: pod, ports: ports, of: of, wake: wake, ctx: ctx, stop: stop, slots: make(chan struct{}, slots), running: map[reconcile.Key]*run{}}
@@ -158,18 +157,13 @@ func (x *Executor) Take() (running map[reconcile.Key]time.Time, results []reconc
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	results, x.results = x.results, nil
-	return x.runningLocked(), results
-}
-
-func (x *Executor) runningLocked() map[reconcile.Key]time.Time {
-	if len(x.running) == 0 {
-		return nil
+	if len(x.running) > 0 {
+		running = make(map[reconcile.Key]time.Time, len(x.running))
 	}
-	running := make(map[reconcile.Key]time.Time, len(x.running))
-	for k, r := range maps.All(x.running) {
+	for k, r := range x.running {
 		running[k] = r.since
 	}
-	return running
+	return running, results
 }
 
 // Close lets actions go on for a while, breaks off those that have not ended then,

@@ -3,6 +3,7 @@ package claims
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/elastipod/elastipod/balancer"
@@ -51,6 +52,8 @@ func (t *Table) check(pod string, f balancer.Front) error {
 	for name, o := range t.pods {
 		for _, has := range o.all() {
 			switch {
+			case name == "" && has.Name == f.Name:
+				return fmt.Errorf("a front named %q, which no pod has any more, is being removed; try again in a moment", f.Name)
 			case name != pod && has.Name == f.Name:
 				return fmt.Errorf("pod %s has a front named %q already; choose another name", name, f.Name)
 			case f.Listen == "" || has.Listen != f.Listen:
@@ -79,6 +82,15 @@ func (t *Table) Set(pod string, fronts []balancer.Front) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.owner(pod).held = fronts
+	t.tidy(pod)
+}
+
+// Add makes a pod hold these fronts beside those that it holds.
+func (t *Table) Add(pod string, fronts []balancer.Front) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := t.owner(pod)
+	o.held = slices.Concat(o.held, fronts)
 	t.tidy(pod)
 }
 

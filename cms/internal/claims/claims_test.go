@@ -67,6 +67,23 @@ func TestCommandsClaimBeforeTheLoopDoes(t *testing.T) {
 	third() // twice is no harm
 }
 
+// What is set beside what a pod holds is claimed as well, until its loop says what it
+// holds then.
+func TestAdd(t *testing.T) {
+	table := New()
+	table.Set("p", []balancer.Front{front("web", ":1")})
+	table.Add("p", []balancer.Front{front("web", ":1"), front("new", ":2")})
+	assert.Empty(t, table.Unclaimed([]string{"web", "new"}))
+	table.Set("p", []balancer.Front{front("new", ":2")})
+	assert.Equal(t, []string{"web"}, table.Unclaimed([]string{"web", "new"}))
+	table.Add("q", nil)
+	assert.Len(t, table.pods, 1)
+	_, err := table.Want("", []balancer.Front{front("web", "")})
+	require.NoError(t, err)
+	_, err = table.Want("q", []balancer.Front{front("web", ":3")})
+	assert.EqualError(t, err, `a front named "web", which no pod has any more, is being removed; try again in a moment`)
+}
+
 // A release does not take away what another command of the same pod claimed in
 // the meantime.
 func TestReleaseLeavesTheOthers(t *testing.T) {

@@ -79,12 +79,12 @@ func Of(err error) reconcile.Fault {
 	return f
 }
 
-// innermost returns the error that [fmt.Errorf] put words around. Others, such as
+// innermost returns the error that [fmt.Errorf] or an HTTP client put words around. Others, such as
 // those of package os, say what they are about.
 func innermost(err error) error {
 	for {
 		switch fmt.Sprintf("%T", err) {
-		case "*fmt.wrapError":
+		case "*fmt.wrapError", "*url.Error":
 			err = errors.Unwrap(err)
 		case "*fmt.wrapErrors", "*errors.joinError":
 			all := err.(interface{ Unwrap() []error }).Unwrap()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -41,6 +42,8 @@ func TestOf(t *testing.T) {
 		{state.ErrStoreCorrupt, reconcile.FaultStore, "the store cannot be read"},
 		{fmt.Errorf("start: %w", context.Canceled), reconcile.FaultCanceled, "it was given up"},
 		{context.DeadlineExceeded, reconcile.FaultTimeout, "there was no answer in time"},
+		{&url.Error{Op: "Get", URL: "http://127.0.0.1:1/", Err: context.DeadlineExceeded}, reconcile.FaultTimeout, "there was no answer in time"},
+		{&url.Error{Op: "Get", URL: "http://x/", Err: errors.New("dial tcp 127.0.0.1:1: connection refused")}, reconcile.FaultOther, "dial tcp 127.0.0.1:1: connection refused"},
 	} {
 		f := Of(c.err)
 		assert.Equal(t, reconcile.Fault{Code: c.code, Text: c.text}, f, "%v", c.err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/elastipod/elastipod/cms/internal/clock"
+	"github.com/elastipod/elastipod/cms/internal/faults"
 	"github.com/elastipod/elastipod/cms/reconcile"
 	"github.com/elastipod/elastipod/pod"
 )
@@ -154,7 +155,7 @@ func (l *Liveness) said(p *probed, err error) (changed bool) {
 		p.failures, p.text = 0, ""
 	} else {
 		p.failures++
-		p.text = err.Error()
+		p.text = faults.Of(err).Text
 	}
 	return was != (p.failures >= p.Probe.Failures)
 }

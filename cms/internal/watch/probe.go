@@ -61,7 +61,7 @@ func AwaitReady(ctx context.Context, p pod.Probe, try func(context.Context) erro
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline.C:
-			return fmt.Errorf("%w: not ready after %s: %w", faults.ErrNotReady, p.StartDeadline, err)
+			return fmt.Errorf("%w: not ready after %s: %s", faults.ErrNotReady, p.StartDeadline, faults.Of(err).Text)
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, p.Interval)

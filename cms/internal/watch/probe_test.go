@@ -70,7 +70,9 @@ func TestProbeDeadline(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(begun), 150*time.Millisecond)
 
 	hangs := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	require.ErrorIs(t, ready(t.Context(), httpProbe(150*time.Millisecond), hangs, alive), faults.ErrNotReady, "one try is bounded too")
+	err = ready(t.Context(), httpProbe(150*time.Millisecond), hangs, alive)
+	require.ErrorIs(t, err, faults.ErrNotReady, "one try is bounded too")
+	assert.Equal(t, "not ready after 150ms: there was no answer in time", faults.Of(err).Text)
 }
 
 func TestProbeTCP(t *testing.T) {
