@@ -61,7 +61,7 @@ var bad = []struct {
 	{"unknown nested field", "POST", "/v1/pods", podWith(`{"imag":"x"}`), nil, 422, "workload.imag", []string{`did you mean "image"?`}},
 	{"unknown field in a list", "POST", "/v1/pods", podWith(image, `"fronts":[{"listen":"127.0.0.1:1","Port":"http"}]`), nil, 422, "fronts[0].Port", []string{`did you mean "port"?`}},
 	{"case matters", "POST", "/v1/pods", `{"Name":"a","workload":{"image":"x"}}`, nil, 422, "Name", []string{`did you mean "name"?`}},
-	{"name is a number", "POST", "/v1/pods", `{"name":7,"workload":{"image":"x"}}`, nil, 422, "name", []string{"the number 7", "use a string"}},
+	{"name is a number", "POST", "/v1/pods", `{"name":7,"workload":{"image":"x"}}`, nil, 422, "name", []string{"is a number", "use a string"}},
 	{"workload is a string", "POST", "/v1/pods", `{"name":"bad","workload":"nginx"}`, nil, 422, "workload", []string{"use an object"}},
 	{"command is a string", "POST", "/v1/pods", podWith(`{"command":"sleep 1"}`), nil, 422, "workload.command", []string{"use a list"}},
 	{"a command's part is a number", "POST", "/v1/pods", podWith(`{"command":["sleep",1]}`), nil, 422, "workload.command[1]", []string{"use a string"}},
@@ -131,9 +131,16 @@ var bad = []struct {
 	{"wait too long", "POST", "/v1/pods/web/pause?wait=1h", "", nil, 422, "wait", []string{"10m"}},
 	{"negative wait", "POST", "/v1/pods/web/launch?wait=-1s", "", nil, 422, "wait", []string{"30s"}},
 	{"unknown parameter", "GET", "/v1/pods?lmit=3", "", nil, 422, "lmit", []string{"lmit: is not a query parameter here; leave it out"}},
+	{"parameter without a value", "POST", "/v1/reload?dry_run=", "", nil, 422, "dry_run", []string{"is empty"}},
+	{"parameters run together", "POST", "/v1/restore?dry_run&any_cluster=true", "", nil, 422, "dry_run", []string{"is empty"}},
+	{"parameter twice", "POST", "/v1/reload?dry_run=false&dry_run=true", "", nil, 422, "dry_run", []string{"once"}},
+	{"query that cannot be read", "POST", "/v1/reload?dry_run=%zz", "", nil, 422, "", []string{"percent-encode"}},
+	{"body that nobody reads", "POST", "/v1/reload", `{"dry_run":true}`, nil, 400, "", []string{"takes none"}},
+	{"body of a deletion", "DELETE", "/v1/pods/web", `{"wait":"1m"}`, nil, 400, "", []string{"takes none"}},
 	{"limit", "GET", "/v1/pods?limit=0", "", nil, 422, "limit", []string{"1"}},
-	{"limit is a word", "GET", "/v1/pods?limit=many", "", nil, 422, "limit", []string{"many", "integer"}},
+	{"limit is a word", "GET", "/v1/pods?limit=many", "", nil, 422, "limit", []string{"many", "use a whole number"}},
 
+	{"revision", "POST", "/v1/pods/web/rollout/undo", `{"revision":-3}`, nil, 422, "revision", []string{"use a whole number, 0 or more"}},
 	// Nodes.
 	{"node's name", "POST", "/v1/pods/web/nodes", `{"name":"a b"}`, nil, 422, "name", []string{"a-z"}},
 	{"node exists", "POST", "/v1/pods/web/nodes", `{"name":"web-1"}`, nil, 409, "", []string{"another name"}},
@@ -143,7 +150,7 @@ var bad = []struct {
 	{"no such node's logs", "GET", "/v1/pods/web/nodes/x/logs", "", nil, 404, "", []string{"has no node"}},
 	{"nodes of no pod", "GET", "/v1/pods/nix/nodes", "", nil, 404, "", []string{"no pod"}},
 	{"tail", "GET", "/v1/pods/web/nodes/web-1/logs?tail=-1", "", nil, 422, "tail", []string{"1"}},
-	{"follow", "GET", "/v1/pods/web/nodes/web-1/logs?follow=maybe", "", nil, 422, "follow", []string{"boolean"}},
+	{"follow", "GET", "/v1/pods/web/nodes/web-1/logs?follow=maybe", "", nil, 422, "follow", []string{"use true or false"}},
 
 	// Elasticity.
 	{"thresholds too near", "PUT", "/v1/pods/web/elasticity", `{"enabled":true,"policy":{"kind":"threshold","lower":0.65,"upper":0.7}}`, nil, 422, "policy.upper", []string{"0.1"}},

@@ -28,15 +28,20 @@ func bodyOf(ctx context.Context) []byte {
 
 // readBody reads the body of a request, bounded in size and time, before the
 // operation begins. The time bound ends with the body, so that an operation may
-// wait for longer.
-func (a *API) readBody(optional bool) func(huma.Context, func(huma.Context)) {
+// wait for longer. A body that the operation does not take is refused: what it asks
+// for would not happen.
+func (a *API) readBody(takes route) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		data, p := a.readAll(w, r)
-		if p == nil && !optional && len(bytes.TrimSpace(data)) == 0 {
+		text := string(bytes.TrimSpace(data))
+		switch {
+		case p != nil:
+		case takes.body == nil && text != "" && text != "{}":
+			p = newProblem(http.StatusBadRequest, "the request has a body, and this operation takes none; leave it out")
+		case takes.body != nil && !takes.bodyOptional && text == "":
 			p = newProblem(http.StatusBadRequest, "the request has no body; send a JSON object")
-		}
-		if p == nil && len(data) > 0 {
+		case takes.body != nil && len(data) > 0:
 			p = checkMediaType(r)
 		}
 		if p != nil {

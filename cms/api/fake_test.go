@@ -19,16 +19,17 @@ import (
 
 // fake is a scripted manager: what is created is there, nothing else happens.
 type fake struct {
-	mu       sync.Mutex
-	ready    chan struct{}
-	pods     map[string]*cms.PodStatus
-	hosts    map[string]*cms.HostStatus
-	events   []cms.Event
-	logs     func(ctx context.Context) (io.ReadCloser, error)
-	fail     map[string]error // by method
-	calls    []string         // of methods that change something
-	policies *elastic.Registry
-	changed  chan struct{} // closed and replaced at each change
+	hostsStay bool // those that are being removed
+	mu        sync.Mutex
+	ready     chan struct{}
+	pods      map[string]*cms.PodStatus
+	hosts     map[string]*cms.HostStatus
+	events    []cms.Event
+	logs      func(ctx context.Context) (io.ReadCloser, error)
+	fail      map[string]error // by method
+	calls     []string         // of methods that change something
+	policies  *elastic.Registry
+	changed   chan struct{} // closed and replaced at each change
 }
 
 var at = time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC)
@@ -497,7 +498,9 @@ func (f *fake) RemoveHost(_ context.Context, name string, drain bool) (cms.HostS
 	if !ok {
 		return cms.HostStatus{}, refuse(cms.ErrNotFound, "there is no host %s", name)
 	}
-	delete(f.hosts, name)
+	if !f.hostsStay {
+		delete(f.hosts, name)
+	}
 	return *h, nil
 }
 

@@ -6,9 +6,11 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/elastipod/elastipod/cms"
 	"github.com/elastipod/elastipod/internal/strict"
 )
 
@@ -44,8 +47,34 @@ func (a *API) guard(mux *http.ServeMux, routes []string) answering {
 			noRoute(h, r, routes).write(w, r)
 			return
 		}
+		if p := checkQuery(r.URL.RawQuery); p != nil {
+			p.write(w, r)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	}
+}
+
+// checkQuery refuses parameters that may be read in more than one way: a dry run
+// that somebody means must not be a real one.
+func checkQuery(query string) *problem {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return newProblem(http.StatusUnprocessableEntity, "the query cannot be read; write name=value, with & between, and percent-encode the rest")
+	}
+	var f cms.Faults
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch v := values[name]; {
+		case len(v) > 1:
+			f.Add(name, "give it once", "is there %d times", len(v))
+		case v[0] == "" && name != "after": // which begins with the first
+			f.Add(name, "give it a value, or leave it out", "is empty")
+		}
+	}
+	if len(f) == 0 {
+		return nil
+	}
+	return invalid(f)
 }
 
 func (a *API) recoverFrom(w *patient, r *http.Request) {

@@ -25,9 +25,9 @@ const (
 )
 
 // guesses slows down who tries tokens. From an address that sent too many wrong
-// ones, no token is looked at any more but those that were right there before:
-// neither does a guess that is right show itself, nor can somebody behind the
-// same proxy lock out those who know a token.
+// ones, only tokens that were right from there before are still accepted. So a right
+// guess does not show, and somebody behind the same proxy cannot lock out those who
+// know a token.
 type guesses struct {
 	mu        sync.Mutex
 	byAddress map[netip.Prefix]*lru.Element

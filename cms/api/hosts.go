@@ -147,7 +147,7 @@ const hostPoll = 100 * time.Millisecond
 
 // awaitNoHost waits until the host is gone and returns how it was last.
 func (a *API) awaitNoHost(ctx context.Context, s cms.HostStatus, wait waitFor) (cms.HostStatus, bool, error) {
-	limited, cancel := context.WithTimeout(ctx, wait.Duration)
+	limited, cancel := a.limited(ctx, wait)
 	defer cancel()
 	poll := time.NewTicker(hostPoll)
 	defer poll.Stop()

@@ -142,6 +142,7 @@ var kinds = []struct {
 	{cms.ErrBalancer, http.StatusServiceUnavailable, "the balancer failed; see that it runs, then try again", true},
 	{cms.ErrNotRunning, http.StatusServiceUnavailable, "the manager is not running; try again in a moment", true},
 	{cms.ErrStoreFull, http.StatusInsufficientStorage, "the disk of the server's store is full, so nothing was changed; make room there, then try again", true},
+	{cms.ErrUnsaved, http.StatusServiceUnavailable, "nothing can be saved, so nothing was changed; the server's log says why", true},
 	{pod.ErrUnreachable, http.StatusServiceUnavailable, "the host does not answer; see that it runs, then try again", true},
 	{balancer.ErrUnavailable, http.StatusServiceUnavailable, "the balancer does not answer; see that it runs, then try again", true},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "it was not done in time; try again", true},
@@ -228,8 +229,13 @@ func parameterProblem(m *huma.ErrorModel) *problem {
 			continue
 		}
 		allowed := strings.TrimPrefix(e.Message, "invalid value: ")
-		if right, ok := strings.CutPrefix(e.Message, "expected "); ok {
+		switch right, expected := strings.CutPrefix(e.Message, "expected "); {
+		case expected:
 			allowed = "use " + right
+		case e.Message == "invalid integer":
+			allowed = "use a whole number"
+		case e.Message == "invalid boolean":
+			allowed = "use true or false"
 		}
 		f.Add(name, allowed, "%.80q is no good %s parameter", fmt.Sprint(e.Value), place)
 	}

@@ -114,8 +114,8 @@ func register[I, O any](a *API, r route, h func(context.Context, *I) (*O, error)
 	if r.role != "" && !r.early {
 		op.Middlewares = append(op.Middlewares, a.whenReady)
 	}
-	if r.body != nil {
-		op.Middlewares = append(op.Middlewares, a.readBody(r.bodyOptional))
+	if r.readsBody() {
+		op.Middlewares = append(op.Middlewares, a.readBody(r))
 	}
 	if r.upload != "" {
 		op.Middlewares = append(op.Middlewares, a.openUpload(r.upload))
@@ -173,14 +173,20 @@ func (r route) allErrors() []int {
 	if isWrite(r.method) {
 		all = append(all, http.StatusInsufficientStorage)
 	}
+	if r.readsBody() {
+		all = append(all, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge)
+	}
 	if r.body != nil {
-		all = append(all, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
-			http.StatusUnsupportedMediaType)
+		all = append(all, http.StatusUnsupportedMediaType)
 	}
 	all = append(all, http.StatusUnprocessableEntity) // at least an unknown parameter
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// readsBody says that a body is read before the operation begins, if only to refuse
+// it.
+func (r route) readsBody() bool { return r.body != nil || isWrite(r.method) && r.upload == "" }
 
 // requestBody describes a body, which we read ourselves.
 func (r route) requestBody() *huma.RequestBody {

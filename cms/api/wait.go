@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/elastipod/elastipod/cms"
@@ -48,6 +49,14 @@ func converged(s cms.PodStatus) bool { return s.Converged }
 // never waits until the pod is gone.
 func never(cms.PodStatus) bool { return false }
 
+// limited bounds how long a request waits. One that still waits when the server ends
+// answers how far it got.
+func (a *API) limited(ctx context.Context, wait waitFor) (context.Context, func()) {
+	limited, cancel := context.WithTimeout(ctx, wait.Duration)
+	stop := context.AfterFunc(a.streams.ctx, cancel)
+	return limited, func() { stop(); cancel() }
+}
+
 // await waits for a pod that is in state s now, and returns how it is then and
 // whether it was done in time. A pod that is gone is done.
 func (a *API) await(ctx context.Context, s cms.PodStatus, wait waitFor, until func(cms.PodStatus) bool) (cms.PodStatus, bool, error) {
@@ -57,9 +66,8 @@ func (a *API) await(ctx context.Context, s cms.PodStatus, wait waitFor, until fu
 	if wait.Duration == 0 {
 		return s, false, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, wait.Duration)
+	limited, cancel := a.limited(ctx, wait)
 	defer cancel()
-	defer context.AfterFunc(a.streams.ctx, cancel)() // a server that ends answers how far it got
 	last, err := a.m.WaitPod(limited, s.Spec.Name, func(now cms.PodStatus) bool {
 		s = now
 		return until(now)
@@ -80,9 +88,9 @@ func (a *API) await(ctx context.Context, s cms.PodStatus, wait waitFor, until fu
 func (a *API) awaitNode(ctx context.Context, n cms.NodeStatus, wait waitFor, states ...pod.State) (cms.NodeStatus, bool, error) {
 	until := func(s cms.PodStatus) bool {
 		n = nodeIn(s, n)
-		return n.State == pod.StateGone || hasState(n, states)
+		return n.State == pod.StateGone || slices.Contains(states, n.State)
 	}
-	if hasState(n, states) || n.State == pod.StateGone {
+	if slices.Contains(states, n.State) || n.State == pod.StateGone {
 		return n, true, nil
 	}
 	if wait.Duration == 0 {
@@ -93,19 +101,10 @@ func (a *API) awaitNode(ctx context.Context, n cms.NodeStatus, wait waitFor, sta
 		return n, false, err
 	}
 	_, done, err := a.await(ctx, s, wait, until)
-	if done && !hasState(n, states) {
+	if done && !slices.Contains(states, n.State) {
 		n.State = pod.StateGone // with its pod
 	}
 	return n, done, err
-}
-
-func hasState(n cms.NodeStatus, states []pod.State) bool {
-	for _, s := range states {
-		if n.State == s {
-			return true
-		}
-	}
-	return false
 }
 
 // nodeIn returns the node as it is in s. One that is not there is gone.

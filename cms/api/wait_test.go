@@ -57,6 +57,10 @@ func TestWaitEndsWithTheServer(t *testing.T) {
 	assert.Less(t, time.Since(begun), time.Minute)
 	r = call(t, a, "POST", "/v1/pods/web/pause?wait=10m", nil)
 	assert.Equal(t, 202, r.StatusCode, "nor does it wait from then on")
+	f.hostsStay = true
+	r = call(t, a, "DELETE", "/v1/hosts/local?drain=true&wait=10m", nil)
+	assert.Equal(t, 202, r.StatusCode)
+	assert.Less(t, time.Since(begun), time.Minute)
 }
 
 func TestPages(t *testing.T) {
