@@ -151,6 +151,15 @@ func (a *app) checkFlags(cmd *cobra.Command) error {
 		return unknown(fmt.Sprintf("-o %q is unknown", a.output), a.output, formats(cmd))
 	}
 	flags := cmd.Flags()
+	var empty error // maybe of a variable that is not set
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" && f.Name != "data" {
+			empty = usagef("--%s is empty; give it a value, or leave it out", f.Name)
+		}
+	})
+	if empty != nil {
+		return empty
+	}
 	if flags.Changed("server") {
 		c, err := client.New(client.Config{Server: a.server})
 		if err != nil {
@@ -257,7 +266,8 @@ func nearFlag(cmd *cobra.Command, err error) error {
 		what := map[string]string{
 			"duration": "a duration; use one such as 30s, 5m or 1h30m",
 			"int":      "a whole number; use one such as 3", "float64": "a number; use one such as 0.5",
-			"bool": `true or false; use "true" or "false"`,
+			"uint64": "a whole number; use one such as 3",
+			"bool":   `true or false; use "true" or "false"`,
 		}[bad.GetFlag().Value.Type()]
 		if what != "" {
 			return fmt.Errorf("--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), what)

@@ -124,7 +124,7 @@ func (a *app) examineServer(ctx context.Context, c *client.Client, d *diagnosis)
 	d.ok("server", "%s answers, in %s", a.server, took(time.Since(began)))
 	examineSkew(d, theirs.Sub(a.now()))
 	if err := c.Ready(ctx); err != nil {
-		d.wrong("server", "wait until it has read its store and found its nodes; if that does not end, look at its log", "it is not ready: %s", err)
+		d.wrong("server", "wait until it has read its store and found its nodes; if that does not end, look at its log", "%s", a.explain(err))
 	}
 	cluster, err := c.Cluster(ctx)
 	if err != nil {
@@ -145,7 +145,7 @@ func (a *app) examineServer(ctx context.Context, c *client.Client, d *diagnosis)
 	}
 	hosts, err := c.Hosts(ctx)
 	if err != nil {
-		d.wrong("hosts", "look at the server's log", "%s", err)
+		d.wrong("hosts", "look at the server's log", "%s", a.explain(err))
 	}
 	if err == nil && len(hosts) == 0 {
 		d.wrong("hosts", `add one with "cloud host add"`, "there is no host, so no node can run")

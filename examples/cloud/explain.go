@@ -125,7 +125,7 @@ func (a *app) explainProblem(p *client.Error) string {
 		}
 		return strings.Join(texts, " | ")
 	}
-	return strings.TrimPrefix(detail, "conflict: ") // the sentence says it
+	return detail
 }
 
 // explainToken says whether a token was sent, and where it came from.

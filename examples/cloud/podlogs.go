@@ -55,7 +55,7 @@ func (a *app) printPodLogs(ctx context.Context, c *client.Client, pod string, o 
 		case client.NotFound(err) && !first:
 			l.reading.Wait() // the last words
 			return l.err
-		case err != nil && (first || client.StatusOf(err) != 0):
+		case err != nil && (first || client.StatusOf(err) > 0 && client.StatusOf(err) < 500): // a server that starts again answers 503
 			return err
 		}
 		l.attach(reading, nodes)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +32,7 @@ nothing is changed; it exits with 1 where a reload would be refused. SIGHUP make
 		case (status == 409 || status == 422) && check:
 			return fmt.Errorf("a reload would be refused: %s", a.explain(err))
 		case status == 409 || status == 422:
-			return fmt.Errorf("nothing was changed: %s; \"cloud reload --check\" tries it without a change", a.explain(err))
+			return fmt.Errorf("nothing was changed: %s; \"cloud reload --check\" tries it without a change", strings.TrimPrefix(a.explain(err), "nothing was changed: "))
 		case err != nil:
 			return err
 		case a.json():

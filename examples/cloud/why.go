@@ -11,8 +11,11 @@ import (
 	"github.com/elastipod/elastipod/cms/wire"
 )
 
-// everyTick is more than a server keeps of a pod.
-const everyTick = 1000
+// everyTick asks for as many ticks as a server keeps of a pod.
+const everyTick = 100_000
+
+// mostTicks is how many may be printed.
+const mostTicks = 1000
 
 func (a *app) whyCommand() *cobra.Command {
 	var all bool
@@ -31,8 +34,8 @@ changed nothing.`,
 	cmd.Flags().BoolVar(&all, "all", false, "also print decisions that changed nothing")
 	cmd.Flags().IntVar(&limit, "limit", 10, "print this many at most, besides the current one")
 	return a.onPod(cmd, func(ctx context.Context, c *client.Client, args []string) error {
-		if limit < 1 || limit > everyTick {
-			return usagef("--limit %d: use 1 to %d", limit, everyTick)
+		if limit < 1 || limit > mostTicks {
+			return usagef("--limit %d: use 1 to %d", limit, mostTicks)
 		}
 		p, err := c.Pod(ctx, args[0])
 		if err != nil {
