@@ -127,9 +127,10 @@ func (t *turn) grow(old, fresh int) {
 	if t.w.Now.Before(t.mem.Room.Until) {
 		return
 	}
+	newFirst := len(t.mem.Starts) > 0 && t.jitter.fraction() < 0.5 // one kind that cannot start must not hold up the other for ever
 	for i := range old + fresh - waiting {
 		revision := t.pod.Revision
-		if i < old {
+		if newFirst && i >= fresh || !newFirst && i < old {
 			revision = t.pod.Rollout.From
 		}
 		limits := t.pod.SpecOf(revision).Limits

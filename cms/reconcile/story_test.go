@@ -121,6 +121,28 @@ func TestHeldRolloutBringsOldNodesBack(t *testing.T) {
 	}
 }
 
+// Of old and new nodes that are to be started on one host, those that cannot start do
+// not keep the others waiting.
+func TestNodesThatCannotStartHoldUpNoOtherRevision(t *testing.T) {
+	for _, broken := range []uint64{1, 2} {
+		s := newSim(t, 20, "a")
+		s.pod.Revisions[0].Pin("sha256:1")
+		s.pod.SetWant(6)
+		s.add(2, 1, "a")
+		s.revise("2", state.Update{Strategy: state.Canary, Failures: -1, Steps: []state.CanaryStep{{Weight: 50, Pause: time.Hour}}})
+		s.do = func(a Action, r *Result) time.Duration {
+			if start, ok := a.(Start); ok && start.Revision == broken {
+				r.Fault = Fault{FaultRegistry, "503 Service Unavailable"}
+			}
+			return 0
+		}
+		s.mem.Starts = map[string]Retry{"a": {Failures: 3, Next: s.now.Add(time.Second), Node: "n0", Fault: Fault{FaultRegistry, "503 Service Unavailable"}}}
+		s.turn()
+		s.pass(20 * time.Minute)
+		assert.Equal(t, map[uint64][2]int{1: {2, 3}, 2: {3, 0}}[broken], [2]int{s.live(1), s.live(2)}, "revision %d cannot start", broken)
+	}
+}
+
 // A host can be removed also where max_nodes leaves no room beside a blue-green rollout
 // that is paused: one old node goes first.
 func TestHostLeavesAPausedBlueGreenRolloutAtMaxNodes(t *testing.T) {

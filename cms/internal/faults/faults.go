@@ -79,8 +79,8 @@ func Of(err error) reconcile.Fault {
 	return f
 }
 
-// innermost returns the error that [fmt.Errorf] or an HTTP client put words around. Others, such as
-// those of package os, say what they are about.
+// innermost returns the error that [fmt.Errorf] or an HTTP client put words around.
+// Others, such as those of package os, say what they are about.
 func innermost(err error) error {
 	for {
 		switch fmt.Sprintf("%T", err) {
