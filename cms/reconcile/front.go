@@ -142,12 +142,9 @@ func (m *FrontMemory) has(node string) bool {
 	return slices.ContainsFunc(m.Applied, func(s balancer.Server) bool { return s.Name == node })
 }
 
-// lingers says whether a node that has ended stays behind the front for a moment,
-// and notes since when it has ended.
+// lingers says whether a node that has ended, and that the balancer has, stays behind
+// the front for a moment, and notes since when it has ended.
 func (m *FrontMemory) lingers(t *turn, node string, ended map[string]time.Time) bool {
-	if !m.has(node) {
-		return false
-	}
 	since, ok := m.Ended[node]
 	if !ok {
 		since = t.w.Now

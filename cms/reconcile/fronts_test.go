@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -575,6 +576,31 @@ func TestFrontEmpties(t *testing.T) {
 		assert.Equal(t, c.want, m.Leave.Empty, name)
 		assert.EqualValues(t, c.cut, turn.pod.Cut, name)
 		assert.Equal(t, c.cut > 0, len(turn.plan.Events) > 0, name)
+	}
+}
+
+// A node that ended lingers in the balancer also where an earlier manager put it there,
+// whether that manager had noticed its end or not.
+func TestServersOfAnEarlierManagerLinger(t *testing.T) {
+	for _, noticed := range []bool{false, true} {
+		s := serving(t, 2, 9, "a")
+		s.inFlight("web", "n2", 1)
+		s.exit("n2", 137)
+		if noticed {
+			s.turn()
+		}
+		s.mem = Memory{}
+		clear(s.running)
+		s.results = nil
+		s.turn()
+		s.pass(900 * time.Millisecond)
+		i := slices.IndexFunc(s.fronts["web"].Servers, func(srv balancer.ServerStats) bool { return srv.Name == "n2" })
+		require.GreaterOrEqual(t, i, 0, "its requests are tried on others")
+		assert.Equal(t, balancer.Drain, s.fronts["web"].Servers[i].State)
+		assert.Contains(t, s.hosts["a"].nodes, "n2", "and it stays until then")
+		s.pass(time.Minute)
+		assert.Len(t, s.fronts["web"].Servers, 2)
+		assert.NotContains(t, s.hosts["a"].nodes, "n2")
 	}
 }
 

@@ -114,7 +114,7 @@ func (t *turn) servers(f state.Front, m *FrontMemory) []balancer.Server {
 		gone := n.State == pod.StateFailed || !t.busy(n.Name) && t.ended(n) != ""
 		switch {
 		case gone:
-			if !m.lingers(t, n.Name, ended) {
+			if !t.hasServer(m, f.Name, n.Name) || !m.lingers(t, n.Name, ended) {
 				continue
 			}
 			s.State = balancer.Drain
