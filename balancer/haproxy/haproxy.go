@@ -50,6 +50,7 @@ type Balancer struct {
 	incidents []balancer.Incident
 
 	keeper    sync.WaitGroup // the goroutine that looks after HAProxy
+	pokes     chan struct{}  // make it look now
 	suspected atomic.Bool    // HAProxy did not answer when it was asked last: the keeper looks
 	// What follows belongs to whoever holds writing.
 	launched int64 // where HAProxy's output began when it was started last
@@ -107,7 +108,7 @@ func New(c Config) (*Balancer, error) {
 		version: version, lock: lock, log: cfg.Logger,
 		writing: make(chan struct{}, 1), reading: make(chan struct{}, 1),
 		totals: newTotals(), fronts: map[string]*front{}, notes: map[int]*note{},
-		workers: map[int]process{}, problems: map[string]string{},
+		workers: map[int]process{}, problems: map[string]string{}, pokes: make(chan struct{}, 1),
 	}
 	b.ended, b.end = context.WithCancel(context.Background())
 	if err := b.open(ctx, cfg); err != nil {

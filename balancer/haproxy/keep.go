@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// lookEvery is how soon the end of HAProxy is noticed.
-	lookEvery = 20 * time.Millisecond
 	// The pause after a start that failed, or was followed by an early end, grows
 	// from the first to the last.
 	firstPause = 100 * time.Millisecond
@@ -26,34 +24,67 @@ const (
 // started again with the servers that it had, and one that cannot be asked any
 // more is made to listen again.
 func (b *Balancer) keep() {
-	look, tend := time.NewTicker(lookEvery), time.NewTicker(b.cfg.timing.keep)
-	defer look.Stop()
+	tend := time.NewTicker(b.cfg.timing.keep)
 	defer tend.Stop()
-	var k keeper
+	k := keeper{unwatch: func() {}}
+	defer func() { k.unwatch() }()
 	for {
+		k.watch(b.master())
+		var retry <-chan time.Time
+		if k.again {
+			retry = time.After(k.pause - time.Since(k.began))
+		}
 		select {
 		case <-b.ended.Done():
 			return
-		case <-look.C:
-			k.look(b)
 		case <-tend.C:
 			b.tend()
+		case <-k.ended:
+		case <-b.pokes:
+		case <-retry:
 		}
+		k.look(b)
 	}
 }
 
 // keeper is what the goroutine that keeps HAProxy running remembers.
 type keeper struct {
-	began time.Time // when a start was tried last
-	pause time.Duration
+	watched process
+	ended   <-chan struct{} // closed when watched has ended; nil once that is known
+	unwatch func()
+	began   time.Time // when a start was tried last
+	pause   time.Duration
+	again   bool // one is to be tried once the pause is over
+}
+
+func (k *keeper) watch(p process) {
+	if p != k.watched {
+		k.unwatch()
+		k.watched = p
+		k.ended, k.unwatch = p.watch()
+	}
+}
+
+// poke makes the keeper look now.
+func (b *Balancer) poke() {
+	select {
+	case b.pokes <- struct{}{}:
+	default:
+	}
 }
 
 // look makes HAProxy run, and run what it should, if it does not.
 func (k *keeper) look(b *Balancer) {
-	if !b.isWanted() || b.master().alive() && !b.suspected.Load() || time.Since(k.began) < k.pause {
+	alive := b.master().alive()
+	if !alive {
+		k.ended = nil
+	}
+	k.again = b.isWanted() && (!alive || b.suspected.Load())
+	if !k.again || time.Since(k.began) < k.pause {
 		return
 	}
 	err := b.revive()
+	k.again = err != nil
 	switch {
 	case errors.Is(err, balancer.ErrClosed):
 		return

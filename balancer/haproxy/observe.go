@@ -32,6 +32,7 @@ func (b *Balancer) Observe(ctx context.Context) (balancer.Stats, error) {
 			}
 			if ctx.Err() == nil {
 				b.suspected.Store(true)
+				b.poke()
 			}
 			if p := b.problem(problemProcess); p != "" {
 				err = fmt.Errorf("%s: %w", p, err)

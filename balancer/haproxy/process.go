@@ -128,6 +128,26 @@ func (p process) stopped() bool {
 	return err == nil && s.start == p.Start && s.state == "T"
 }
 
+// watch returns a channel that is closed as soon as the process ends; on systems
+// that cannot tell, never. Call stop when it is not needed any more.
+func (p process) watch() (ended <-chan struct{}, stop func()) {
+	fd, err := unix.PidfdOpen(p.PID, unix.PIDFD_NONBLOCK) // so that waiting for it takes no thread
+	if err != nil {
+		return nil, func() {}
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	gone, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := f.SyscallConn()
+		// A pidfd becomes readable when its process ends.
+		if err == nil && conn.Read(func(uintptr) bool { return !p.alive() }) == nil {
+			close(gone)
+		}
+	}()
+	return gone, func() { _ = f.Close(); <-done }
+}
+
 // poll calls f until it says that it is done, fails, or the context ends; first
 // at once, and then less and less often, at last every 20 ms.
 func poll(ctx context.Context, f func() (bool, error)) error {

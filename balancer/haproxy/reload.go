@@ -158,6 +158,7 @@ func (b *Balancer) arrived(st state, fronts map[string]*front) {
 	b.wanted = st.Master.PID != 0
 	b.mu.Unlock()
 	_ = b.setState(st) // it is told as a problem
+	b.poke()           // another one is to be watched
 }
 
 // start starts HAProxy and waits until it takes connections.
