@@ -336,7 +336,15 @@ func TestCommandsWhileEndingLeaveNothingBehind(t *testing.T) {
 	})
 }
 
+// A host that does not answer any more can be removed, also once others run in place
+// of its nodes.
 func TestHostThatIsLostForGoodCanBeRemoved(t *testing.T) {
+	for _, away := range []time.Duration{5 * time.Second, 2 * time.Minute} {
+		t.Run(away.String(), func(t *testing.T) { removeLostHost(t, away) })
+	}
+}
+
+func removeLostHost(t *testing.T, away time.Duration) {
 	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
 		w.hosts["b"] = podtest.NewFakeHost()
 		_, err := w.AddHost(t.Context(), pod.Host{Name: "b", Runtime: "fake"})
@@ -344,7 +352,7 @@ func TestHostThatIsLostForGoodCanBeRemoved(t *testing.T) {
 		w.pod(4)
 		require.Len(t, running(w.hosts["b"]), 2)
 		w.hosts["b"].SetUnreachable(true)
-		time.Sleep(5 * time.Second)
+		time.Sleep(away)
 		_, err = w.RemoveHost(t.Context(), "b", true)
 		require.NoError(t, err)
 		time.Sleep(10 * time.Minute)
